@@ -1,0 +1,239 @@
+//! Ids and names. Each is checked once, where it enters, and trusted after.
+
+use std::{fmt, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::limits;
+
+/// Why a name from outside was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The name has no bytes.
+    #[error("{kind} is empty")]
+    Empty {
+        /// What was named.
+        kind: &'static str,
+    },
+    /// The name is longer than its limit.
+    #[error("{kind} has {bytes} bytes, over the limit of {max}")]
+    TooLong {
+        /// What was named.
+        kind: &'static str,
+        /// Its bytes of UTF-8.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The name holds a control character (Unicode category Cc).
+    #[error("{kind} holds a control character at byte {at}")]
+    Control {
+        /// What was named.
+        kind: &'static str,
+        /// Byte offset of the first one.
+        at: usize,
+    },
+    /// The name holds a character outside the set that this kind allows.
+    #[error("{kind} holds `{found}` at byte {at}; allowed are {allowed}")]
+    Character {
+        /// What was named.
+        kind: &'static str,
+        /// The character.
+        found: char,
+        /// Its byte offset.
+        at: usize,
+        /// The allowed set, in words.
+        allowed: &'static str,
+    },
+}
+
+fn check(kind: &'static str, text: &str, max: usize) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty { kind });
+    }
+    if text.len() > max {
+        return Err(NameError::TooLong { kind, bytes: text.len(), max });
+    }
+    match text.char_indices().find(|(_, c)| c.is_control()) {
+        Some((at, _)) => Err(NameError::Control { kind, at }),
+        None => Ok(()),
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks and takes a name.
+            ///
+            /// # Errors
+            /// [`NameError`] when it is empty, too long, or holds control characters.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+                let text = text.as_ref();
+                check($kind, text, $max)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+    };
+}
+
+name!(
+    /// The id of an entity, which is also the name of its stream.
+    EntityId, "entity id", limits::ENTITY_ID_BYTES_MAX
+);
+name!(
+    /// The type of an entity: `order`, `account`.
+    EntityType, "entity type", limits::NAME_BYTES_MAX
+);
+name!(
+    /// The name of an event: `order.placed`.
+    EventName, "event name", limits::NAME_BYTES_MAX
+);
+name!(
+    /// A client's key by which a repeated append is recognised.
+    IdempotencyKey, "idempotency key", limits::IDEMPOTENCY_KEY_BYTES_MAX
+);
+name!(
+    /// The key of one partition of a projection.
+    PartitionKey, "partition key", limits::PARTITION_KEY_BYTES_MAX
+);
+
+impl PartitionKey {
+    /// The one partition of a projection that names no partition key.
+    #[must_use]
+    pub fn global() -> Self {
+        Self(Arc::from("__global__"))
+    }
+}
+
+/// The name of a projection: ASCII letters, digits, `_`, `-` and `.`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectionName(Arc<str>);
+
+impl ProjectionName {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// [`NameError`] when it is empty, too long or holds other characters.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let (kind, text) = ("projection name", text.as_ref());
+        check(kind, text, limits::PROJECTION_NAME_BYTES_MAX)?;
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        match text.char_indices().find(|(_, c)| !legal(*c)) {
+            Some((at, found)) => Err(NameError::Character {
+                kind,
+                found,
+                at,
+                allowed: "ASCII letters, digits, `_`, `-` and `.`",
+            }),
+            None => Ok(Self(Arc::from(text))),
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ProjectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// The id of a node. Never reused, not even after a wipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+/// The id of a Raft group, which is the id of its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+impl GroupId {
+    /// The group of the namespace `default/default`.
+    pub const DEFAULT: Self = Self(1);
+}
+
+/// The id of a cluster; a node refuses peers and folders of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub Uuid);
+
+/// The id of an event, unique in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub Uuid);
+
+macro_rules! display_inner {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+display_inner!(NodeId, GroupId, ClusterId, EventId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_outside_are_data_or_refused() {
+        for legal in ["a", "a.b", "*", ">", "a b", "größe", "\u{202e}x", "../../etc"] {
+            assert_eq!(EntityId::new(legal).unwrap().as_str(), legal);
+        }
+        let long = "x".repeat(513);
+        for (bad, error) in [
+            ("", NameError::Empty { kind: "entity id" }),
+            ("a\0", NameError::Control { kind: "entity id", at: 1 }),
+            ("\r\nPUB", NameError::Control { kind: "entity id", at: 0 }),
+            (&long, NameError::TooLong { kind: "entity id", bytes: 513, max: 512 }),
+        ] {
+            assert_eq!(EntityId::new(bad), Err(error));
+        }
+    }
+
+    #[test]
+    fn projection_names_are_narrow() {
+        assert!(ProjectionName::new("orders-v2.by_day").is_ok());
+        for bad in ["", "a b", "a*", "a>b", "a/b", "é"] {
+            assert!(ProjectionName::new(bad).is_err(), "{bad}");
+        }
+    }
+}

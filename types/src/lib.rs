@@ -1,0 +1,37 @@
+//! The words of Weir: ids, positions, events, commands, limits and ports.
+//!
+//! Everything here is plain data and checked constructors; there is no I/O, no
+//! clock and no async runtime. The other crates meet only through these types
+//! and through the traits in [`ports`].
+
+mod append;
+mod event;
+mod id;
+mod invariant;
+pub mod limits;
+mod log_id;
+pub mod ports;
+mod position;
+mod projection;
+mod read;
+mod subject;
+mod time;
+
+pub use append::{
+    AppendAck, AppendError, AppendOutcome, AppendRequest, DecidedAppend, DecidedEvent, ExpectedVersion,
+    Idempotency,
+};
+pub use event::{ContentType, EventSource, NewEvent, RecordedEvent};
+pub use id::{
+    ClusterId, EntityId, EntityType, EventId, EventName, GroupId, IdempotencyKey, NameError, NodeId,
+    PartitionKey, ProjectionName,
+};
+pub use invariant::InvariantId;
+pub use log_id::LogId;
+pub use position::{LogIndex, Position, StreamVersion, Term};
+pub use projection::{
+    EventPattern, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome,
+};
+pub use read::{Consistency, Direction, ReadError, StreamHead, StreamPage, StreamRead};
+pub use subject::{subject_of, subject_token};
+pub use time::Timestamp;

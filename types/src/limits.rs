@@ -1,0 +1,69 @@
+//! Every bound that Weir keeps, by name. A request over one of these is
+//! refused with an error that names the bound; nothing is cut short silently.
+
+/// Bytes of UTF-8 in an entity id.
+pub const ENTITY_ID_BYTES_MAX: usize = 512;
+/// Bytes of UTF-8 in an entity type or an event name.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Bytes of UTF-8 in a projection name.
+pub const PROJECTION_NAME_BYTES_MAX: usize = 128;
+/// Bytes of UTF-8 in a projection's partition key.
+pub const PARTITION_KEY_BYTES_MAX: usize = 512;
+/// Bytes of UTF-8 in an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Bytes of one event's data.
+pub const EVENT_DATA_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one event's metadata.
+pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of UTF-8 in a content type.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 128;
+/// Events in one append.
+pub const APPEND_EVENTS_MAX: usize = 1_000;
+/// Bytes of data and metadata in one append, all events together.
+pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one HTTP request body. JSON may spell an append's bytes longer than they are.
+pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Events in one page of a read.
+pub const READ_EVENTS_MAX: usize = 4_096;
+/// Events in one page of a read that names no limit.
+pub const READ_EVENTS_DEFAULT: usize = 1_000;
+/// Bytes of data and metadata in one page of a read; a page holds at least one event.
+pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Streams in one page of a listing.
+pub const LIST_STREAMS_MAX: usize = 1_000;
+/// Appends that a proposer puts into one log entry.
+pub const ENTRY_APPENDS_MAX: usize = 1_024;
+/// Bytes that a proposer puts into one log entry, unless one append alone is larger.
+pub const ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// Entries that a proposer keeps in flight.
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+/// Bytes of appends in flight on one node, admitted and not yet answered.
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Appends in flight on one node, admitted and not yet answered.
+pub const IN_FLIGHT_APPENDS_MAX: usize = 16 * 1024;
+/// Appends that may wait in one stream actor.
+pub const STREAM_QUEUE_MAX: usize = 4 * 1024;
+/// Stream actors alive at once on one node; the idlest are passivated beyond it.
+pub const ACTIVE_STREAMS_MAX: usize = 20_000;
+/// Events over which an idempotency key is remembered, counted in positions of its group.
+pub const IDEMPOTENCY_WINDOW_EVENTS: u64 = 1_000_000;
+/// Projections of one group.
+pub const PROJECTIONS_MAX: usize = 256;
+/// Event patterns of one projection.
+pub const PROJECTION_PATTERNS_MAX: usize = 64;
+/// Bytes of a projection's source.
+pub const PROJECTION_SOURCE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one partition's state, as JSON.
+pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of memory of one projection's JavaScript runtime.
+pub const REDUCER_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one peer message.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+const _: () = {
+    assert!(APPEND_BYTES_MAX >= EVENT_DATA_BYTES_MAX + METADATA_BYTES_MAX);
+    assert!(BODY_BYTES_MAX >= APPEND_BYTES_MAX);
+    assert!(PEER_MESSAGE_BYTES_MAX >= 2 * APPEND_BYTES_MAX + ENTRY_BYTES_MAX);
+    assert!(READ_BYTES_MAX >= APPEND_BYTES_MAX);
+    assert!(IN_FLIGHT_BYTES_MAX >= APPEND_BYTES_MAX);
+};

@@ -1,0 +1,291 @@
+//! The seams between the parts. Each trait says what its callers may rely on;
+//! the parts meet as `Arc<dyn …>` and never name each other.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{future::BoxFuture, stream::BoxStream};
+
+use crate::{
+    AppendError, AppendOutcome, Consistency, DecidedAppend, EntityId, EntityType, GroupId, Idempotency,
+    NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent,
+    RegistryCommand, RegistryOutcome, StreamHead, StreamPage, StreamRead, Term, Timestamp,
+};
+
+/// Wall-clock time. The only source of recorded times.
+pub trait Clock: Send + Sync {
+    /// Now. May jump in either direction.
+    fn now(&self) -> Timestamp;
+}
+
+/// Who leads a group, as this node sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leadership {
+    /// The term.
+    pub term: Term,
+    /// The leader, if known.
+    pub leader: Option<NodeId>,
+    /// Whether this node leads, **and** has applied all that came before its
+    /// term: only then may it decide appends.
+    pub decides: bool,
+}
+
+/// Follows the leadership of a group.
+pub trait LeadershipWatch: Send + Sync {
+    /// What holds now.
+    fn current(&self) -> Leadership;
+    /// The current value and then every change. Fast changes may be merged; the last is always seen.
+    fn changes(&self) -> BoxStream<'static, Leadership>;
+}
+
+/// Puts decided appends into the replicated log.
+#[async_trait]
+pub trait Proposer: Send + Sync {
+    /// Takes an append for the log. It is queued before this returns, in call
+    /// order, and is in the log in that order. The future resolves when it is
+    /// committed, durable on a quorum, and applied on this node.
+    ///
+    /// `term` is the term in which the append was decided: in any other term it
+    /// is refused with [`AppendError::NotLeader`] and nothing is written.
+    ///
+    /// # Errors
+    /// `NotLeader` and `Unavailable` when nothing was written;
+    /// `OutcomeUnknown` when leadership was lost after it was proposed.
+    /// Dropping the future does not withdraw the append.
+    fn append(
+        &self,
+        term: Term,
+        append: DecidedAppend,
+    ) -> BoxFuture<'static, Result<AppendOutcome, AppendError>>;
+
+    /// Resolves when all that was queued before is committed and applied: a
+    /// refusal that rests on appends in flight waits for this.
+    ///
+    /// # Errors
+    /// As [`Proposer::append`].
+    fn barrier(&self, term: Term) -> BoxFuture<'static, Result<(), AppendError>>;
+
+    /// Changes the registry.
+    ///
+    /// # Errors
+    /// As [`Proposer::append`].
+    async fn register(&self, command: RegistryCommand) -> Result<RegistryOutcome, AppendError>;
+}
+
+/// What an idempotency key led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedAppend {
+    /// What the key was used for.
+    pub idempotency: Idempotency,
+    /// The outcome, always [`AppendOutcome::Repeated`].
+    pub outcome: AppendOutcome,
+}
+
+/// Reads what is applied on this node.
+#[async_trait]
+pub trait EventReader: Send + Sync {
+    /// Waits until the answer of a read that begins now meets `consistency`,
+    /// and gives the position that is applied then.
+    ///
+    /// # Errors
+    /// [`ReadError::Stale`] or [`ReadError::Unavailable`] when it cannot be met in time.
+    async fn ready(&self, group: GroupId, consistency: Consistency) -> Result<Position, ReadError>;
+
+    /// A stream's head, or `None` when it has no events.
+    async fn head(&self, group: GroupId, entity: &EntityId) -> Result<Option<StreamHead>, ReadError>;
+
+    /// One page of a stream. A stream without events is an empty page.
+    async fn read_stream(&self, read: StreamRead) -> Result<StreamPage, ReadError>;
+
+    /// Events by position, from `from` on, oldest first: at most `limit`, at
+    /// most about [`crate::limits::READ_BYTES_MAX`] bytes, at least one if there is one.
+    async fn read_log(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// Heads in order of creation, of one type or of all, and their number in all.
+    async fn list_streams(
+        &self,
+        group: GroupId,
+        entity_type: Option<&EntityType>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<StreamHead>, u64), ReadError>;
+
+    /// What an idempotency key of a stream led to, if it is still remembered.
+    async fn remembered(
+        &self,
+        group: GroupId,
+        entity: &EntityId,
+        key: &crate::IdempotencyKey,
+    ) -> Result<Option<RememberedAppend>, ReadError>;
+
+    /// The last position that is applied here.
+    fn applied(&self, group: GroupId) -> Position;
+
+    /// The applied position now and after every change; changes may be merged.
+    fn applied_changes(&self, group: GroupId) -> BoxStream<'static, Position>;
+}
+
+/// How far a projection is folded here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// The last position that is folded.
+    pub position: Position,
+    /// Events handed to the handler so far.
+    pub events: u64,
+    /// A digest over every change of every partition, in order: two nodes at
+    /// the same position have the same digest (invariants R1 and P2).
+    pub digest: u64,
+    /// Why the projection is parked at the event after `position`, if it is.
+    pub parked: Option<String>,
+}
+
+/// One partition's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// JSON.
+    pub state: Bytes,
+    /// Position of the last event that changed it.
+    pub position: Position,
+}
+
+/// What one fold step changes: written whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ViewChange {
+    /// The checkpoint after it.
+    pub checkpoint: Checkpoint,
+    /// The partitions that changed.
+    pub views: Vec<(PartitionKey, View)>,
+}
+
+/// Keeps views and checkpoints on this node.
+#[async_trait]
+pub trait ViewStore: Send + Sync {
+    /// The projections that are deployed, as of the applied position.
+    async fn projections(
+        &self,
+        group: GroupId,
+    ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError>;
+
+    /// Yields once now, and again after the registry changed.
+    fn registry_changes(&self, group: GroupId) -> BoxStream<'static, ()>;
+
+    /// Writes a fold step in one atomic batch. The caller has checked that the
+    /// checkpoint does not fall (invariant P1); a fall is refused.
+    async fn commit(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+        change: ViewChange,
+    ) -> Result<(), ReadError>;
+
+    /// The checkpoint; the default one when nothing is folded yet.
+    async fn checkpoint(&self, group: GroupId, projection: &ProjectionId) -> Result<Checkpoint, ReadError>;
+
+    /// One partition's state.
+    async fn view(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+        partition: &PartitionKey,
+    ) -> Result<Option<View>, ReadError>;
+
+    /// Partitions in byte order of their keys, after `after`.
+    async fn views(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<(PartitionKey, View)>, ReadError>;
+
+    /// Drops everything of a deployment that is gone.
+    async fn forget(&self, group: GroupId, projection: &ProjectionId) -> Result<(), ReadError>;
+}
+
+/// Why the bus did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// It is not reachable, or did not answer: what it did is not known.
+    #[error("bus is not available: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// What it holds is not what this log published; it must be rebuilt.
+    #[error("bus disagrees with the log: {reason}")]
+    Diverged {
+        /// In what.
+        reason: String,
+    },
+}
+
+/// Carries committed events outward, in position order.
+///
+/// Everything here is derived from the log. An error proves nothing about what
+/// the bus holds: ask [`Publisher::published`] and go on from there.
+#[async_trait]
+pub trait Publisher: Send + Sync {
+    /// The last position that the bus holds, creating its stream if there is none.
+    async fn published(&self, group: GroupId) -> Result<Position, BusError>;
+
+    /// Publishes events that follow `after` without a hole. The bus refuses
+    /// them unless `after` is the last that it holds, so that two publishers
+    /// never interleave (invariant O1). Returns the last position published.
+    async fn publish(
+        &self,
+        group: GroupId,
+        after: Position,
+        events: &[RecordedEvent],
+    ) -> Result<Position, BusError>;
+
+    /// Throws the bus's copy away, so that the outbox publishes all of the log again.
+    async fn reset(&self, group: GroupId) -> Result<(), BusError>;
+}
+
+/// Brings events to a projection: JetStream, or the local log.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// A subscription of this node for one projection, from after `checkpoint`.
+    async fn subscribe(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+        checkpoint: Position,
+    ) -> Result<Box<dyn Subscription>, BusError>;
+
+    /// Ends what the bus keeps for a projection of this node that is gone.
+    async fn unsubscribe(&self, group: GroupId, projection: &ProjectionId) -> Result<(), BusError>;
+}
+
+/// A running subscription. Events may come twice, and a hole may come; they
+/// never come out of order within one batch. The projection compares positions
+/// with its checkpoint and fills holes from the log.
+#[async_trait]
+pub trait Subscription: Send {
+    /// The next events, at least one; waits for them.
+    async fn next(&mut self) -> Result<Vec<RecordedEvent>, BusError>;
+
+    /// Says that all up to `position` is folded and stored.
+    async fn done(&mut self, position: Position) -> Result<(), BusError>;
+}
+
+/// The ports that one node is built of.
+#[derive(Clone)]
+pub struct Ports {
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Leadership of the group.
+    pub leadership: Arc<dyn LeadershipWatch>,
+    /// The way into the log.
+    pub proposer: Arc<dyn Proposer>,
+    /// The way out of the log.
+    pub reader: Arc<dyn EventReader>,
+    /// Views and checkpoints.
+    pub views: Arc<dyn ViewStore>,
+}

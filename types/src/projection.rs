@@ -1,0 +1,165 @@
+//! Projections, as the replicated registry knows them.
+
+use std::sync::Arc;
+
+use crate::{EventName, LogIndex, ProjectionName, limits};
+
+/// Which events a projection folds: a name, `prefix.*`, or `*` for all.
+///
+/// `*` stands only at the end, alone or after a dot. `order.*` takes
+/// `order.placed` and `order.line.added`, and not `order`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EventPattern(Arc<str>);
+
+impl EventPattern {
+    /// Checks and takes a pattern.
+    ///
+    /// # Errors
+    /// [`RegistryError::Invalid`] when the pattern is empty, too long, or has a `*` elsewhere.
+    pub fn new(text: &str) -> Result<Self, RegistryError> {
+        let invalid = |why: &str| RegistryError::Invalid { reason: format!("event pattern `{text}` {why}") };
+        let stem = match text {
+            "*" => "",
+            _ => text.strip_suffix(".*").unwrap_or(text),
+        };
+        if stem.contains('*') {
+            return Err(invalid("may hold `*` only alone or at the end, after a dot"));
+        }
+        if text != "*" {
+            EventName::new(stem).map_err(|error| invalid(&format!("is not legal: {error}")))?;
+        }
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// Whether an event of this name is folded.
+    #[must_use]
+    pub fn matches(&self, name: &EventName) -> bool {
+        match self.0.strip_suffix('*') {
+            None => *self.0 == *name.as_str(),
+            Some(prefix) => name.as_str().starts_with(prefix) && name.as_str().len() > prefix.len(),
+        }
+    }
+
+    /// The pattern as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A projection's identity: one deployment of one name. Folded state belongs to
+/// a deployment, so another deployment of the same name starts from nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectionId {
+    /// The name.
+    pub name: ProjectionName,
+    /// The log index of the command that deployed it.
+    pub deployed: LogIndex,
+}
+
+/// A projection as its author deployed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectionDefinition {
+    /// Its name.
+    pub name: ProjectionName,
+    /// The events that it folds; 1 to [`limits::PROJECTION_PATTERNS_MAX`].
+    pub events: Vec<EventPattern>,
+    /// JSONPath of the partition key within the event, e.g. `$.data.customer.id`.
+    pub partition_key: Option<String>,
+    /// The JavaScript module's text.
+    pub source: Arc<str>,
+}
+
+impl ProjectionDefinition {
+    /// Checks the limits.
+    ///
+    /// # Errors
+    /// [`RegistryError::Invalid`] naming the limit.
+    pub fn check_limits(&self) -> Result<(), RegistryError> {
+        let refuse = |reason: String| Err(RegistryError::Invalid { reason });
+        if self.events.is_empty() {
+            return refuse("projection folds no events".into());
+        }
+        if self.events.len() > limits::PROJECTION_PATTERNS_MAX {
+            return refuse(format!("projection has over {} event patterns", limits::PROJECTION_PATTERNS_MAX));
+        }
+        if self.source.len() > limits::PROJECTION_SOURCE_BYTES_MAX {
+            return refuse(format!(
+                "projection source has over {} bytes",
+                limits::PROJECTION_SOURCE_BYTES_MAX
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether an event of this name is folded.
+    #[must_use]
+    pub fn folds(&self, name: &EventName) -> bool {
+        self.events.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// A change to the replicated registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryCommand {
+    /// Deploy a projection. The definition that stands already is no change.
+    Deploy(ProjectionDefinition),
+    /// Remove a projection with its views.
+    Remove(ProjectionName),
+}
+
+/// What apply made of a registry command; equal on every replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryOutcome {
+    /// It is deployed under this id, now or since an earlier equal command.
+    Deployed(ProjectionId),
+    /// It was removed.
+    Removed,
+    /// It was refused.
+    Refused(RegistryError),
+}
+
+/// Why a registry command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// The definition is not legal.
+    #[error("{reason}")]
+    Invalid {
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no such projection.
+    #[error("projection not found")]
+    NotFound,
+    /// The group has as many projections as it may.
+    #[error("group has {max} projections, which is the limit")]
+    TooMany {
+        /// The limit.
+        max: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_by_whole_segments() {
+        for (pattern, name, expected) in [
+            ("*", "anything", true),
+            ("order.placed", "order.placed", true),
+            ("order.placed", "order.placed.twice", false),
+            ("order.*", "order.placed", true),
+            ("order.*", "order.line.added", true),
+            ("order.*", "order", false),
+            ("order.*", "order.", false),
+            ("order.*", "orders.placed", false),
+        ] {
+            let pattern = EventPattern::new(pattern).unwrap();
+            assert_eq!(pattern.matches(&EventName::new(name).unwrap()), expected, "{pattern:?} {name}");
+        }
+        for bad in ["", "a*", "*.a", "a.*.b", ".*", "a\n"] {
+            assert!(EventPattern::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -15,6 +15,8 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 pub const EVENT_DATA_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one event's metadata.
 pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Levels of nesting in an event's JSON, so that every reader can hold it.
+pub const JSON_DEPTH_MAX: usize = 96;
 /// Bytes of UTF-8 in a content type.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 128;
 /// Events in one append.
@@ -29,6 +31,8 @@ pub const READ_EVENTS_MAX: usize = 4_096;
 pub const READ_EVENTS_DEFAULT: usize = 1_000;
 /// Bytes of data and metadata in one page of a read; a page holds at least one event.
 pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Milliseconds that a read may wait for an event that is not there yet.
+pub const READ_WAIT_MS_MAX: u64 = 30_000;
 /// Streams in one page of a listing.
 pub const LIST_STREAMS_MAX: usize = 1_000;
 /// Appends that a proposer puts into one log entry.
@@ -57,6 +61,10 @@ pub const PROJECTION_SOURCE_BYTES_MAX: usize = 256 * 1024;
 pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of memory of one projection's JavaScript runtime.
 pub const REDUCER_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one log record's payload.
+pub const LOG_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a stored vote.
+pub const VOTE_BYTES_MAX: usize = 512;
 /// Bytes of one peer message.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -64,6 +72,8 @@ const _: () = {
     assert!(APPEND_BYTES_MAX >= EVENT_DATA_BYTES_MAX + METADATA_BYTES_MAX);
     assert!(BODY_BYTES_MAX >= APPEND_BYTES_MAX);
     assert!(PEER_MESSAGE_BYTES_MAX >= 2 * APPEND_BYTES_MAX + ENTRY_BYTES_MAX);
+    assert!(LOG_RECORD_BYTES_MAX >= 2 * APPEND_BYTES_MAX + ENTRY_BYTES_MAX);
+    assert!(PEER_MESSAGE_BYTES_MAX > LOG_RECORD_BYTES_MAX);
     assert!(READ_BYTES_MAX >= APPEND_BYTES_MAX);
     assert!(IN_FLIGHT_BYTES_MAX >= APPEND_BYTES_MAX);
 };

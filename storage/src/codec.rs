@@ -1,0 +1,112 @@
+//! Bytes for values and back: bincode behind a version byte.
+//!
+//! The domain types know nothing of serde. Each file here holds the private
+//! mirror structs of one kind of value; the order of their fields is the
+//! format. `storage/golden/v1` pins the bytes of every one of them.
+
+pub mod command;
+pub mod event;
+pub mod forward;
+pub mod peer;
+
+mod append;
+mod projection;
+mod raw;
+mod stored;
+
+pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredRemembered, StoredRun};
+pub(crate) use projection::{StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView};
+
+use serde::{Deserialize, Serialize};
+use weir_types::{NameError, limits};
+
+/// The version byte that everything encoded here begins with.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// Why bytes are not a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The bytes end before the value does.
+    #[error("{what} ends after {bytes} bytes")]
+    Short {
+        /// What was being read.
+        what: &'static str,
+        /// The bytes that there are.
+        bytes: usize,
+    },
+    /// The bytes are of a format that this binary does not know.
+    #[error("{what} has format version {found}, this binary knows {FORMAT_VERSION}")]
+    Version {
+        /// What was being read.
+        what: &'static str,
+        /// Its version byte.
+        found: u8,
+    },
+    /// The checksum does not fit the bytes.
+    #[error("{what} has checksum {actual:#010x}, its frame says {expected:#010x}")]
+    Checksum {
+        /// What was being read.
+        what: &'static str,
+        /// What the frame says.
+        expected: u32,
+        /// What the bytes are.
+        actual: u32,
+    },
+    /// The bytes do not follow the format.
+    #[error("{what} is malformed: {reason}")]
+    Malformed {
+        /// What was being read.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl CodecError {
+    pub(crate) fn malformed(what: &'static str, reason: impl ToString) -> Self {
+        Self::Malformed { what, reason: reason.to_string() }
+    }
+
+    pub(crate) fn name(what: &'static str) -> impl FnOnce(NameError) -> Self {
+        move |error| Self::malformed(what, error)
+    }
+}
+
+// Far above any legal value: it bounds what a damaged length can make us allocate.
+type Config = bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<{ limits::PEER_MESSAGE_BYTES_MAX }>,
+>;
+
+const CONFIG: Config = bincode::config::standard().with_limit::<{ limits::PEER_MESSAGE_BYTES_MAX }>();
+
+/// Appends the version byte and the value to `out`.
+pub(crate) fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    out.push(FORMAT_VERSION);
+    bincode::serde::encode_into_std_write(value, out, CONFIG)
+        .expect("a vector takes all bytes, and the mirror structs have no unsized part");
+}
+
+/// The version byte and the value.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    encode_into(value, &mut out);
+    out
+}
+
+/// Reads what [`encode`] wrote; all bytes must belong to it.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<T, CodecError> {
+    let Some((&version, rest)) = bytes.split_first() else {
+        return Err(CodecError::Short { what, bytes: 0 });
+    };
+    if version != FORMAT_VERSION {
+        return Err(CodecError::Version { what, found: version });
+    }
+    let (value, used) = bincode::serde::borrow_decode_from_slice(rest, CONFIG)
+        .map_err(|error| CodecError::malformed(what, error))?;
+    if used != rest.len() {
+        return Err(CodecError::malformed(what, format!("{} bytes follow it", rest.len() - used)));
+    }
+    Ok(value)
+}

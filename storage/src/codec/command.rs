@@ -1,0 +1,247 @@
+//! A command: the payload of a log record, encoded once by the proposer.
+//!
+//! `[format version u8 = 1][kind u8]`, and then, for kind 1, an append batch:
+//! `[count u32 LE]`, per append `[meta len u32 LE][meta]`, per event of it a
+//! frame (see [`super::event`]); for kind 2, a registry command.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weir_types::{
+    DecidedAppend, EntityId, EntityType, Idempotency, IdempotencyKey, RegistryCommand, StreamVersion,
+    Timestamp, limits,
+};
+
+use super::{
+    CodecError, FORMAT_VERSION, decode, encode_into,
+    event::{FRAME_HEADER_BYTES, encode_frame, read_header},
+    projection::StoredRegistryCommand,
+};
+
+const WHAT: &str = "command";
+const KIND_APPENDS: u8 = 1;
+const KIND_REGISTRY: u8 = 2;
+
+/// What a command's payload says, without its events' bodies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Appends, in order.
+    Appends(Vec<CommandAppend>),
+    /// A change of the registry.
+    Registry(RegistryCommand),
+}
+
+/// One append of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandAppend {
+    /// What is judged.
+    pub meta: AppendMeta,
+    /// Where its events lie, in order; at least one.
+    pub frames: Vec<EventFrame>,
+}
+
+/// What apply must know of an append to judge it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendMeta {
+    /// The stream.
+    pub entity_id: EntityId,
+    /// The type of the entity.
+    pub entity_type: EntityType,
+    /// The version that the stream must be at.
+    pub base: StreamVersion,
+    /// The idempotency key, if any.
+    pub idempotency: Option<Idempotency>,
+    /// When the leader recorded it.
+    pub recorded_at: Timestamp,
+}
+
+/// Where one event lies in the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventFrame {
+    /// Byte offset of the frame within the payload.
+    pub offset: u32,
+    /// Bytes of the frame, header and body.
+    pub len: u32,
+    /// crc32c of the body.
+    pub crc: u32,
+}
+
+impl EventFrame {
+    /// The event's body, as a slice of the payload that the frame was read from.
+    #[must_use]
+    pub fn body(&self, payload: &Bytes) -> Bytes {
+        let (start, end) = (self.offset as usize, (self.offset + self.len) as usize);
+        payload.slice(start + FRAME_HEADER_BYTES..end)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMeta<'a> {
+    entity_id: &'a str,
+    entity_type: &'a str,
+    base: u64,
+    #[serde(borrow)]
+    idempotency: Option<(&'a str, u64)>,
+    recorded_at: i64,
+    events: u32,
+}
+
+/// The payload of a batch of appends.
+///
+/// # Panics
+/// Panics when the batch is over 4 GiB; the proposer keeps it near
+/// [`limits::ENTRY_BYTES_MAX`].
+#[must_use]
+pub fn encode_appends(appends: &[DecidedAppend]) -> Bytes {
+    let weight: usize = appends.iter().map(DecidedAppend::weight).sum();
+    let mut out = Vec::with_capacity(weight + 64);
+    out.extend_from_slice(&[FORMAT_VERSION, KIND_APPENDS]);
+    out.extend_from_slice(&count(appends.len()).to_le_bytes());
+    for append in appends {
+        encode_append(append, &mut out);
+    }
+    assert!(u32::try_from(out.len()).is_ok(), "a batch must be below 4 GiB");
+    Bytes::from(out)
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).expect("counts are bounded far below 4 G")
+}
+
+fn encode_append(append: &DecidedAppend, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let meta = StoredMeta {
+        entity_id: append.entity_id.as_str(),
+        entity_type: append.entity_type.as_str(),
+        base: append.base.0,
+        idempotency: append.idempotency.as_ref().map(|known| (known.key.as_str(), known.digest)),
+        recorded_at: append.recorded_at.0,
+        events: count(append.events.len()),
+    };
+    encode_into(&meta, out);
+    let meta_len = count(out.len() - start - 4);
+    out[start..start + 4].copy_from_slice(&meta_len.to_le_bytes());
+    for (number, event) in (1..).zip(&append.events) {
+        encode_frame(append, event, append.base.plus(number), out);
+    }
+}
+
+/// The payload of a registry command.
+#[must_use]
+pub fn encode_registry(command: &RegistryCommand) -> Bytes {
+    let mut out = vec![FORMAT_VERSION, KIND_REGISTRY];
+    encode_into(&StoredRegistryCommand::from(command), &mut out);
+    Bytes::from(out)
+}
+
+/// Whether a payload is a registry command, without decoding it.
+#[must_use]
+pub fn is_registry(payload: &[u8]) -> bool {
+    payload.starts_with(&[FORMAT_VERSION, KIND_REGISTRY])
+}
+
+/// The number of events that a payload would append at most. Payloads of other
+/// kinds, and malformed ones, have none.
+#[must_use]
+pub fn event_count(payload: &Bytes) -> u64 {
+    match Command::decode(payload) {
+        Ok(Command::Appends(appends)) => appends.iter().map(|append| append.frames.len() as u64).sum(),
+        _ => 0,
+    }
+}
+
+impl Command {
+    /// Reads a payload. Event bodies are neither decoded nor checked: the log's
+    /// record checksum covers them, and whoever reads an event checks its own.
+    ///
+    /// # Errors
+    /// [`CodecError`] when the payload is malformed or of another format.
+    pub fn decode(payload: &Bytes) -> Result<Self, CodecError> {
+        let mut reader = Reader { payload, at: 0 };
+        let [version, kind] = *reader.array::<2>()?;
+        if version != FORMAT_VERSION {
+            return Err(CodecError::Version { what: WHAT, found: version });
+        }
+        match kind {
+            KIND_APPENDS => reader.appends().map(Self::Appends),
+            KIND_REGISTRY => {
+                let stored: StoredRegistryCommand<'_> = decode(WHAT, &payload[2..])?;
+                stored.try_into().map(Self::Registry)
+            }
+            other => Err(CodecError::malformed(WHAT, format!("kind {other} is not known"))),
+        }
+    }
+}
+
+struct Reader<'a> {
+    payload: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], CodecError> {
+        let short = CodecError::Short { what: WHAT, bytes: self.payload.len() };
+        let end = self.at.checked_add(len).ok_or(short.clone())?;
+        let bytes = self.payload.get(self.at..end).ok_or(short)?;
+        self.at = end;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], CodecError> {
+        self.take(N).map(|bytes| bytes.first_chunk().expect("take gives as many bytes as asked"))
+    }
+
+    fn number(&mut self) -> Result<u32, CodecError> {
+        self.array().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    fn appends(&mut self) -> Result<Vec<CommandAppend>, CodecError> {
+        let count = self.number()? as usize;
+        // A damaged count must not reserve memory; a true one is below the limit.
+        let mut appends = Vec::with_capacity(count.min(limits::ENTRY_APPENDS_MAX));
+        for _ in 0..count {
+            appends.push(self.append()?);
+        }
+        if self.at != self.payload.len() {
+            return Err(CodecError::malformed(WHAT, format!("{} bytes follow it", self.payload.len() - self.at)));
+        }
+        Ok(appends)
+    }
+
+    fn append(&mut self) -> Result<CommandAppend, CodecError> {
+        let len = self.number()? as usize;
+        let stored: StoredMeta<'_> = decode(WHAT, self.take(len)?)?;
+        let name = CodecError::name;
+        let idempotency = match stored.idempotency {
+            None => None,
+            Some((key, digest)) => {
+                Some(Idempotency { key: IdempotencyKey::new(key).map_err(name(WHAT))?, digest })
+            }
+        };
+        let meta = AppendMeta {
+            entity_id: EntityId::new(stored.entity_id).map_err(name(WHAT))?,
+            entity_type: EntityType::new(stored.entity_type).map_err(name(WHAT))?,
+            base: StreamVersion(stored.base),
+            idempotency,
+            recorded_at: Timestamp(stored.recorded_at),
+        };
+        if stored.events == 0 {
+            return Err(CodecError::malformed(WHAT, "an append holds no event"));
+        }
+        let mut frames = Vec::with_capacity((stored.events as usize).min(limits::APPEND_EVENTS_MAX));
+        for _ in 0..stored.events {
+            frames.push(self.frame()?);
+        }
+        Ok(CommandAppend { meta, frames })
+    }
+
+    fn frame(&mut self) -> Result<EventFrame, CodecError> {
+        let offset = self.at;
+        let (len, crc) = read_header(self.take(FRAME_HEADER_BYTES)?)?;
+        self.take(len as usize)?;
+        let narrow = |bytes: usize| {
+            u32::try_from(bytes).map_err(|_| CodecError::malformed(WHAT, "it is over 4 GiB"))
+        };
+        Ok(EventFrame { offset: narrow(offset)?, len: narrow(self.at - offset)?, crc })
+    }
+}

@@ -1,0 +1,96 @@
+//! What a node that does not lead sends to the leader, and what comes back.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weir_types::{AppendAck, AppendError, AppendRequest, RegistryCommand, RegistryOutcome};
+
+use super::{
+    CodecError,
+    append::{StoredAck, StoredAppendError, StoredAppendRequest},
+    decode as decode_value, encode as encode_value,
+    projection::{StoredRegistryCommand, StoredRegistryOutcome},
+};
+
+/// A request on its way to the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardRequest {
+    /// An append.
+    Append(AppendRequest),
+    /// A change of the registry.
+    Register(RegistryCommand),
+}
+
+/// The leader's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardResponse {
+    /// To an append.
+    Append(Result<AppendAck, AppendError>),
+    /// To a change of the registry.
+    Register(Result<RegistryOutcome, AppendError>),
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredRequest<'a> {
+    #[serde(borrow)]
+    Append(StoredAppendRequest<'a>),
+    #[serde(borrow)]
+    Register(StoredRegistryCommand<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredResponse {
+    Append(Result<StoredAck, StoredAppendError>),
+    Register(Result<StoredRegistryOutcome, StoredAppendError>),
+}
+
+impl ForwardRequest {
+    /// The bytes of the request.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        encode_value(&match self {
+            Self::Append(request) => StoredRequest::Append(request.into()),
+            Self::Register(command) => StoredRequest::Register(command.into()),
+        })
+        .into()
+    }
+
+    /// Reads a request. Event bytes share `message`'s memory.
+    ///
+    /// # Errors
+    /// [`CodecError`] when it is malformed or of another format.
+    pub fn decode(message: &Bytes) -> Result<Self, CodecError> {
+        Ok(match decode_value("forwarded request", message)? {
+            StoredRequest::Append(stored) => Self::Append(stored.read(message)?),
+            StoredRequest::Register(stored) => Self::Register(stored.try_into()?),
+        })
+    }
+}
+
+impl ForwardResponse {
+    /// The bytes of the response.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        encode_value(&match self {
+            Self::Append(result) => {
+                StoredResponse::Append(result.as_ref().map(StoredAck::from).map_err(StoredAppendError::from))
+            }
+            Self::Register(result) => StoredResponse::Register(
+                result.as_ref().map(StoredRegistryOutcome::from).map_err(StoredAppendError::from),
+            ),
+        })
+        .into()
+    }
+
+    /// Reads a response.
+    ///
+    /// # Errors
+    /// [`CodecError`] when it is malformed or of another format.
+    pub fn decode(message: &[u8]) -> Result<Self, CodecError> {
+        Ok(match decode_value("forwarded response", message)? {
+            StoredResponse::Append(Ok(ack)) => Self::Append(Ok(ack.into())),
+            StoredResponse::Append(Err(error)) => Self::Append(Err(error.try_into()?)),
+            StoredResponse::Register(Ok(outcome)) => Self::Register(Ok(outcome.try_into()?)),
+            StoredResponse::Register(Err(error)) => Self::Register(Err(error.try_into()?)),
+        })
+    }
+}

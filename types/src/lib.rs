@@ -15,6 +15,8 @@ mod position;
 mod projection;
 mod read;
 mod subject;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 
 pub use append::{

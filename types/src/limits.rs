@@ -45,10 +45,22 @@ pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Appends in flight on one node, admitted and not yet answered.
 pub const IN_FLIGHT_APPENDS_MAX: usize = 16 * 1024;
+/// Appends that may wait for admission to one node.
+pub const ADMISSION_QUEUE_MAX: usize = 4 * 1024;
+/// Bytes of the appends that may wait for admission to one node.
+pub const ADMISSION_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long an append may wait for admission.
+pub const ADMISSION_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 /// Appends that may wait in one stream actor.
 pub const STREAM_QUEUE_MAX: usize = 4 * 1024;
 /// Stream actors alive at once on one node; the idlest are passivated beyond it.
 pub const ACTIVE_STREAMS_MAX: usize = 20_000;
+/// How long a stream actor may be idle before it is passivated.
+pub const STREAM_IDLE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Events that an outbox publishes before it waits for their acknowledgements.
+pub const OUTBOX_BATCH_MAX: usize = 500;
+/// Longest pause of an outbox before it asks a bus again that did not answer.
+pub const OUTBOX_BACKOFF_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// Events over which an idempotency key is remembered, counted in positions of its group.
 pub const IDEMPOTENCY_WINDOW_EVENTS: u64 = 1_000_000;
 /// Projections of one group.

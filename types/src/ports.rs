@@ -244,6 +244,16 @@ pub trait Publisher: Send + Sync {
         events: &[RecordedEvent],
     ) -> Result<Position, BusError>;
 
+    /// The id of the event that the bus holds at `position`, if it can tell: by
+    /// it the outbox notices a bus that another log has filled.
+    async fn event_at(
+        &self,
+        _group: GroupId,
+        _position: Position,
+    ) -> Result<Option<crate::EventId>, BusError> {
+        Ok(None)
+    }
+
     /// Throws the bus's copy away, so that the outbox publishes all of the log again.
     async fn reset(&self, group: GroupId) -> Result<(), BusError>;
 }

@@ -1,0 +1,121 @@
+//! What apply does with an append, as deterministically as the real one.
+
+use super::{Fate, Inner, Queued};
+use crate::{
+    AppendError, AppendOutcome, DecidedAppend, DecidedEvent, Position, RecordedEvent, StreamVersion,
+    ports::RememberedAppend,
+};
+
+impl Inner {
+    pub(super) fn drain(&mut self) {
+        while !self.queue.is_empty() {
+            self.apply_next();
+        }
+    }
+
+    pub(super) fn apply_next(&mut self) {
+        match self.queue.pop_front() {
+            None => {}
+            Some(Queued::Append(append, answer)) => {
+                let outcome = self.apply(*append);
+                // A caller that went away does not withdraw its append.
+                let _gone = answer.send(Ok(outcome));
+            }
+            Some(Queued::Barrier(answer)) => {
+                let _gone = answer.send(Ok(()));
+            }
+        }
+    }
+
+    pub(super) fn abandon_queue(&mut self, fate: Fate) {
+        let unknown = || AppendError::OutcomeUnknown { reason: "leadership was lost".into() };
+        while let Some(queued) = self.queue.pop_front() {
+            match queued {
+                Queued::Append(append, answer) => {
+                    if fate == Fate::Committed {
+                        self.apply(*append);
+                    }
+                    let _gone = answer.send(Err(unknown()));
+                }
+                Queued::Barrier(answer) => {
+                    let _gone = answer.send(Err(unknown()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn apply(&mut self, append: DecidedAppend) -> AppendOutcome {
+        self.entries += 1;
+        if let Some(known) = self.known_key(&append) {
+            return known;
+        }
+        let stream = self.streams.get(&append.entity_id);
+        let actual = StreamVersion(stream.map_or(0, |positions| positions.len() as u64));
+        if let Some(first) = stream.and_then(|positions| positions.first()) {
+            let entity_type = &self.events[first.0 as usize - 1].entity_type;
+            if *entity_type != append.entity_type {
+                return AppendOutcome::TypeConflict { actual: entity_type.clone() };
+            }
+        }
+        if append.base != actual {
+            return AppendOutcome::VersionConflict { actual };
+        }
+        self.write(append)
+    }
+
+    fn known_key(&self, append: &DecidedAppend) -> Option<AppendOutcome> {
+        let wanted = append.idempotency.as_ref()?;
+        let known = self.keys.get(&(append.entity_id.clone(), wanted.key.clone()))?;
+        Some(match known.idempotency == *wanted {
+            true => known.outcome.clone(),
+            false => AppendOutcome::IdempotencyConflict,
+        })
+    }
+
+    fn write(&mut self, append: DecidedAppend) -> AppendOutcome {
+        let first_position = self.applied().next();
+        let first_version = append.base.next();
+        let last_version = append.base.plus(append.events.len() as u64);
+        let stream = self.streams.entry(append.entity_id.clone()).or_default();
+        if stream.is_empty() {
+            self.created.push(append.entity_id.clone());
+        }
+        for (offset, event) in append.events.iter().enumerate() {
+            let position = Position(self.events.len() as u64 + 1);
+            stream.push(position);
+            let version = first_version.plus(offset as u64);
+            self.events.push(recorded(&append, event, version, position));
+        }
+        if let Some(idempotency) = append.idempotency {
+            let outcome = AppendOutcome::Repeated { first_version, last_version, first_position };
+            let key = (append.entity_id, idempotency.key.clone());
+            self.keys.insert(key, RememberedAppend { idempotency, outcome });
+        }
+        let applied = self.applied();
+        self.applied_watchers.retain(|watcher| watcher.unbounded_send(applied).is_ok());
+        AppendOutcome::Appended { first_version, last_version, first_position }
+    }
+}
+
+fn recorded(
+    append: &DecidedAppend,
+    event: &DecidedEvent,
+    version: StreamVersion,
+    position: Position,
+) -> RecordedEvent {
+    RecordedEvent {
+        id: event.id,
+        entity_id: append.entity_id.clone(),
+        entity_type: append.entity_type.clone(),
+        name: event.name.clone(),
+        version,
+        position,
+        schema_version: event.schema_version,
+        content_type: event.content_type.clone(),
+        data: event.data.clone(),
+        metadata: event.metadata.clone(),
+        recorded_at: append.recorded_at,
+        occurred_at: event.occurred_at,
+        source: event.source,
+    }
+}

@@ -1,0 +1,123 @@
+//! The way into the log, and who leads it.
+
+use async_trait::async_trait;
+use futures::{
+    FutureExt, StreamExt,
+    channel::{mpsc, oneshot},
+    future::BoxFuture,
+    stream::BoxStream,
+};
+
+use super::{Inner, MemoryLog, Queued};
+use crate::{
+    AppendError, AppendOutcome, DecidedAppend, LogIndex, ProjectionDefinition, ProjectionId, RegistryCommand,
+    RegistryError, RegistryOutcome, Term, limits,
+    ports::{Leadership, LeadershipWatch, Proposer},
+};
+
+impl LeadershipWatch for MemoryLog {
+    fn current(&self) -> Leadership {
+        self.inner().now_led()
+    }
+
+    fn changes(&self) -> BoxStream<'static, Leadership> {
+        let (sender, receiver) = mpsc::unbounded();
+        let mut inner = self.inner();
+        let now = inner.now_led();
+        inner.leadership_watchers.push(sender);
+        futures::stream::once(async move { now }).chain(receiver).boxed()
+    }
+}
+
+impl Inner {
+    fn refusal(&mut self, term: Term) -> Option<AppendError> {
+        let led = self.now_led();
+        if !led.decides || led.term != term {
+            return Some(AppendError::NotLeader { leader: led.leader });
+        }
+        None
+    }
+}
+
+fn settled<T: Send + 'static>(
+    receiver: oneshot::Receiver<Result<T, AppendError>>,
+) -> BoxFuture<'static, Result<T, AppendError>> {
+    let gone = || AppendError::OutcomeUnknown { reason: "log is gone".into() };
+    receiver.map(move |answer| answer.unwrap_or_else(|_| Err(gone()))).boxed()
+}
+
+#[async_trait]
+impl Proposer for MemoryLog {
+    fn append(
+        &self,
+        term: Term,
+        append: DecidedAppend,
+    ) -> BoxFuture<'static, Result<AppendOutcome, AppendError>> {
+        let mut inner = self.inner();
+        if let Some(refusal) = inner.refusal(term).or_else(|| inner.refusals.pop_front()) {
+            return futures::future::ready(Err(refusal)).boxed();
+        }
+        let (sender, receiver) = oneshot::channel();
+        inner.queue.push_back(Queued::Append(Box::new(append), sender));
+        if !inner.held {
+            inner.drain();
+        }
+        settled(receiver)
+    }
+
+    fn barrier(&self, term: Term) -> BoxFuture<'static, Result<(), AppendError>> {
+        let mut inner = self.inner();
+        if let Some(refusal) = inner.refusal(term) {
+            return futures::future::ready(Err(refusal)).boxed();
+        }
+        let (sender, receiver) = oneshot::channel();
+        inner.queue.push_back(Queued::Barrier(sender));
+        if !inner.held {
+            inner.drain();
+        }
+        settled(receiver)
+    }
+
+    async fn register(&self, command: RegistryCommand) -> Result<RegistryOutcome, AppendError> {
+        let mut inner = self.inner();
+        let led = inner.now_led();
+        if !led.decides {
+            return Err(AppendError::NotLeader { leader: led.leader });
+        }
+        inner.entries += 1;
+        let outcome = match command {
+            RegistryCommand::Deploy(definition) => inner.deploy(definition),
+            RegistryCommand::Remove(name) => {
+                let before = inner.projections.len();
+                inner.projections.retain(|id, _| id.name != name);
+                match inner.projections.len() < before {
+                    true => RegistryOutcome::Removed,
+                    false => RegistryOutcome::Refused(RegistryError::NotFound),
+                }
+            }
+        };
+        inner.registry_watchers.retain(|watcher| watcher.unbounded_send(()).is_ok());
+        Ok(outcome)
+    }
+}
+
+impl Inner {
+    fn deploy(&mut self, definition: ProjectionDefinition) -> RegistryOutcome {
+        if let Err(error) = definition.check_limits() {
+            return RegistryOutcome::Refused(error);
+        }
+        let standing = self.projections.iter().find(|(id, _)| id.name == definition.name);
+        if let Some((id, same)) = standing
+            && *same == definition
+        {
+            return RegistryOutcome::Deployed(id.clone());
+        }
+        if standing.is_none() && self.projections.len() >= limits::PROJECTIONS_MAX {
+            return RegistryOutcome::Refused(RegistryError::TooMany { max: limits::PROJECTIONS_MAX });
+        }
+        self.projections.retain(|id, _| id.name != definition.name);
+        let id = ProjectionId { name: definition.name.clone(), deployed: LogIndex(self.entries) };
+        self.projections.insert(id.clone(), definition);
+        RegistryOutcome::Deployed(id)
+    }
+}

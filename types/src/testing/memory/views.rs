@@ -1,0 +1,86 @@
+//! Views and checkpoints.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures::{StreamExt, channel::mpsc, stream::BoxStream};
+
+use super::MemoryLog;
+use crate::{
+    GroupId, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
+    ports::{Checkpoint, View, ViewChange, ViewStore},
+};
+
+/// One projection's checkpoint and views.
+#[derive(Default)]
+pub(super) struct Folded {
+    checkpoint: Checkpoint,
+    views: BTreeMap<PartitionKey, View>,
+}
+
+#[async_trait]
+impl ViewStore for MemoryLog {
+    async fn projections(
+        &self,
+        _group: GroupId,
+    ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError> {
+        let inner = self.inner();
+        Ok(inner.projections.iter().map(|(id, definition)| (id.clone(), definition.clone())).collect())
+    }
+
+    fn registry_changes(&self, _group: GroupId) -> BoxStream<'static, ()> {
+        let (sender, receiver) = mpsc::unbounded();
+        self.inner().registry_watchers.push(sender);
+        futures::stream::once(async {}).chain(receiver).boxed()
+    }
+
+    async fn commit(
+        &self,
+        _group: GroupId,
+        projection: &ProjectionId,
+        change: ViewChange,
+    ) -> Result<(), ReadError> {
+        let mut inner = self.inner();
+        let folded = inner.folded.entry(projection.clone()).or_default();
+        if change.checkpoint.position < folded.checkpoint.position {
+            let reason = format!("checkpoint falls to {} (P1)", change.checkpoint.position);
+            return Err(ReadError::Storage { reason });
+        }
+        folded.checkpoint = change.checkpoint;
+        folded.views.extend(change.views);
+        Ok(())
+    }
+
+    async fn checkpoint(&self, _group: GroupId, projection: &ProjectionId) -> Result<Checkpoint, ReadError> {
+        let inner = self.inner();
+        Ok(inner.folded.get(projection).map(|folded| folded.checkpoint.clone()).unwrap_or_default())
+    }
+
+    async fn view(
+        &self,
+        _group: GroupId,
+        projection: &ProjectionId,
+        partition: &PartitionKey,
+    ) -> Result<Option<View>, ReadError> {
+        let inner = self.inner();
+        Ok(inner.folded.get(projection).and_then(|folded| folded.views.get(partition)).cloned())
+    }
+
+    async fn views(
+        &self,
+        _group: GroupId,
+        projection: &ProjectionId,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<(PartitionKey, View)>, ReadError> {
+        let inner = self.inner();
+        let Some(folded) = inner.folded.get(projection) else { return Ok(Vec::new()) };
+        let rest = folded.views.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+        Ok(rest.take(limit).map(|(key, view)| (key.clone(), view.clone())).collect())
+    }
+
+    async fn forget(&self, _group: GroupId, projection: &ProjectionId) -> Result<(), ReadError> {
+        self.inner().folded.remove(projection);
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+# The one door for chores. Each recipe is a plain command that works without `just`.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Formatting, clippy, tidy: writes nothing.
+verify:
+    cargo xtask verify
+
+# Formats the code.
+fix:
+    cargo xtask fix
+
+# The whole check; with a filter, the tests that match.
+test *filter:
+    cargo xtask test {{filter}}
+
+# The cluster tests alone; with a filter, those that match.
+cluster-test filter="package(weir-cluster-tests)":
+    cargo build --workspace --bins --tests && cargo nextest run --workspace -E '{{filter}}'
+
+# Acceptance recipes: lists them, or runs an area or one.
+accept *recipe:
+    cargo xtask accept {{recipe}}
+
+# One node in the foreground, data in ./weir-data.
+run *flags:
+    cargo run --release -- dev {{flags}}
+
+# Any command of `weir`.
+weir *args:
+    cargo run --release --quiet -- {{args}}
+
+# Appends per second on three local nodes.
+bench *flags:
+    cargo xtask accept foundation/bench {{flags}}
+
+# Renders and validates the Kubernetes manifests.
+deploy:
+    cargo xtask deploy
+
+# Three nodes and one NATS in Docker.
+up:
+    docker compose --file deploy/compose/compose.yaml up --build --detach
+
+# Stops them; their volumes stay.
+down:
+    docker compose --file deploy/compose/compose.yaml down

@@ -14,8 +14,8 @@ mod projection;
 mod raw;
 mod stored;
 
-pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredRemembered, StoredRun};
 pub(crate) use projection::{StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView};
+pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredRemembered, StoredRun};
 
 use serde::{Deserialize, Serialize};
 use weir_types::{NameError, limits};

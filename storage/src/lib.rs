@@ -1,5 +1,10 @@
 //! The disk: one segmented log per group, and what is materialized from it.
 
+pub mod codec;
 mod directory;
 pub mod folder;
+pub mod group_store;
+pub mod index;
 pub mod log;
+pub mod schema;
+pub mod state;

@@ -203,7 +203,10 @@ impl<'a> Reader<'a> {
             appends.push(self.append()?);
         }
         if self.at != self.payload.len() {
-            return Err(CodecError::malformed(WHAT, format!("{} bytes follow it", self.payload.len() - self.at)));
+            return Err(CodecError::malformed(
+                WHAT,
+                format!("{} bytes follow it", self.payload.len() - self.at),
+            ));
         }
         Ok(appends)
     }
@@ -239,9 +242,8 @@ impl<'a> Reader<'a> {
         let offset = self.at;
         let (len, crc) = read_header(self.take(FRAME_HEADER_BYTES)?)?;
         self.take(len as usize)?;
-        let narrow = |bytes: usize| {
-            u32::try_from(bytes).map_err(|_| CodecError::malformed(WHAT, "it is over 4 GiB"))
-        };
+        let narrow =
+            |bytes: usize| u32::try_from(bytes).map_err(|_| CodecError::malformed(WHAT, "it is over 4 GiB"));
         Ok(EventFrame { offset: narrow(offset)?, len: narrow(self.at - offset)?, crc })
     }
 }

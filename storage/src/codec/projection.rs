@@ -15,6 +15,7 @@ const WHAT: &str = "registry value";
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredDefinition<'a> {
     name: &'a str,
+    #[serde(borrow)]
     events: Vec<&'a str>,
     partition_key: Option<&'a str>,
     source: &'a str,

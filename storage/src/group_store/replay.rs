@@ -1,0 +1,61 @@
+//! Catching the index and the state up with the log, before raft starts.
+
+use weir_types::LogIndex;
+
+use super::{GroupStore, open::WALK_BYTES};
+use crate::{
+    index::IndexError,
+    log::{LogError, LogRecord},
+    state::StateError,
+};
+
+impl GroupStore {
+    /// The first log index that has to be applied again: the record after the
+    /// index's mark, or earlier if the state has lost registry commands that
+    /// the index reflects.
+    ///
+    /// # Errors
+    /// [`IndexError`] or [`StateError`], as the caller's error.
+    pub fn replay_from<E: From<IndexError> + From<StateError>>(&self) -> Result<LogIndex, E> {
+        let Some(mark) = self.index.applied()? else { return Ok(LogIndex(1)) };
+        let registry = self.state.registry_applied()?;
+        if registry < mark.registry {
+            return Ok(registry.next());
+        }
+        Ok(mark.log_id.index.next())
+    }
+
+    /// Applies what the log knows to be committed and the index or the state
+    /// lack, in large batches, oldest first. `apply` gets consecutive records;
+    /// those at or below the index's mark only matter for the registry. What
+    /// was committed after the mark was last saved comes through raft.
+    ///
+    /// `progress` is told the last index applied and the one to reach.
+    /// Returns the number of records.
+    ///
+    /// # Errors
+    /// What `apply` refuses, and the stores' own errors.
+    pub fn replay_committed<E>(
+        &self,
+        mut apply: impl FnMut(&[LogRecord]) -> Result<(), E>,
+        mut progress: impl FnMut(LogIndex, LogIndex),
+    ) -> Result<u64, E>
+    where
+        E: From<LogError> + From<IndexError> + From<StateError>,
+    {
+        let committed = self.log.committed().map_or(LogIndex::ZERO, |id| id.index);
+        let last = self.log.last().map_or(LogIndex::ZERO, |id| id.index);
+        let until = committed.min(last);
+        let mut next = self.replay_from::<E>()?;
+        let mut replayed = 0;
+        while next <= until {
+            let records = self.log.read(next, until.next(), WALK_BYTES)?;
+            let Some(newest) = records.last() else { break };
+            next = newest.id.index.next();
+            replayed += records.len() as u64;
+            apply(&records)?;
+            progress(LogIndex(next.0 - 1), until);
+        }
+        Ok(replayed)
+    }
+}

@@ -1,0 +1,111 @@
+//! The index: where every event lies, and what every stream is at.
+//!
+//! A materialization of the log in fjall. It is not flushed per append: after
+//! a crash it may be behind the log, never ahead of it, and is caught up by
+//! replay. Everything is in one keyspace, hence one tree: were it several, a
+//! power loss could keep half of a batch.
+
+mod batch;
+mod error;
+mod mark;
+mod open;
+mod place;
+mod read;
+mod remembered;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+pub use batch::IndexBatch;
+pub use error::IndexError;
+pub use mark::AppliedMark;
+pub(crate) use open::panic_text;
+pub use place::{Frame, IndexHead, Located, RUN_EVENTS_MAX, Run};
+pub use remembered::{Expiring, Remembered};
+use weir_types::{GroupId, Position};
+
+use crate::{
+    codec::{StoredMark, decode},
+    schema::IndexKey,
+};
+
+/// The index of one group. Clones share it.
+#[derive(Clone)]
+pub struct Index {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    group: GroupId,
+    keys: fjall::Keyspace,
+    // After the keyspace, which belongs to it: fields drop in order.
+    db: fjall::Database,
+    mark: RwLock<Option<AppliedMark>>,
+}
+
+impl Index {
+    /// What is applied; `None` when nothing is. From memory.
+    ///
+    /// # Errors
+    /// None today; the mark is read and checked when the index is opened.
+    pub fn applied(&self) -> Result<Option<AppliedMark>, IndexError> {
+        Ok(self.inner.mark.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// The last position that is applied; 0 when there is none. From memory.
+    #[must_use]
+    pub fn applied_position(&self) -> Position {
+        let mark = self.inner.mark.read().unwrap_or_else(PoisonError::into_inner);
+        mark.as_ref().map_or(Position::ZERO, |mark| mark.position)
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        self.inner.group
+    }
+
+    /// Begins a batch.
+    #[must_use]
+    pub fn batch(&self) -> IndexBatch {
+        IndexBatch::new(self)
+    }
+
+    /// Writes a batch whole or not at all; not fsynced.
+    ///
+    /// # Errors
+    /// [`IndexError`]; what is applied is then unknown until the index is opened again.
+    ///
+    /// # Panics
+    /// Panics when the batch would take the mark back: that is never legal (invariant R1).
+    pub fn commit(&self, batch: IndexBatch) -> Result<(), IndexError> {
+        let (writes, mark) = batch.finish();
+        if let (Some(new), Some(old)) = (&mark, self.applied()?) {
+            assert!(new.log_id.index > old.log_id.index, "the applied mark must rise");
+            assert!(new.position >= old.position, "positions must not fall");
+        }
+        writes.commit().map_err(|error| self.failed("batch", error))?;
+        if mark.is_some() {
+            *self.inner.mark.write().unwrap_or_else(PoisonError::into_inner) = mark;
+        }
+        Ok(())
+    }
+
+    /// Makes all that was committed durable. For a clean shutdown: without it a
+    /// start replays a little more of the log, and nothing else.
+    ///
+    /// # Errors
+    /// [`IndexError`] when the disk refuses.
+    pub fn persist(&self) -> Result<(), IndexError> {
+        self.inner.db.persist(fjall::PersistMode::SyncAll).map_err(|error| self.failed("journal", error))
+    }
+
+    fn load_mark(&self) -> Result<Option<AppliedMark>, IndexError> {
+        let Some(bytes) = self.get(IndexKey::Mark)? else { return Ok(None) };
+        let stored: StoredMark<'_> = decode("applied mark", &bytes).map_err(|e| self.damaged("mark", e))?;
+        Ok(Some(stored.into()))
+    }
+}

@@ -1,0 +1,113 @@
+//! One atomic write of the index.
+
+use weir_types::{EntityId, EntityType, GroupId, IdempotencyKey, Position, StreamVersion};
+
+use super::{AppliedMark, Expiring, Index, IndexHead, Remembered, Run};
+use crate::{
+    codec::{StoredExpiry, StoredHead, StoredMark, StoredRemembered, StoredRun, encode_into},
+    schema::{IndexKey, StreamNo},
+};
+
+/// Puts and removals that are written whole or not at all.
+///
+/// A key may be named once per batch. Readers beside the writer see puts in
+/// their order, so places go first, heads after them, and the mark comes last.
+pub struct IndexBatch {
+    group: GroupId,
+    keys: fjall::Keyspace,
+    writes: fjall::OwnedWriteBatch,
+    mark: Option<AppliedMark>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl IndexBatch {
+    /// An empty batch of `index`.
+    #[must_use]
+    pub fn new(index: &Index) -> Self {
+        Self {
+            group: index.inner.group,
+            keys: index.inner.keys.clone(),
+            writes: index.inner.db.batch(),
+            mark: None,
+            key: Vec::with_capacity(64),
+            value: Vec::with_capacity(256),
+        }
+    }
+
+    /// Places of a stream's events from version `first` on.
+    pub fn put_stream_run(&mut self, stream: StreamNo, first: StreamVersion, run: &Run) {
+        self.put(IndexKey::StreamRun(stream, first), &StoredRun::from(run));
+    }
+
+    /// Places of the log's events from the run's first position on.
+    pub fn put_log_run(&mut self, run: &Run) {
+        self.put(IndexKey::LogRun(run.first_position), &StoredRun::from(run));
+    }
+
+    /// A new stream, into the lists of all and of its type.
+    pub fn put_stream(&mut self, stream: StreamNo, entity: &EntityId, entity_type: &EntityType) {
+        self.put(IndexKey::Name(stream), &entity.as_str());
+        self.put(IndexKey::TypeMember(entity_type.as_str(), stream), &entity.as_str());
+    }
+
+    /// A stream's head.
+    pub fn put_head(&mut self, head: &IndexHead) {
+        self.put(IndexKey::Head(head.head.entity_id.as_str()), &StoredHead::from(&head.head));
+    }
+
+    /// The number of streams of a type, or of all.
+    pub fn put_count(&mut self, entity_type: Option<&EntityType>, count: u64) {
+        self.put(IndexKey::Count(entity_type.map(EntityType::as_str)), &count);
+    }
+
+    /// What an idempotency key led to.
+    pub fn put_remembered(&mut self, entity: &EntityId, key: &IdempotencyKey, remembered: &Remembered) {
+        self.put(IndexKey::Idempotency(entity.as_str(), key.as_str()), &StoredRemembered::from(remembered));
+    }
+
+    /// Keys that fall out of the window together with `first`; in order of
+    /// position, all within [`super::RUN_EVENTS_MAX`] positions of `first`.
+    pub fn put_expiry(&mut self, first: Position, keys: &[Expiring]) {
+        self.put(IndexKey::Expiry(first), &StoredExpiry::from(keys));
+    }
+
+    /// Forgets an idempotency key.
+    pub fn forget(&mut self, entity: &EntityId, key: &IdempotencyKey) {
+        self.remove(IndexKey::Idempotency(entity.as_str(), key.as_str()));
+    }
+
+    /// Forgets an expiry record.
+    pub fn forget_expiry(&mut self, first: Position) {
+        self.remove(IndexKey::Expiry(first));
+    }
+
+    /// What is applied once the batch is written.
+    pub fn set_mark(&mut self, mark: AppliedMark) {
+        self.mark = Some(mark);
+    }
+
+    pub(super) fn put_self_check(&mut self) {
+        self.put(IndexKey::SelfCheck, &self.group.0.clone());
+    }
+
+    pub(super) fn finish(mut self) -> (fjall::OwnedWriteBatch, Option<AppliedMark>) {
+        if let Some(mark) = self.mark.take() {
+            self.put(IndexKey::Mark, &StoredMark::from(&mark));
+            return (self.writes, Some(mark));
+        }
+        (self.writes, None)
+    }
+
+    fn put<T: serde::Serialize>(&mut self, key: IndexKey<'_>, value: &T) {
+        key.encode_into(self.group, &mut self.key);
+        self.value.clear();
+        encode_into(value, &mut self.value);
+        self.writes.insert(&self.keys, self.key.as_slice(), self.value.as_slice());
+    }
+
+    fn remove(&mut self, key: IndexKey<'_>) {
+        key.encode_into(self.group, &mut self.key);
+        self.writes.remove(&self.keys, self.key.as_slice());
+    }
+}

@@ -1,0 +1,319 @@
+//! The one table of everything that the index and the state keep: key families.
+//!
+//! | store | family | key after the family byte | value |
+//! |---|---|---|---|
+//! | index | `s` self-check | | format version and group |
+//! | index | `m` applied mark | | what is applied, membership, running digest |
+//! | index | `h` head | entity id | type, version, positions, times |
+//! | index | `e` stream run | stream number, first version | places of one append's events |
+//! | index | `p` log run | first position | places of one entry's events |
+//! | index | `n` name | stream number | entity id |
+//! | index | `t` type member | entity type, NUL, stream number | entity id |
+//! | index | `c` count | entity type, or nothing for all | number of streams |
+//! | index | `i` idempotency | entity id, NUL, key | digest and first result |
+//! | index | `x` expiry | first position | keys remembered from there on |
+//! | state | `s` self-check | | format version and group |
+//! | state | `a` registry applied | | last log index that changed the registry |
+//! | state | `r` registry | projection name | log index of the deploy, definition |
+//! | state | `o` registry outcome | log index | what that command led to |
+//! | state | `c` checkpoint | projection name, NUL, log index | checkpoint |
+//! | state | `v` view | projection name, NUL, log index, partition key | state and position |
+//!
+//! Every key begins with its group id. Numbers are big-endian, so that byte
+//! order is number order. Names hold no control character, so a NUL ends one,
+//! and no name is a prefix of another's key. A stream's number is the position
+//! of its first event: keys stay short, and a name never becomes structure.
+//! The last column is encoded by `codec`, behind its version byte.
+
+use weir_types::{GroupId, LogIndex, Position, StreamVersion};
+
+/// A stream's number: the position of its first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamNo(pub u64);
+
+const NUL: u8 = 0;
+
+/// A key of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexKey<'a> {
+    /// The self-check record.
+    SelfCheck,
+    /// The applied mark.
+    Mark,
+    /// A stream's head, by entity id.
+    Head(&'a str),
+    /// A run of a stream's events, by the version of its first.
+    StreamRun(StreamNo, StreamVersion),
+    /// A run of the log's events, by the position of its first.
+    LogRun(Position),
+    /// The entity id of a stream.
+    Name(StreamNo),
+    /// A stream of an entity type.
+    TypeMember(&'a str, StreamNo),
+    /// The number of streams of an entity type, or of all.
+    Count(Option<&'a str>),
+    /// An idempotency key of an entity.
+    Idempotency(&'a str, &'a str),
+    /// Idempotency keys that were remembered from this position on.
+    Expiry(Position),
+}
+
+impl<'a> IndexKey<'a> {
+    /// The bytes of the key.
+    #[must_use]
+    pub fn encode(self, group: GroupId) -> Vec<u8> {
+        let mut out = Vec::with_capacity(32);
+        self.encode_into(group, &mut out);
+        out
+    }
+
+    /// Puts the bytes of the key in place of what `out` holds.
+    pub fn encode_into(self, group: GroupId, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&group.0.to_be_bytes());
+        out.push(self.family());
+        match self {
+            Self::SelfCheck | Self::Mark | Self::Count(None) => {}
+            Self::Head(name) | Self::Count(Some(name)) => out.extend_from_slice(name.as_bytes()),
+            Self::StreamRun(stream, version) => {
+                out.extend_from_slice(&stream.0.to_be_bytes());
+                out.extend_from_slice(&version.0.to_be_bytes());
+            }
+            Self::LogRun(Position(number))
+            | Self::Expiry(Position(number))
+            | Self::Name(StreamNo(number)) => {
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Self::TypeMember(entity_type, stream) => {
+                out.extend_from_slice(entity_type.as_bytes());
+                out.push(NUL);
+                out.extend_from_slice(&stream.0.to_be_bytes());
+            }
+            Self::Idempotency(entity, key) => {
+                out.extend_from_slice(entity.as_bytes());
+                out.push(NUL);
+                out.extend_from_slice(key.as_bytes());
+            }
+        }
+    }
+
+    fn family(self) -> u8 {
+        match self {
+            Self::SelfCheck => b's',
+            Self::Mark => b'm',
+            Self::Head(_) => b'h',
+            Self::StreamRun(..) => b'e',
+            Self::LogRun(_) => b'p',
+            Self::Name(_) => b'n',
+            Self::TypeMember(..) => b't',
+            Self::Count(_) => b'c',
+            Self::Idempotency(..) => b'i',
+            Self::Expiry(_) => b'x',
+        }
+    }
+
+    /// Reads a key; `None` when the bytes are not one.
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Option<(GroupId, Self)> {
+        let (group, rest) = bytes.split_first_chunk::<8>()?;
+        let (family, rest) = rest.split_first()?;
+        let key = match family {
+            b's' if rest.is_empty() => Self::SelfCheck,
+            b'm' if rest.is_empty() => Self::Mark,
+            b'c' if rest.is_empty() => Self::Count(None),
+            b'c' => Self::Count(Some(text(rest)?)),
+            b'h' => Self::Head(text(rest)?),
+            b'e' => {
+                let (stream, version) = rest.split_first_chunk::<8>()?;
+                Self::StreamRun(StreamNo(u64::from_be_bytes(*stream)), StreamVersion(number(version)?))
+            }
+            b'p' => Self::LogRun(Position(number(rest)?)),
+            b'x' => Self::Expiry(Position(number(rest)?)),
+            b'n' => Self::Name(StreamNo(number(rest)?)),
+            b't' => {
+                let (entity_type, rest) = until_nul(rest)?;
+                Self::TypeMember(entity_type, StreamNo(number(rest)?))
+            }
+            b'i' => {
+                let (entity, key) = until_nul(rest)?;
+                Self::Idempotency(entity, text(key)?)
+            }
+            _ => return None,
+        };
+        Some((GroupId(u64::from_be_bytes(*group)), key))
+    }
+}
+
+/// A key of the state. A projection's deployment is its name and log index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateKey<'a> {
+    /// The self-check record.
+    SelfCheck,
+    /// The last log index that changed the registry.
+    RegistryApplied,
+    /// A deployed projection, by name.
+    Registry(&'a str),
+    /// What a registry command led to.
+    RegistryOutcome(LogIndex),
+    /// A deployment's checkpoint.
+    Checkpoint(&'a str, LogIndex),
+    /// One partition's state of a deployment.
+    View(&'a str, LogIndex, &'a str),
+}
+
+impl<'a> StateKey<'a> {
+    /// The bytes of the key.
+    #[must_use]
+    pub fn encode(self, group: GroupId) -> Vec<u8> {
+        let mut out = Vec::with_capacity(48);
+        out.extend_from_slice(&group.0.to_be_bytes());
+        match self {
+            Self::SelfCheck => out.push(b's'),
+            Self::RegistryApplied => out.push(b'a'),
+            Self::Registry(name) => {
+                out.push(b'r');
+                out.extend_from_slice(name.as_bytes());
+            }
+            Self::RegistryOutcome(index) => {
+                out.push(b'o');
+                out.extend_from_slice(&index.0.to_be_bytes());
+            }
+            Self::Checkpoint(name, deployed) => {
+                out.push(b'c');
+                push_deployment(&mut out, name, deployed);
+            }
+            Self::View(name, deployed, partition) => {
+                out.push(b'v');
+                push_deployment(&mut out, name, deployed);
+                out.extend_from_slice(partition.as_bytes());
+            }
+        }
+        out
+    }
+
+    /// Reads a key; `None` when the bytes are not one.
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Option<(GroupId, Self)> {
+        let (group, rest) = bytes.split_first_chunk::<8>()?;
+        let (family, rest) = rest.split_first()?;
+        let key = match family {
+            b's' if rest.is_empty() => Self::SelfCheck,
+            b'a' if rest.is_empty() => Self::RegistryApplied,
+            b'r' => Self::Registry(text(rest)?),
+            b'o' => Self::RegistryOutcome(LogIndex(number(rest)?)),
+            b'c' => {
+                let (name, deployed) = until_nul(rest)?;
+                Self::Checkpoint(name, LogIndex(number(deployed)?))
+            }
+            b'v' => {
+                let (name, rest) = until_nul(rest)?;
+                let (deployed, partition) = rest.split_first_chunk::<8>()?;
+                Self::View(name, LogIndex(u64::from_be_bytes(*deployed)), text(partition)?)
+            }
+            _ => return None,
+        };
+        Some((GroupId(u64::from_be_bytes(*group)), key))
+    }
+}
+
+fn push_deployment(out: &mut Vec<u8>, name: &str, deployed: LogIndex) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(NUL);
+    out.extend_from_slice(&deployed.0.to_be_bytes());
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+fn until_nul(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == NUL)?;
+    Some((text(&bytes[..end])?, &bytes[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId::DEFAULT;
+
+    fn name() -> impl Strategy<Value = String> {
+        proptest::collection::vec(any::<char>().prop_filter("legal", |c| !c.is_control()), 1..12)
+            .prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn index_keys_read_back(a in name(), b in name(), x in any::<u64>(), y in any::<u64>()) {
+            for key in [
+                IndexKey::SelfCheck,
+                IndexKey::Mark,
+                IndexKey::Head(&a),
+                IndexKey::StreamRun(StreamNo(x), StreamVersion(y)),
+                IndexKey::LogRun(Position(x)),
+                IndexKey::Name(StreamNo(x)),
+                IndexKey::TypeMember(&a, StreamNo(y)),
+                IndexKey::Count(None),
+                IndexKey::Count(Some(&a)),
+                IndexKey::Idempotency(&a, &b),
+                IndexKey::Expiry(Position(y)),
+            ] {
+                let bytes = key.encode(GroupId(y));
+                prop_assert_eq!(IndexKey::decode(&bytes), Some((GroupId(y), key)));
+            }
+        }
+
+        #[test]
+        fn state_keys_read_back(a in name(), b in name(), x in any::<u64>()) {
+            for key in [
+                StateKey::SelfCheck,
+                StateKey::RegistryApplied,
+                StateKey::Registry(&a),
+                StateKey::RegistryOutcome(LogIndex(x)),
+                StateKey::Checkpoint(&a, LogIndex(x)),
+                StateKey::View(&a, LogIndex(x), &b),
+            ] {
+                let bytes = key.encode(GROUP);
+                prop_assert_eq!(StateKey::decode(&bytes), Some((GROUP, key)));
+            }
+        }
+
+        #[test]
+        fn byte_order_is_number_order(a in any::<(u64, u64)>(), b in any::<(u64, u64)>()) {
+            let run = |(s, v)| IndexKey::StreamRun(StreamNo(s), StreamVersion(v)).encode(GROUP);
+            prop_assert_eq!(run(a).cmp(&run(b)), a.cmp(&b));
+            let log = |n| IndexKey::LogRun(Position(n)).encode(GROUP);
+            prop_assert_eq!(log(a.0).cmp(&log(b.0)), a.0.cmp(&b.0));
+            let member = |n| IndexKey::TypeMember("t", StreamNo(n)).encode(GROUP);
+            prop_assert_eq!(member(a.0).cmp(&member(b.0)), a.0.cmp(&b.0));
+        }
+
+        #[test]
+        fn names_never_run_into_what_follows(a in name(), b in name(), c in name(), d in name()) {
+            let same = (&a, &b) == (&c, &d);
+            prop_assert_eq!(
+                IndexKey::Idempotency(&a, &b).encode(GROUP) == IndexKey::Idempotency(&c, &d).encode(GROUP),
+                same
+            );
+            // The members of one type are exactly the keys between its bounds.
+            let bounds = [0, u64::MAX].map(|n| IndexKey::TypeMember(&a, StreamNo(n)).encode(GROUP));
+            let other = IndexKey::TypeMember(&c, StreamNo(7)).encode(GROUP);
+            prop_assert_eq!(bounds[0] <= other && other <= bounds[1], a == c);
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_no_key() {
+        for bytes in [&b""[..], b"short", b"12345678", b"12345678?", b"12345678p1234567", b"12345678tno-nul"]
+        {
+            assert_eq!(IndexKey::decode(bytes), None, "{bytes:?}");
+        }
+        assert_eq!(StateKey::decode(b"12345678vname\x001234567"), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! The state: the registry of projections, their views and checkpoints.
+//!
+//! A materialization of the log in sled, in one tree per group, so that a view
+//! and its checkpoint are one atomic batch. Views are flushed every few
+//! seconds and replayed from their checkpoints after a crash. The registry is
+//! flushed at once: the index relies on it.
+
+mod error;
+mod registry;
+mod views;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+pub use error::StateError;
+pub use registry::RegistryChange;
+use weir_types::{GroupId, LogIndex};
+
+use crate::{
+    codec::{decode, encode},
+    index::panic_text,
+    schema::StateKey,
+};
+
+/// Bytes of page cache.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Time between flushes. An idle store has nothing to flush.
+const FLUSH_EVERY_MS: u64 = 3_000;
+
+/// The state of one group. Clones share it.
+#[derive(Clone)]
+pub struct State {
+    dir: PathBuf,
+    group: GroupId,
+    tree: sled::Tree,
+    // After the tree, which belongs to it.
+    db: sled::Db,
+}
+
+impl State {
+    /// Opens the state in `dir`, creating it if there is none.
+    ///
+    /// # Errors
+    /// [`StateError::Open`] when the engine refuses or panics, and
+    /// [`StateError::Damaged`] when what it holds cannot be trusted. The caller
+    /// moves the folder aside and opens an empty one.
+    pub fn open(dir: &Path, group: GroupId) -> Result<Self, StateError> {
+        // The engine is known to panic on damaged files; whatever is half open is dropped here.
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            let state = Self::open_engine(dir, group)?;
+            state.check_self()?;
+            state.registry()?;
+            state.checkpoints()?;
+            Ok(state)
+        }));
+        checked.unwrap_or_else(|panic| {
+            Err(StateError::Open { dir: dir.to_owned(), reason: panic_text(panic.as_ref()) })
+        })
+    }
+
+    fn open_engine(dir: &Path, group: GroupId) -> Result<Self, StateError> {
+        let refused =
+            |error: sled::Error| StateError::Open { dir: dir.to_owned(), reason: error.to_string() };
+        let db = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .open()
+            .map_err(refused)?;
+        let tree = db.open_tree(format!("group-{group}")).map_err(refused)?;
+        Ok(Self { dir: dir.to_owned(), group, tree, db })
+    }
+
+    /// A new state gets its self-check record; any other must have it.
+    fn check_self(&self) -> Result<(), StateError> {
+        let Some(bytes) = self.get(StateKey::SelfCheck)? else {
+            if !self.tree.is_empty() {
+                return Err(self.damaged("self-check", "its record is missing"));
+            }
+            self.tree
+                .insert(StateKey::SelfCheck.encode(self.group), encode(&self.group.0))
+                .map_err(|error| self.failed("self-check", error))?;
+            return self.flush();
+        };
+        let group: u64 = decode("self-check", &bytes).map_err(|e| self.damaged("self-check", e))?;
+        if group != self.group.0 {
+            return Err(self.damaged("self-check", format!("it is of group {group}")));
+        }
+        Ok(())
+    }
+
+    /// Makes all that was committed durable.
+    ///
+    /// # Errors
+    /// [`StateError`] when the disk refuses.
+    pub fn flush(&self) -> Result<(), StateError> {
+        self.db.flush().map(|_| ()).map_err(|error| self.failed("flush", error))
+    }
+
+    /// The last log index whose registry command is in the state; 0 when there is none.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn registry_applied(&self) -> Result<LogIndex, StateError> {
+        let Some(bytes) = self.get(StateKey::RegistryApplied)? else { return Ok(LogIndex::ZERO) };
+        decode("registry mark", &bytes).map(LogIndex).map_err(|e| self.damaged("registry mark", e))
+    }
+
+    fn get(&self, key: StateKey<'_>) -> Result<Option<sled::IVec>, StateError> {
+        self.tree.get(key.encode(self.group)).map_err(|error| self.failed("key", error))
+    }
+}

@@ -1,0 +1,71 @@
+//! Why the state did not do what it was asked.
+
+use std::{fmt::Display, path::PathBuf};
+
+use weir_types::{Position, ReadError};
+
+use super::State;
+
+/// Why the state did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// It cannot be opened as it is.
+    #[error("state at {} does not open: {reason}", dir.display())]
+    Open {
+        /// Its folder.
+        dir: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What it holds is damaged.
+    #[error("state at {} is damaged in {what}: {reason}", dir.display())]
+    Damaged {
+        /// Its folder.
+        dir: PathBuf,
+        /// Which part.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The disk or the engine refused.
+    #[error("state at {} failed in {what}: {reason}", dir.display())]
+    Failed {
+        /// Its folder.
+        dir: PathBuf,
+        /// Which part.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A checkpoint would fall (invariant P1). Nothing was written.
+    #[error("checkpoint is at {stored} and would fall to {offered}")]
+    CheckpointFell {
+        /// What is stored.
+        stored: Position,
+        /// What was offered.
+        offered: Position,
+    },
+}
+
+impl From<StateError> for ReadError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Damaged { .. } => Self::Damaged { detail: error.to_string() },
+            _ => Self::Storage { reason: error.to_string() },
+        }
+    }
+}
+
+impl State {
+    pub(super) fn failed(&self, what: &'static str, error: sled::Error) -> StateError {
+        let reason = error.to_string();
+        match error {
+            sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => self.damaged(what, reason),
+            _ => StateError::Failed { dir: self.dir.clone(), what, reason },
+        }
+    }
+
+    pub(super) fn damaged(&self, what: &'static str, reason: impl Display) -> StateError {
+        StateError::Damaged { dir: self.dir.clone(), what, reason: reason.to_string() }
+    }
+}

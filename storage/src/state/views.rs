@@ -1,0 +1,152 @@
+//! Views and checkpoints of deployments.
+
+use std::ops::Bound;
+
+use weir_types::{
+    PartitionKey, Position, ProjectionId,
+    ports::{Checkpoint, View, ViewChange},
+};
+
+use super::{State, StateError};
+use crate::{
+    codec::{StoredCheckpoint, StoredView, decode, encode},
+    schema::StateKey,
+};
+
+/// Keys that one batch of [`State::forget`] removes.
+const FORGET_BATCH: usize = 1_000;
+
+fn checkpoint_key(projection: &ProjectionId) -> StateKey<'_> {
+    StateKey::Checkpoint(projection.name.as_str(), projection.deployed)
+}
+
+fn view_key<'a>(projection: &'a ProjectionId, partition: &'a str) -> StateKey<'a> {
+    StateKey::View(projection.name.as_str(), projection.deployed, partition)
+}
+
+impl State {
+    /// Writes a fold step in one atomic batch; not fsynced.
+    ///
+    /// # Errors
+    /// [`StateError::CheckpointFell`] when the checkpoint would fall.
+    pub fn commit_views(&self, projection: &ProjectionId, change: &ViewChange) -> Result<(), StateError> {
+        let (stored, offered) = (self.checkpoint(projection)?.position, change.checkpoint.position);
+        if offered < stored {
+            return Err(StateError::CheckpointFell { stored, offered });
+        }
+        let mut batch = sled::Batch::default();
+        for (partition, view) in &change.views {
+            let key = view_key(projection, partition.as_str()).encode(self.group);
+            batch.insert(key, encode(&StoredView::from(view)));
+        }
+        let checkpoint = encode(&StoredCheckpoint::from(&change.checkpoint));
+        batch.insert(checkpoint_key(projection).encode(self.group), checkpoint);
+        self.tree.apply_batch(batch).map_err(|error| self.failed("views", error))
+    }
+
+    /// A deployment's checkpoint; the default one when nothing is folded yet.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn checkpoint(&self, projection: &ProjectionId) -> Result<Checkpoint, StateError> {
+        let Some(bytes) = self.get(checkpoint_key(projection))? else { return Ok(Checkpoint::default()) };
+        self.read_checkpoint(&bytes)
+    }
+
+    fn read_checkpoint(&self, bytes: &[u8]) -> Result<Checkpoint, StateError> {
+        let stored: StoredCheckpoint<'_> =
+            decode("checkpoint", bytes).map_err(|e| self.damaged("checkpoint", e))?;
+        Ok(stored.into())
+    }
+
+    /// The highest position that any deployment has folded; 0 when none has.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn highest_checkpoint(&self) -> Result<Position, StateError> {
+        Ok(self.checkpoints()?.into_iter().map(|checkpoint| checkpoint.position).max().unwrap_or_default())
+    }
+
+    pub(super) fn checkpoints(&self) -> Result<Vec<Checkpoint>, StateError> {
+        // The family alone: the prefix of a checkpoint key of no name, without its ending.
+        let mut prefix = StateKey::Registry("").encode(self.group);
+        *prefix.last_mut().expect("a key has a family byte") = b'c';
+        let read = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (_, value) = entry.map_err(|error| self.failed("checkpoint", error))?;
+            self.read_checkpoint(&value)
+        };
+        self.tree.scan_prefix(prefix).map(read).collect()
+    }
+
+    /// One partition's state.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn view(
+        &self,
+        projection: &ProjectionId,
+        partition: &PartitionKey,
+    ) -> Result<Option<View>, StateError> {
+        let Some(bytes) = self.get(view_key(projection, partition.as_str()))? else { return Ok(None) };
+        self.read_view(&bytes).map(Some)
+    }
+
+    fn read_view(&self, bytes: &[u8]) -> Result<View, StateError> {
+        let stored: StoredView<'_> = decode("view", bytes).map_err(|e| self.damaged("view", e))?;
+        Ok(stored.into())
+    }
+
+    /// Partitions in byte order of their keys, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn views(
+        &self,
+        projection: &ProjectionId,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<(PartitionKey, View)>, StateError> {
+        let prefix = view_key(projection, "").encode(self.group);
+        let start = match after {
+            Some(after) => Bound::Excluded(view_key(projection, after.as_str()).encode(self.group)),
+            None => Bound::Included(prefix.clone()),
+        };
+        let mut views = Vec::new();
+        for entry in self.tree.range::<Vec<u8>, _>((start, Bound::Unbounded)).take(limit) {
+            let (key, value) = entry.map_err(|error| self.failed("views", error))?;
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            let Some((_, StateKey::View(_, _, partition))) = StateKey::decode(&key) else {
+                return Err(self.damaged("views", "a key is malformed"));
+            };
+            let partition = PartitionKey::new(partition).map_err(|e| self.damaged("views", e))?;
+            views.push((partition, self.read_view(&value)?));
+        }
+        Ok(views)
+    }
+
+    /// Drops a deployment's views and checkpoint, in batches. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`StateError`]; some may be dropped by then.
+    pub fn forget(&self, projection: &ProjectionId) -> Result<(), StateError> {
+        let prefix = view_key(projection, "").encode(self.group);
+        loop {
+            let mut batch = sled::Batch::default();
+            let mut found = 0;
+            for key in self.tree.scan_prefix(&prefix).keys().take(FORGET_BATCH) {
+                batch.remove(key.map_err(|error| self.failed("forget", error))?);
+                found += 1;
+            }
+            if found < FORGET_BATCH {
+                // Last, so that a crash between batches leaves a checkpoint to forget by.
+                batch.remove(checkpoint_key(projection).encode(self.group));
+            }
+            self.tree.apply_batch(batch).map_err(|error| self.failed("forget", error))?;
+            if found < FORGET_BATCH {
+                return Ok(());
+            }
+        }
+    }
+}

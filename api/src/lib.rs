@@ -1,1 +1,29 @@
-//! stub
+//! The wire of Weir: what clients and servers say to each other.
+//!
+//! REST bodies are in [`v1`], the JSON of the Connect service
+//! `ironflow.v1.EntityStreamService` in [`connect`], and the messages of
+//! the gRPC service `weir.v1.StreamService` in [`proto`], with their
+//! conversions in [`session`]. Errors are codes, in [`error`]. Nothing here
+//! does I/O; every conversion into the domain types checks.
+
+pub mod connect;
+pub mod error;
+mod json;
+mod number;
+mod rfc3339;
+pub mod session;
+mod source;
+pub mod v1;
+
+pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use json::JsonText;
+pub use rfc3339::{format_timestamp, parse_timestamp};
+
+/// Messages, server trait and client of `weir.v1.StreamService`, generated from `proto/`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::too_many_lines)]
+pub mod proto {
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/weir_proto.rs"));
+    }
+    pub use generated::weir::v1;
+}

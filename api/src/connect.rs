@@ -1,0 +1,34 @@
+//! The Connect service `ironflow.v1.EntityStreamService`, JSON only: canonical
+//! protobuf JSON, written by hand. Requests are taken in both cases, 64-bit
+//! numbers as numbers or strings, missing and null fields as their defaults,
+//! unknown fields are passed over. Answers are in camel case, 64-bit numbers
+//! are strings, and what has its default is left out.
+
+mod append;
+mod event;
+mod history;
+mod info;
+mod list;
+mod proto_json;
+mod read;
+
+pub use append::{AppendEventRequest, AppendEventResponse};
+pub use event::StreamEvent;
+pub use history::{EntityHistoryEntry, EntityHistoryInfo, GetEntityHistoryRequest, GetEntityHistoryResponse};
+pub use info::{GetStreamInfoRequest, GetStreamInfoResponse};
+pub use list::{ListStreamsRequest, ListStreamsResponse};
+pub use read::{ReadStreamRequest, ReadStreamResponse};
+
+/// The paths of the methods, after [`crate::v1::paths::CONNECT_STREAMS`].
+pub mod method {
+    /// Appends one event.
+    pub const APPEND_EVENT: &str = "AppendEvent";
+    /// Reads events.
+    pub const READ_STREAM: &str = "ReadStream";
+    /// Says what is known of a stream.
+    pub const GET_STREAM_INFO: &str = "GetStreamInfo";
+    /// Lists streams.
+    pub const LIST_STREAMS: &str = "ListStreams";
+    /// Reads events with what ran because of them.
+    pub const GET_ENTITY_HISTORY: &str = "GetEntityHistory";
+}

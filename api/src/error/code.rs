@@ -1,0 +1,276 @@
+use std::{fmt, str::FromStr};
+
+use connectrpc::ErrorCode as ConnectCode;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Every error that a client can meet. Codes are API and never change
+        /// their meaning; messages are text and may. Each code has a page,
+        /// `docs/errors/<code>.md`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl ErrorCode {
+            /// All codes, in alphabetical order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code as it stands in a body, in snake case.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The cluster was initialized before.
+    AlreadyInitialized = "already_initialized",
+    /// JetStream holds something that this log did not publish.
+    BusDiverged = "bus_diverged",
+    /// JetStream is not reachable.
+    BusUnavailable = "bus_unavailable",
+    /// The deadline of a read or of an admin call passed.
+    DeadlineExceeded = "deadline_exceeded",
+    /// The append holds no event.
+    EmptyAppend = "empty_append",
+    /// The entity has another type.
+    EntityTypeConflict = "entity_type_conflict",
+    /// The idempotency key was used with other content.
+    IdempotencyConflict = "idempotency_conflict",
+    /// A fault in Weir.
+    Internal = "internal",
+    /// A name is empty, too long or holds an illegal character.
+    InvalidName = "invalid_name",
+    /// The request is not legal.
+    InvalidRequest = "invalid_request",
+    /// The change of members is not possible now.
+    MembershipConflict = "membership_conflict",
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method_not_allowed",
+    /// There is nothing at this path.
+    NotFound = "not_found",
+    /// The node belongs to no cluster yet.
+    NotInitialized = "not_initialized",
+    /// The node does not lead, and could not forward.
+    NotLeader = "not_leader",
+    /// The append was proposed and its fate is not known.
+    OutcomeUnknown = "outcome_unknown",
+    /// The node has too much in flight.
+    Overloaded = "overloaded",
+    /// The projection's source is not legal.
+    ProjectionInvalid = "projection_invalid",
+    /// There is no such projection.
+    ProjectionNotFound = "projection_not_found",
+    /// The group has as many projections as it may.
+    ProjectionsFull = "projections_full",
+    /// The position asked for was not reached in time.
+    Stale = "stale",
+    /// Bytes on disk are damaged.
+    StorageDamaged = "storage_damaged",
+    /// The node's disk failed.
+    StorageFailed = "storage_failed",
+    /// The stream has no events.
+    StreamNotFound = "stream_not_found",
+    /// A limit was exceeded.
+    TooLarge = "too_large",
+    /// No leader is available.
+    Unavailable = "unavailable",
+    /// The server does not have this.
+    Unimplemented = "unimplemented",
+    /// The body is not of a type that the server reads.
+    UnsupportedMediaType = "unsupported_media_type",
+    /// The stream is at another version.
+    VersionConflict = "version_conflict",
+}
+
+impl ErrorCode {
+    /// The HTTP status of a REST answer.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::EmptyAppend | Self::InvalidName | Self::InvalidRequest | Self::ProjectionInvalid => 400,
+            Self::NotFound | Self::ProjectionNotFound | Self::StreamNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::AlreadyInitialized
+            | Self::BusDiverged
+            | Self::EntityTypeConflict
+            | Self::IdempotencyConflict
+            | Self::MembershipConflict
+            | Self::ProjectionsFull
+            | Self::VersionConflict => 409,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Overloaded => 429,
+            Self::Internal | Self::StorageDamaged | Self::StorageFailed => 500,
+            Self::Unimplemented => 501,
+            Self::BusUnavailable | Self::NotInitialized | Self::NotLeader | Self::Unavailable => 503,
+            Self::DeadlineExceeded | Self::OutcomeUnknown | Self::Stale => 504,
+        }
+    }
+
+    /// The code of a Connect or gRPC answer.
+    #[must_use]
+    pub const fn connect_code(self) -> ConnectCode {
+        match self {
+            Self::EmptyAppend
+            | Self::InvalidName
+            | Self::InvalidRequest
+            | Self::ProjectionInvalid
+            | Self::TooLarge
+            | Self::UnsupportedMediaType => ConnectCode::InvalidArgument,
+            Self::NotFound | Self::ProjectionNotFound | Self::StreamNotFound => ConnectCode::NotFound,
+            Self::AlreadyInitialized | Self::EntityTypeConflict | Self::IdempotencyConflict => {
+                ConnectCode::AlreadyExists
+            }
+            Self::MembershipConflict | Self::VersionConflict => ConnectCode::Aborted,
+            Self::BusDiverged | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
+            Self::Overloaded => ConnectCode::ResourceExhausted,
+            Self::Internal | Self::StorageFailed => ConnectCode::Internal,
+            Self::StorageDamaged => ConnectCode::DataLoss,
+            Self::MethodNotAllowed | Self::Unimplemented => ConnectCode::Unimplemented,
+            Self::BusUnavailable | Self::NotInitialized | Self::NotLeader | Self::Unavailable => {
+                ConnectCode::Unavailable
+            }
+            Self::DeadlineExceeded | Self::OutcomeUnknown | Self::Stale => ConnectCode::DeadlineExceeded,
+        }
+    }
+
+    /// Whether the same request may be sent again as it is. Where
+    /// [`ErrorCode::outcome_unknown`] holds too, an append must carry the same
+    /// idempotency key or an exact expected version.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::BusUnavailable
+            | Self::DeadlineExceeded
+            | Self::NotInitialized
+            | Self::NotLeader
+            | Self::OutcomeUnknown
+            | Self::Overloaded
+            | Self::Stale
+            | Self::StorageFailed
+            | Self::Unavailable => true,
+            Self::AlreadyInitialized
+            | Self::BusDiverged
+            | Self::EmptyAppend
+            | Self::EntityTypeConflict
+            | Self::IdempotencyConflict
+            | Self::Internal
+            | Self::InvalidName
+            | Self::InvalidRequest
+            | Self::MembershipConflict
+            | Self::MethodNotAllowed
+            | Self::NotFound
+            | Self::ProjectionInvalid
+            | Self::ProjectionNotFound
+            | Self::ProjectionsFull
+            | Self::StorageDamaged
+            | Self::StreamNotFound
+            | Self::TooLarge
+            | Self::Unimplemented
+            | Self::UnsupportedMediaType
+            | Self::VersionConflict => false,
+        }
+    }
+
+    /// Whether a change answered with this may nevertheless have happened.
+    #[must_use]
+    pub const fn outcome_unknown(self) -> bool {
+        match self {
+            Self::DeadlineExceeded | Self::Internal | Self::OutcomeUnknown | Self::StorageFailed => true,
+            Self::AlreadyInitialized
+            | Self::BusDiverged
+            | Self::BusUnavailable
+            | Self::EmptyAppend
+            | Self::EntityTypeConflict
+            | Self::IdempotencyConflict
+            | Self::InvalidName
+            | Self::InvalidRequest
+            | Self::MembershipConflict
+            | Self::MethodNotAllowed
+            | Self::NotFound
+            | Self::NotInitialized
+            | Self::NotLeader
+            | Self::Overloaded
+            | Self::ProjectionInvalid
+            | Self::ProjectionNotFound
+            | Self::ProjectionsFull
+            | Self::Stale
+            | Self::StorageDamaged
+            | Self::StreamNotFound
+            | Self::TooLarge
+            | Self::Unavailable
+            | Self::Unimplemented
+            | Self::UnsupportedMediaType
+            | Self::VersionConflict => false,
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text is not a code that this version knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("error code `{0}` is not known")]
+pub struct UnknownCode(pub String);
+
+impl FromStr for ErrorCode {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        Self::ALL.iter().find(|code| code.as_str() == text).copied().ok_or_else(|| UnknownCode(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_page_and_every_page_a_code() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
+        let pages: BTreeSet<String> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
+            .filter(|name| name != "README")
+            .collect();
+        let codes: BTreeSet<String> = ErrorCode::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(pages, codes);
+        for code in codes {
+            let page = fs::read_to_string(folder.join(format!("{code}.md"))).unwrap();
+            for part in [&format!("# `{code}`"), "## Meaning", "## Cause", "## What to do"] {
+                assert!(page.contains(part), "page of {code} lacks {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn codes_are_alphabetical_and_read_back() {
+        let texts: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert!(texts.is_sorted());
+        for code in ErrorCode::ALL {
+            assert_eq!(code.as_str().parse(), Ok(*code));
+        }
+        assert_eq!("nonsense".parse::<ErrorCode>(), Err(UnknownCode("nonsense".into())));
+    }
+
+    #[test]
+    fn a_client_mistake_is_never_retryable_nor_unknown() {
+        for code in ErrorCode::ALL.iter().filter(|code| code.status() < 429) {
+            assert!(!code.is_retryable() && !code.outcome_unknown(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! From the errors of operations to the errors of the wire.
+
+use serde_json::Value;
+use weir_types::{AppendError, ExpectedVersion, NameError, ReadError, RegistryError, ports::BusError};
+
+use super::{ApiError, ErrorCode};
+
+/// An expected version as one number: −1 is any.
+pub(crate) fn expected_number(expected: ExpectedVersion) -> i64 {
+    match expected {
+        ExpectedVersion::Any => -1,
+        ExpectedVersion::Exact(version) => i64::try_from(version.0).unwrap_or(i64::MAX),
+    }
+}
+
+impl From<AppendError> for ApiError {
+    fn from(error: AppendError) -> Self {
+        let message = error.to_string();
+        let of = |code| Self::new(code, message);
+        match error {
+            AppendError::NoEvents => of(ErrorCode::EmptyAppend),
+            AppendError::TooLarge { what, actual, max } => {
+                of(ErrorCode::TooLarge).with("what", what).with("actual", actual).with("max", max)
+            }
+            AppendError::VersionConflict { expected, actual } => of(ErrorCode::VersionConflict)
+                .with("expectedVersion", expected_number(expected))
+                .with("actualVersion", actual.0),
+            AppendError::TypeConflict { actual } => {
+                of(ErrorCode::EntityTypeConflict).with("actualType", actual.as_str())
+            }
+            AppendError::IdempotencyConflict => of(ErrorCode::IdempotencyConflict),
+            AppendError::Overloaded => of(ErrorCode::Overloaded),
+            AppendError::NotLeader { leader } => {
+                of(ErrorCode::NotLeader).with("leader", leader.map_or(Value::Null, |node| node.0.into()))
+            }
+            AppendError::Unavailable { .. } => of(ErrorCode::Unavailable),
+            AppendError::OutcomeUnknown { .. } => of(ErrorCode::OutcomeUnknown),
+            AppendError::Storage { .. } => of(ErrorCode::StorageFailed),
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        let of = |code| Self::new(code, message);
+        match error {
+            ReadError::Stale { wanted, applied } => {
+                of(ErrorCode::Stale).with("wanted", wanted.0).with("applied", applied.0)
+            }
+            ReadError::Unavailable { .. } => of(ErrorCode::Unavailable),
+            ReadError::Damaged { .. } => of(ErrorCode::StorageDamaged),
+            ReadError::Storage { .. } => of(ErrorCode::StorageFailed),
+        }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> Self {
+        let message = error.to_string();
+        let of = |code| Self::new(code, message);
+        match error {
+            RegistryError::Invalid { .. } => of(ErrorCode::ProjectionInvalid),
+            RegistryError::NotFound => of(ErrorCode::ProjectionNotFound),
+            RegistryError::TooMany { max } => of(ErrorCode::ProjectionsFull).with("max", max),
+        }
+    }
+}
+
+impl From<NameError> for ApiError {
+    fn from(error: NameError) -> Self {
+        let message = error.to_string();
+        let of = |kind: &'static str| Self::new(ErrorCode::InvalidName, message).with("kind", kind);
+        match error {
+            NameError::Empty { kind } => of(kind),
+            NameError::TooLong { kind, bytes, max } => of(kind).with("bytes", bytes).with("max", max),
+            NameError::Control { kind, at } | NameError::Character { kind, at, .. } => {
+                of(kind).with("at", at)
+            }
+        }
+    }
+}
+
+impl From<BusError> for ApiError {
+    fn from(error: BusError) -> Self {
+        let code = match error {
+            BusError::Unavailable { .. } => ErrorCode::BusUnavailable,
+            BusError::Diverged { .. } => ErrorCode::BusDiverged,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_types::StreamVersion;
+
+    use super::*;
+
+    #[test]
+    fn a_version_conflict_says_both_versions() {
+        for (expected, number) in [(ExpectedVersion::Any, -1), (ExpectedVersion::Exact(StreamVersion(4)), 4)]
+        {
+            let error = ApiError::from(AppendError::VersionConflict { expected, actual: StreamVersion(7) });
+            assert_eq!((error.status(), error.message.as_str()), (409, "version conflict"));
+            assert_eq!(error.details["expectedVersion"], number);
+            assert_eq!(error.details["actualVersion"], 7);
+        }
+    }
+}

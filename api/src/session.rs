@@ -1,0 +1,241 @@
+//! Between the messages of `weir.v1.StreamService` and the domain.
+
+use bytes::Bytes;
+use serde_json::Map;
+use uuid::Uuid;
+use weir_types::{
+    AppendAck, AppendRequest, ContentType, EntityId, EntityType, EventId, EventName, ExpectedVersion,
+    GroupId, IdempotencyKey, NewEvent, Position, StreamVersion,
+};
+
+use crate::{
+    ApiError, ErrorCode,
+    error::expected_number,
+    json::{checked_data, checked_metadata},
+    proto::v1,
+    rfc3339::checked_timestamp,
+    source::{parse_content_type, parse_source, source_text},
+    v1::expected_of,
+};
+
+const EVENT_ID_BYTES: usize = 16;
+
+/// The append that a message asks for.
+///
+/// # Errors
+/// `invalid_request`, `invalid_name`, `empty_append` or `too_large`.
+pub fn request_from_proto(group: GroupId, message: v1::AppendRequest) -> Result<AppendRequest, ApiError> {
+    let key = Some(message.idempotency_key.as_str()).filter(|key| !key.is_empty());
+    let request = AppendRequest {
+        group,
+        entity_id: EntityId::new(&message.entity_id)?,
+        entity_type: EntityType::new(&message.entity_type)?,
+        expected: expected_of(message.expected_version)?,
+        idempotency_key: key.map(IdempotencyKey::new).transpose()?,
+        events: message.events.into_iter().map(event_from_proto).collect::<Result<_, _>>()?,
+    };
+    request.check_limits()?;
+    Ok(request)
+}
+
+fn event_from_proto(message: v1::NewEvent) -> Result<NewEvent, ApiError> {
+    let content_type = parse_content_type(&message.content_type)?;
+    let data = Bytes::from(message.data);
+    Ok(NewEvent {
+        name: EventName::new(&message.name)?,
+        schema_version: message.schema_version.max(1),
+        data: if content_type == ContentType::Json { checked_data(data)? } else { data },
+        content_type,
+        metadata: checked_metadata(Bytes::from(message.metadata))?,
+        occurred_at: message.occurred_at_us.map(checked_timestamp).transpose()?,
+        source: parse_source(&message.source)?,
+    })
+}
+
+/// The message that asks for an append.
+#[must_use]
+pub fn request_to_proto(request: &AppendRequest) -> v1::AppendRequest {
+    v1::AppendRequest {
+        entity_id: request.entity_id.as_str().into(),
+        entity_type: request.entity_type.as_str().into(),
+        expected_version: match request.expected {
+            ExpectedVersion::Any => None,
+            exact @ ExpectedVersion::Exact(_) => Some(expected_number(exact)),
+        },
+        idempotency_key: request.idempotency_key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        events: request.events.iter().map(event_to_proto).collect(),
+        ..Default::default()
+    }
+}
+
+fn event_to_proto(event: &NewEvent) -> v1::NewEvent {
+    v1::NewEvent {
+        name: event.name.as_str().into(),
+        data: event.data.to_vec(),
+        metadata: event.metadata.to_vec(),
+        schema_version: event.schema_version,
+        content_type: match &event.content_type {
+            ContentType::Json => String::new(),
+            ContentType::Other(media_type) => media_type.clone(),
+        },
+        occurred_at_us: event.occurred_at.map(|time| time.0),
+        source: source_text(event.source).into(),
+        ..Default::default()
+    }
+}
+
+/// The message that answers a durable append.
+#[must_use]
+pub fn ack_to_proto(ack: &AppendAck) -> v1::AppendResponse {
+    v1::AppendResponse {
+        first_version: ack.first_version.0,
+        last_version: ack.last_version.0,
+        first_position: ack.first_position.0,
+        event_ids: ack.event_ids.iter().flat_map(|id| id.0.into_bytes()).collect(),
+        repeated: ack.repeated,
+        ..Default::default()
+    }
+}
+
+/// The answer that a message gives.
+///
+/// # Errors
+/// [`ErrorCode::Internal`] when the message contradicts itself: the outcome is not known.
+pub fn ack_from_proto(message: &v1::AppendResponse) -> Result<AppendAck, ApiError> {
+    let events = message.event_ids.chunks_exact(EVENT_ID_BYTES);
+    let counted = message.last_version.checked_sub(message.first_version).map(|more| more + 1);
+    if !events.remainder().is_empty() || counted != Some(events.len() as u64) {
+        return Err(ApiError::new(ErrorCode::Internal, "answer to an append contradicts itself"));
+    }
+    Ok(AppendAck {
+        first_version: StreamVersion(message.first_version),
+        last_version: StreamVersion(message.last_version),
+        first_position: Position(message.first_position),
+        event_ids: events
+            .map(|id| EventId(Uuid::from_slice(id).expect("every chunk has the length of an id")))
+            .collect(),
+        repeated: message.repeated,
+    })
+}
+
+/// The message that refuses an append.
+#[must_use]
+pub fn failure_to_proto(error: &ApiError) -> v1::AppendFailure {
+    v1::AppendFailure {
+        code: error.code.as_str().into(),
+        message: error.message.clone(),
+        expected_version: error.details.get("expectedVersion").and_then(serde_json::Value::as_i64),
+        actual_version: error.details.get("actualVersion").and_then(serde_json::Value::as_u64),
+        ..Default::default()
+    }
+}
+
+/// The refusal that a message means; a code of a newer server is
+/// [`ErrorCode::Internal`], whose outcome is not known.
+#[must_use]
+pub fn failure_from_proto(message: &v1::AppendFailure) -> ApiError {
+    let mut details = Map::new();
+    if let Some(expected) = message.expected_version {
+        details.insert("expectedVersion".into(), expected.into());
+    }
+    if let Some(actual) = message.actual_version {
+        details.insert("actualVersion".into(), actual.into());
+    }
+    let code = message.code.parse().unwrap_or(ErrorCode::Internal);
+    ApiError { code, message: message.message.clone(), details }
+}
+
+/// The message that answers one request of a session.
+#[must_use]
+pub fn outcome_to_proto(request_id: u64, outcome: &Result<AppendAck, ApiError>) -> v1::AppendSessionResponse {
+    let outcome = match outcome {
+        Ok(ack) => ack_to_proto(ack).into(),
+        Err(error) => failure_to_proto(error).into(),
+    };
+    v1::AppendSessionResponse { request_id, outcome, ..Default::default() }
+}
+
+/// The request's id and the outcome that a message gives.
+#[must_use]
+pub fn outcome_from_proto(message: &v1::AppendSessionResponse) -> (u64, Result<AppendAck, ApiError>) {
+    use v1::append_session_response::Outcome;
+    let outcome = match &message.outcome {
+        Some(Outcome::Ack(ack)) => ack_from_proto(ack),
+        Some(Outcome::Failure(failure)) => Err(failure_from_proto(failure)),
+        None => Err(ApiError::new(ErrorCode::Internal, "answer to an append is empty")),
+    };
+    (message.request_id, outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_types::{AppendError, EventSource, Timestamp};
+
+    use super::*;
+
+    fn request() -> AppendRequest {
+        AppendRequest {
+            group: GroupId::DEFAULT,
+            entity_id: EntityId::new("o-1").unwrap(),
+            entity_type: EntityType::new("order").unwrap(),
+            expected: ExpectedVersion::Exact(StreamVersion(0)),
+            idempotency_key: Some(IdempotencyKey::new("k").unwrap()),
+            events: vec![NewEvent {
+                name: EventName::new("order.placed").unwrap(),
+                schema_version: 1,
+                content_type: ContentType::Json,
+                data: Bytes::from_static(b"{ }"),
+                metadata: Bytes::from_static(b"{\"a\":1}"),
+                occurred_at: Some(Timestamp(-1)),
+                source: EventSource::Import,
+            }],
+        }
+    }
+
+    #[test]
+    fn requests_survive_the_way() {
+        let any = AppendRequest { expected: ExpectedVersion::Any, idempotency_key: None, ..request() };
+        for request in [request(), any] {
+            assert_eq!(request_from_proto(GroupId::DEFAULT, request_to_proto(&request)), Ok(request));
+        }
+    }
+
+    #[test]
+    fn absurd_requests_are_refused() {
+        let good = request_to_proto(&request());
+        for change in [
+            |m: &mut v1::AppendRequest| m.entity_id.clear(),
+            |m: &mut v1::AppendRequest| m.expected_version = Some(-2),
+            |m: &mut v1::AppendRequest| m.events.clear(),
+            |m: &mut v1::AppendRequest| m.events[0].data = b"{".to_vec(),
+            |m: &mut v1::AppendRequest| m.events[0].metadata = b"[]".to_vec(),
+            |m: &mut v1::AppendRequest| m.events[0].occurred_at_us = Some(i64::MAX),
+            |m: &mut v1::AppendRequest| m.events[0].source = "moon".into(),
+            |m: &mut v1::AppendRequest| m.events[0].content_type = "a\r\nb".into(),
+        ] {
+            let mut message = good.clone();
+            change(&mut message);
+            assert!(request_from_proto(GroupId::DEFAULT, message).is_err());
+        }
+    }
+
+    #[test]
+    fn outcomes_survive_the_way() {
+        let ack = AppendAck {
+            first_version: StreamVersion(3),
+            last_version: StreamVersion(4),
+            first_position: Position(17),
+            event_ids: vec![EventId(Uuid::from_u128(1)), EventId(Uuid::from_u128(2))],
+            repeated: true,
+        };
+        let conflict = AppendError::VersionConflict {
+            expected: ExpectedVersion::Exact(StreamVersion(2)),
+            actual: StreamVersion(5),
+        };
+        for outcome in [Ok(ack), Err(ApiError::from(conflict)), Err(ApiError::invalid("x"))] {
+            assert_eq!(outcome_from_proto(&outcome_to_proto(9, &outcome)), (9, outcome));
+        }
+        let short = v1::AppendResponse { first_version: 1, last_version: 2, ..Default::default() };
+        assert!(ack_from_proto(&short).is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! REST, version 1: bodies and queries under `/api/v1`. Requests are taken in
+//! snake case and camel case, whole numbers as numbers or strings, and unknown
+//! fields are refused, so that a typo is not a silent default. Answers are in
+//! camel case; where SDKs of the contract read snake case, both are there.
+
+mod append;
+mod cluster;
+mod event;
+mod health;
+mod history;
+mod limits;
+mod log;
+mod outbox;
+pub mod paths;
+mod projection;
+mod read;
+mod stream;
+
+pub(crate) use append::expected_of;
+pub use append::{AppendBody, AppendResult, EventBody};
+pub use cluster::{ClusterStatus, InitBody, MemberBody, MemberRole, MemberStatus, NodeState, TransferBody};
+pub use event::EventView;
+#[cfg(test)]
+pub(crate) use event::tests as event_tests;
+pub(crate) use event::{data_of, metadata_of};
+pub use health::{Capabilities, Health};
+pub use history::{HistoryEntry, HistoryPage};
+pub use limits::Limits;
+pub use log::{LogPage, LogQuery};
+pub use outbox::OutboxStatus;
+pub use projection::{
+    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionList, ProjectionState,
+    ProjectionStatus, ProjectionStatusKind, ProjectionView, ViewQuery,
+};
+pub(crate) use read::direction_of;
+pub use read::{Freshness, ReadPage, ReadQuery};
+pub use stream::{ListPage, ListQuery, StreamSummary};

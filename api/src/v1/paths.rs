@@ -1,0 +1,100 @@
+//! Every path of the HTTP server, as axum's router writes it, and as a client fills it in.
+
+use std::fmt::Write as _;
+
+/// POST appends, GET reads: the events of a stream.
+pub const STREAM_EVENTS: &str = "/api/v1/streams/{id}/events";
+/// GET: what is known of a stream.
+pub const STREAM: &str = "/api/v1/streams/{id}";
+/// GET: the history of a stream, as SDKs of the contract read it.
+pub const STREAM_HISTORY: &str = "/api/v1/streams/{id}/history";
+/// GET: all streams.
+pub const STREAMS: &str = "/api/v1/streams";
+/// POST deploys, GET lists: projections.
+pub const PROJECTIONS: &str = "/api/v1/projections";
+/// GET: one partition's state; DELETE: remove the projection.
+pub const PROJECTION: &str = "/api/v1/projections/{name}";
+/// GET: how far a projection is.
+pub const PROJECTION_STATUS: &str = "/api/v1/projections/{name}/status";
+/// GET: the partitions of a projection.
+pub const PROJECTION_PARTITIONS: &str = "/api/v1/projections/{name}/partitions";
+/// GET: the cluster as this node sees it.
+pub const CLUSTER: &str = "/api/v1/cluster";
+/// POST: make a cluster of nodes that belong to none.
+pub const CLUSTER_INIT: &str = "/api/v1/cluster/init";
+/// POST: add a member.
+pub const CLUSTER_MEMBERS: &str = "/api/v1/cluster/members";
+/// DELETE: remove a member.
+pub const CLUSTER_MEMBER: &str = "/api/v1/cluster/members/{id}";
+/// POST: hand leadership over.
+pub const CLUSTER_TRANSFER: &str = "/api/v1/cluster/transfer";
+/// GET: how far the outbox is.
+pub const OUTBOX: &str = "/api/v1/outbox";
+/// POST: publish everything again.
+pub const OUTBOX_REBUILD: &str = "/api/v1/outbox/rebuild";
+/// GET: events by position.
+pub const LOG: &str = "/api/v1/log";
+/// GET: what the server can do.
+pub const CAPABILITIES: &str = "/api/v1/capabilities";
+/// GET: the limits that the server keeps.
+pub const LIMITS: &str = "/api/v1/limits";
+/// GET: is the process there.
+pub const HEALTH: &str = "/health";
+/// GET: may the node serve.
+pub const READY: &str = "/ready";
+/// GET: is the process alive, for Kubernetes.
+pub const LIVEZ: &str = "/livez";
+/// GET: may the node serve, for Kubernetes.
+pub const READYZ: &str = "/readyz";
+/// GET: metrics for Prometheus.
+pub const METRICS: &str = "/metrics";
+
+/// POST: the Connect service of the contract; the method's name follows.
+pub const CONNECT_STREAMS: &str = "/ironflow.v1.EntityStreamService/";
+
+/// The path with its one `{…}` filled by a name from outside, percent-encoded:
+/// a `/` in an entity id stays within its segment.
+#[must_use]
+pub fn fill(template: &str, name: &str) -> String {
+    let (Some(open), Some(close)) = (template.find('{'), template.find('}')) else {
+        return template.to_owned();
+    };
+    let mut path = String::with_capacity(template.len() + name.len() * 3);
+    path.push_str(&template[..open]);
+    encode_segment(&mut path, name);
+    path.push_str(&template[close + 1..]);
+    path
+}
+
+/// A name alone of `.` or `..` is encoded too, or URL parsers would fold it away.
+fn encode_segment(path: &mut String, name: &str) {
+    let dots = matches!(name, "." | "..");
+    for byte in name.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.');
+        if plain && !dots {
+            path.push(char::from(byte));
+        } else {
+            write!(path, "%{byte:02X}").expect("writing to a string cannot fail");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_id_stays_within_its_segment() {
+        for (id, path) in [
+            ("order-1", "/api/v1/streams/order-1/events"),
+            ("a/b", "/api/v1/streams/a%2Fb/events"),
+            ("a b?c#d%", "/api/v1/streams/a%20b%3Fc%23d%25/events"),
+            ("größe", "/api/v1/streams/gr%C3%B6%C3%9Fe/events"),
+            ("{id}", "/api/v1/streams/%7Bid%7D/events"),
+            ("x.y", "/api/v1/streams/x.y/events"),
+        ] {
+            assert_eq!(fill(STREAM_EVENTS, id), path);
+        }
+        assert_eq!(fill(STREAMS, "x"), STREAMS);
+    }
+}

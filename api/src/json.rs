@@ -1,7 +1,7 @@
 //! JSON that is kept as it came.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, value::RawValue};
 use weir_types::limits;
 
@@ -56,6 +56,11 @@ impl PartialEq for JsonText {
     fn eq(&self, other: &Self) -> bool {
         self.get() == other.get()
     }
+}
+
+/// A value that is there, even if it is null: absent and null differ for data.
+pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JsonText>, D::Error> {
+    JsonText::deserialize(deserializer).map(Some)
 }
 
 /// Checks event data that says it is JSON: one value that any reader can hold.

@@ -7,7 +7,7 @@ use weir_types::{
 
 use crate::{
     ApiError, ErrorCode, JsonText,
-    json::{checked_data, checked_metadata},
+    json::{checked_data, checked_metadata, present},
     number, parse_timestamp,
     source::parse_source,
 };
@@ -45,7 +45,7 @@ pub struct AppendBody {
     )]
     pub name: Option<String>,
     /// As [`EventBody::data`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub data: Option<JsonText>,
     /// As [`EventBody::metadata`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct EventBody {
     #[serde(alias = "eventName", alias = "event_name", alias = "eventType", default)]
     pub name: String,
     /// Any JSON value; absent means `{}`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub data: Option<JsonText>,
     /// A JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]

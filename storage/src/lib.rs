@@ -1,6 +1,7 @@
 //! The disk: one segmented log per group, and what is materialized from it.
 
 pub mod codec;
+mod condemned;
 mod directory;
 pub mod folder;
 pub mod group_store;

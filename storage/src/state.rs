@@ -20,6 +20,7 @@ use weir_types::{GroupId, LogIndex};
 
 use crate::{
     codec::{decode, encode},
+    condemned,
     index::panic_text,
     schema::StateKey,
 };
@@ -47,6 +48,10 @@ impl State {
     /// [`StateError::Damaged`] when what it holds cannot be trusted. The caller
     /// moves the folder aside and opens an empty one.
     pub fn open(dir: &Path, group: GroupId) -> Result<Self, StateError> {
+        if condemned::is_condemned(dir) {
+            let reason = "damage was found when it was last used".to_owned();
+            return Err(StateError::Damaged { dir: dir.to_owned(), what: "state", reason });
+        }
         // The engine is known to panic on damaged files; whatever is half open is dropped here.
         let checked = catch_unwind(AssertUnwindSafe(|| {
             let state = Self::open_engine(dir, group)?;

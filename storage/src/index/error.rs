@@ -5,9 +5,7 @@ use std::{fmt::Display, path::PathBuf};
 use weir_types::ReadError;
 
 use super::Index;
-
-/// A file in the index folder that condemns it: the next open moves it aside.
-pub(super) const CONDEMNED_FILE: &str = "CONDEMNED";
+use crate::condemned;
 
 /// Why the index did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,9 +61,7 @@ impl Index {
     /// Says that the index is damaged, and condemns it so that it does not come back at the next start.
     pub(super) fn damaged(&self, what: &'static str, reason: impl Display) -> IndexError {
         let dir = self.inner.dir.clone();
-        if let Err(error) = std::fs::write(dir.join(CONDEMNED_FILE), what) {
-            tracing::error!(dir = %dir.display(), %error, "damaged index could not be condemned");
-        }
+        condemned::condemn(&dir, what);
         IndexError::Damaged { dir, what, reason: reason.to_string() }
     }
 }

@@ -9,8 +9,8 @@ use std::{
 
 use weir_types::{GroupId, Position};
 
-use super::{Index, IndexError, Inner, error::CONDEMNED_FILE};
-use crate::{codec::decode, schema::IndexKey};
+use super::{Index, IndexError, Inner};
+use crate::{codec::decode, condemned, schema::IndexKey};
 
 /// Bytes of block cache. With the write buffers (one active and at most four
 /// waiting to be flushed) the index stays near 128 MB.
@@ -34,7 +34,7 @@ impl Index {
     /// missing or of another group, or its newest positions have a hole. The
     /// caller moves the folder aside and opens an empty one.
     pub fn open(dir: &Path, group: GroupId) -> Result<Self, IndexError> {
-        if dir.join(CONDEMNED_FILE).exists() {
+        if condemned::is_condemned(dir) {
             let reason = "damage was found when it was last used".to_owned();
             return Err(IndexError::Damaged { dir: dir.to_owned(), what: "index", reason });
         }

@@ -5,6 +5,7 @@ use std::{fmt::Display, path::PathBuf};
 use weir_types::{Position, ReadError};
 
 use super::State;
+use crate::condemned;
 
 /// Why the state did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +18,8 @@ pub enum StateError {
         /// Why.
         reason: String,
     },
-    /// What it holds is damaged.
+    /// What it holds is damaged. It is condemned: the next open moves it aside
+    /// and it is rebuilt from the log.
     #[error("state at {} is damaged in {what}: {reason}", dir.display())]
     Damaged {
         /// Its folder.
@@ -65,7 +67,9 @@ impl State {
         }
     }
 
+    /// Says that the state is damaged, and condemns it so that it does not come back at the next start.
     pub(super) fn damaged(&self, what: &'static str, reason: impl Display) -> StateError {
+        condemned::condemn(&self.dir, what);
         StateError::Damaged { dir: self.dir.clone(), what, reason: reason.to_string() }
     }
 }

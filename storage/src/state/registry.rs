@@ -53,16 +53,19 @@ impl State {
         Ok(registry)
     }
 
-    /// What the registry command at `index` led to, if it was applied here: a
+    /// What the registry command at `index` led to when it was applied here: a
     /// replay of the log answers from this, since the registry has moved on.
     ///
     /// # Errors
-    /// [`StateError`].
-    pub fn registry_outcome(&self, index: LogIndex) -> Result<Option<RegistryOutcome>, StateError> {
-        let Some(bytes) = self.get(StateKey::RegistryOutcome(index))? else { return Ok(None) };
+    /// [`StateError::Damaged`] when the outcome is missing, too: only ask for
+    /// registry commands at or below [`State::registry_applied`].
+    pub fn registry_outcome(&self, index: LogIndex) -> Result<RegistryOutcome, StateError> {
+        let Some(bytes) = self.get(StateKey::RegistryOutcome(index))? else {
+            return Err(self.damaged("registry outcome", format!("none is kept of log index {index}")));
+        };
         let stored: StoredRegistryOutcome =
             decode("registry outcome", &bytes).map_err(|e| self.damaged("registry outcome", e))?;
-        stored.try_into().map(Some).map_err(|e| self.damaged("registry outcome", e))
+        stored.try_into().map_err(|e| self.damaged("registry outcome", e))
     }
 
     /// Writes a registry command's effect, its outcome and its log index in one

@@ -1,0 +1,31 @@
+//! Apply: what every replica makes of a committed record, and nothing else does.
+//!
+//! Deterministic: no clock, no randomness, no hash order. The judges
+//! ([`judge_append`], [`judge_registry`]) are pure; [`apply_command`] adds the
+//! look-ups; the [`Applier`] writes what came of it, one index batch per call.
+
+mod append;
+mod applier;
+mod changes;
+mod command;
+mod digest;
+mod head_cache;
+mod registry;
+
+pub use append::{Standing, judge_append};
+pub use applier::{Applier, ApplyError};
+pub use changes::Changes;
+pub use command::{ApplyContext, apply_command};
+pub use registry::{Registry, judge_registry};
+use weir_types::{AppendOutcome, RegistryOutcome};
+
+/// What came of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandOutcome {
+    /// Of a batch of appends: one outcome each, in order.
+    Appends(Vec<AppendOutcome>),
+    /// Of a registry command.
+    Registry(RegistryOutcome),
+    /// Of a record that commands nothing, or that was applied before.
+    Nothing,
+}

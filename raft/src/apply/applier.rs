@@ -1,0 +1,261 @@
+//! The applier: one writer of a group's index and registry.
+
+use bytes::Bytes;
+use weir_storage::{
+    codec::{CodecError, command::Command},
+    group_store::GroupStore,
+    index::{AppliedMark, Index, IndexError, IndexHead, Remembered},
+    log::{Log, LogError, LogRecord, RecordKind},
+    state::{State, StateError},
+};
+use weir_types::{EntityId, IdempotencyKey, LogIndex, Position, RegistryCommand, RegistryOutcome, limits};
+
+use super::{
+    ApplyContext, Changes, CommandOutcome, Registry, apply_command, digest::Digest, head_cache::HeadCache,
+    judge_registry,
+};
+
+/// Why committed records could not be applied. The node must stop: it cannot
+/// go on without them, and it cannot skip them.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A committed payload cannot be read by this binary.
+    #[error("record {index} cannot be applied: {source}")]
+    Payload {
+        /// The record.
+        index: LogIndex,
+        /// Why.
+        source: CodecError,
+    },
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// An earlier call failed, so what is in memory is not to be trusted.
+    #[error("apply stopped after an earlier failure")]
+    Stopped,
+}
+
+/// Applies committed records of one group, in order. There is one per group.
+pub struct Applier {
+    log: Log,
+    index: Index,
+    state: State,
+    registry: Registry,
+    registry_applied: LogIndex,
+    mark: Option<AppliedMark>,
+    heads: HeadCache,
+    digest: Digest,
+    window: u64,
+    stopped: bool,
+}
+
+/// The index, seen through the heads that are known already.
+struct Cached<'a> {
+    index: &'a Index,
+    heads: &'a HeadCache,
+}
+
+impl ApplyContext for Cached<'_> {
+    fn head(&self, entity: &EntityId) -> Result<Option<IndexHead>, IndexError> {
+        match self.heads.get(entity) {
+            Some(head) => Ok(Some(head.clone())),
+            None => self.index.head(entity),
+        }
+    }
+
+    fn remembered(&self, entity: &EntityId, key: &IdempotencyKey) -> Result<Option<Remembered>, IndexError> {
+        self.index.remembered(entity, key)
+    }
+}
+
+impl Applier {
+    /// The applier of a group's stores, from where their marks are.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the marks or the registry cannot be read.
+    pub fn new(store: &GroupStore) -> Result<Self, ApplyError> {
+        Self::with_window(store, limits::IDEMPOTENCY_WINDOW_EVENTS)
+    }
+
+    /// As [`Applier::new`], with another idempotency window. For tests: every
+    /// replica of a group must have the same, always.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn with_window(store: &GroupStore, window: u64) -> Result<Self, ApplyError> {
+        Ok(Self {
+            log: store.log.clone(),
+            index: store.index.clone(),
+            state: store.state.clone(),
+            registry: Registry::new(store.state.registry()?),
+            registry_applied: store.state.registry_applied()?,
+            mark: store.index.applied()?,
+            heads: HeadCache::default(),
+            digest: Digest::default(),
+            window,
+            stopped: false,
+        })
+    }
+
+    /// What is applied.
+    #[must_use]
+    pub fn mark(&self) -> Option<&AppliedMark> {
+        self.mark.as_ref()
+    }
+
+    /// Applies consecutive committed records and gives one outcome each. The
+    /// first must follow the mark, or lie at or below it: what is at or below it
+    /// is applied already, and only the registry takes what it has lost.
+    ///
+    /// All of them are in the index afterwards, or none. The registry may be
+    /// ahead of the index when this fails, which a replay allows for.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; every later call fails too.
+    ///
+    /// # Panics
+    /// Panics when the records leave a hole.
+    pub fn apply(&mut self, records: &[LogRecord]) -> Result<Vec<CommandOutcome>, ApplyError> {
+        if std::mem::replace(&mut self.stopped, true) {
+            return Err(ApplyError::Stopped);
+        }
+        let mut pass = Pass { changes: Changes::default(), mark: self.mark.clone() };
+        let mut outcomes = Vec::with_capacity(records.len());
+        for record in records {
+            outcomes.push(self.apply_record(record, &mut pass)?);
+        }
+        self.commit(pass)?;
+        self.stopped = false;
+        Ok(outcomes)
+    }
+
+    fn apply_record(&mut self, record: &LogRecord, pass: &mut Pass) -> Result<CommandOutcome, ApplyError> {
+        let applied = pass.mark.as_ref().map_or(LogIndex::ZERO, |mark| mark.log_id.index);
+        if record.id.index <= applied {
+            return self.apply_again(record);
+        }
+        assert!(
+            record.id.index == applied.next(),
+            "record {} does not follow the applied {applied}",
+            record.id.index
+        );
+        let mut mark = pass.next_mark(record);
+        self.digest.begin(record);
+        let outcome = match record.kind {
+            RecordKind::Blank => CommandOutcome::Nothing,
+            RecordKind::Membership => {
+                self.digest.payload(&record.payload);
+                mark.membership = record.payload.clone();
+                mark.membership_at = Some(record.id);
+                CommandOutcome::Nothing
+            }
+            RecordKind::Command => self.apply_payload(record, &mut mark, &mut pass.changes)?,
+        };
+        mark.digest = self.digest.finish(mark.digest);
+        pass.mark = Some(mark);
+        Ok(outcome)
+    }
+
+    fn apply_payload(
+        &mut self,
+        record: &LogRecord,
+        mark: &mut AppliedMark,
+        changes: &mut Changes,
+    ) -> Result<CommandOutcome, ApplyError> {
+        match decode(record)? {
+            Command::Registry(command) => {
+                let outcome = self.apply_registry(record.id.index, &command)?;
+                self.digest.registry(&outcome);
+                mark.registry = record.id.index;
+                Ok(CommandOutcome::Registry(outcome))
+            }
+            Command::Appends(appends) => {
+                let payload = self.log.payload_place(record.id.index)?;
+                let context = Cached { index: &self.index, heads: &self.heads };
+                let outcomes =
+                    apply_command(&context, &appends, payload, self.window, &mut mark.position, changes)?;
+                for (append, outcome) in appends.iter().zip(&outcomes) {
+                    self.digest.append(append, outcome);
+                }
+                Ok(CommandOutcome::Appends(outcomes))
+            }
+        }
+    }
+
+    /// A record that the index reflects already: the state may have lost it.
+    fn apply_again(&mut self, record: &LogRecord) -> Result<CommandOutcome, ApplyError> {
+        if record.kind == RecordKind::Command
+            && let Command::Registry(command) = decode(record)?
+        {
+            return Ok(CommandOutcome::Registry(self.apply_registry(record.id.index, &command)?));
+        }
+        Ok(CommandOutcome::Nothing)
+    }
+
+    fn apply_registry(
+        &mut self,
+        index: LogIndex,
+        command: &RegistryCommand,
+    ) -> Result<RegistryOutcome, ApplyError> {
+        // The registry has moved on, so a replay answers what was answered then.
+        if index <= self.registry_applied {
+            return Ok(self.state.registry_outcome(index)?);
+        }
+        let (change, outcome) = judge_registry(&self.registry, index, command);
+        self.state.commit_registry(index, &change, &outcome)?;
+        self.registry.take(change);
+        self.registry_applied = index;
+        Ok(outcome)
+    }
+
+    fn commit(&mut self, pass: Pass) -> Result<(), ApplyError> {
+        let Pass { changes, mark: Some(mark) } = pass else { return Ok(()) };
+        if self.mark.as_ref() == Some(&mark) {
+            return Ok(());
+        }
+        let fallen = |position: Position| Position(position.0.saturating_sub(self.window));
+        let before = self.mark.as_ref().map_or(Position::ZERO, |mark| mark.position);
+        let mut batch = self.index.batch();
+        changes.write(&self.index, fallen(before), fallen(mark.position), &mut batch)?;
+        batch.set_mark(mark.clone());
+        self.index.commit(batch)?;
+        for head in changes.heads() {
+            self.heads.put(head);
+        }
+        self.mark = Some(mark);
+        Ok(())
+    }
+}
+
+/// One call's work, before it is written.
+struct Pass {
+    changes: Changes,
+    mark: Option<AppliedMark>,
+}
+
+impl Pass {
+    /// The mark with the record's log id, and all else as it was.
+    fn next_mark(&mut self, record: &LogRecord) -> AppliedMark {
+        match self.mark.take() {
+            Some(mark) => AppliedMark { log_id: record.id, ..mark },
+            None => AppliedMark {
+                log_id: record.id,
+                position: Position::ZERO,
+                membership: Bytes::new(),
+                membership_at: None,
+                registry: LogIndex::ZERO,
+                digest: 0,
+            },
+        }
+    }
+}
+
+fn decode(record: &LogRecord) -> Result<Command, ApplyError> {
+    Command::decode(&record.payload).map_err(|source| ApplyError::Payload { index: record.id.index, source })
+}

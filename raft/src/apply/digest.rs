@@ -1,0 +1,72 @@
+//! The running digest by which replicas compare what they applied (invariant R1).
+
+use weir_storage::{codec::command::CommandAppend, log::LogRecord};
+use weir_types::{AppendOutcome, RegistryError, RegistryOutcome};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Collects the facts of one record: its log id, what came of it, and the
+/// checksums of the events that it added.
+#[derive(Default)]
+pub(super) struct Digest {
+    facts: Vec<u8>,
+}
+
+impl Digest {
+    pub(super) fn begin(&mut self, record: &LogRecord) {
+        self.facts.clear();
+        let id = record.id;
+        self.numbers(&[id.term.0, id.leader.0, id.index.0, record.kind as u64]);
+    }
+
+    pub(super) fn append(&mut self, append: &CommandAppend, outcome: &AppendOutcome) {
+        match outcome {
+            AppendOutcome::Appended { first_version, last_version, first_position } => {
+                self.numbers(&[1, first_version.0, last_version.0, first_position.0]);
+                for frame in &append.frames {
+                    self.facts.extend_from_slice(&frame.crc.to_le_bytes());
+                }
+            }
+            AppendOutcome::Repeated { first_version, last_version, first_position } => {
+                self.numbers(&[2, first_version.0, last_version.0, first_position.0]);
+            }
+            AppendOutcome::VersionConflict { actual } => self.numbers(&[3, actual.0]),
+            AppendOutcome::TypeConflict { actual } => self.text(4, actual.as_str()),
+            AppendOutcome::IdempotencyConflict => self.numbers(&[5]),
+        }
+    }
+
+    pub(super) fn registry(&mut self, outcome: &RegistryOutcome) {
+        match outcome {
+            RegistryOutcome::Deployed(id) => {
+                self.text(6, id.name.as_str());
+                self.numbers(&[id.deployed.0]);
+            }
+            RegistryOutcome::Removed => self.numbers(&[7]),
+            // Not the reason's text: words may change between versions.
+            RegistryOutcome::Refused(RegistryError::Invalid { .. }) => self.numbers(&[8]),
+            RegistryOutcome::Refused(RegistryError::NotFound) => self.numbers(&[9]),
+            RegistryOutcome::Refused(RegistryError::TooMany { max }) => self.numbers(&[10, *max as u64]),
+        }
+    }
+
+    pub(super) fn payload(&mut self, payload: &[u8]) {
+        self.numbers(&[11, payload.len() as u64]);
+        self.facts.extend_from_slice(payload);
+    }
+
+    /// The digest after the record, from the one before it.
+    pub(super) fn finish(&self, before: u64) -> u64 {
+        xxh3_64_with_seed(&self.facts, before)
+    }
+
+    fn numbers(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            self.facts.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn text(&mut self, tag: u64, text: &str) {
+        self.numbers(&[tag, text.len() as u64]);
+        self.facts.extend_from_slice(text.as_bytes());
+    }
+}

@@ -1,0 +1,22 @@
+//! Projections: each deployed one is folded by an actor on every node of the group.
+//!
+//! Invariants:
+//! - P1: a checkpoint never falls; a deployment folds each position once, in order.
+//! - P2: the views are the fold of the events up to the checkpoint, for both are
+//!   one commit; and no event is folded that this node has not applied.
+//!
+//! Events come from the bus while it keeps up and from the local log whenever
+//! it does not: the bus may be late, double, holey or gone, and nothing depends
+//! on it.
+
+mod actor;
+mod fold;
+mod follow;
+mod handle;
+mod progress;
+mod state;
+mod supervisor;
+
+pub use handle::{ProjectionsHandle, ViewAnswer, ViewError, ViewsAnswer};
+pub use progress::{FeedKind, FoldState, ProjectionSnapshot};
+pub use supervisor::{ProjectionsArguments, ProjectionsError};

@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use tokio::{sync::watch, time::Instant};
+use weir_types::{Position, ProjectionId, ports::Checkpoint};
+
+/// Over how long the rate is measured.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+
+/// Where a projection's events come from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedKind {
+    /// The bus.
+    Jetstream,
+    /// The local log.
+    Log,
+}
+
+/// What a projection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoldState {
+    /// It is far behind and reads the local log in large batches.
+    CatchingUp,
+    /// It follows.
+    Live,
+    /// It stopped before an event that it cannot fold; deploy a repaired source.
+    Parked,
+}
+
+/// One projection on this node, as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectionSnapshot {
+    /// Its deployment.
+    pub id: ProjectionId,
+    /// What is folded and stored.
+    pub checkpoint: Checkpoint,
+    /// Events applied on this node and not folded yet.
+    pub lag: u64,
+    /// What it does.
+    pub state: FoldState,
+    /// Where its events come from.
+    pub feed: FeedKind,
+    /// Events skipped for want of a partition key, since this node started it.
+    pub unkeyed: u64,
+    /// Positions passed per second, over about the last second.
+    pub events_per_second: f64,
+    /// Why it is parked, or why the node failed to go on with it last.
+    pub error: Option<String>,
+}
+
+/// What the actor tells about itself.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) state: FoldState,
+    pub(super) feed: FeedKind,
+    pub(super) unkeyed: u64,
+    pub(super) error: Option<String>,
+    rate: f64,
+    window_began: Instant,
+    window_events: u64,
+}
+
+pub(super) type ProgressSender = watch::Sender<Progress>;
+pub(super) type ProgressReceiver = watch::Receiver<Progress>;
+
+impl Progress {
+    pub(super) fn new(checkpoint: Checkpoint) -> Self {
+        Self {
+            error: checkpoint.parked.clone(),
+            state: if checkpoint.parked.is_some() { FoldState::Parked } else { FoldState::CatchingUp },
+            checkpoint,
+            feed: FeedKind::Log,
+            unkeyed: 0,
+            rate: 0.0,
+            window_began: Instant::now(),
+            window_events: 0,
+        }
+    }
+
+    /// A checkpoint was stored.
+    pub(super) fn advance(&mut self, checkpoint: Checkpoint, unkeyed: u64) {
+        let passed = checkpoint.position.0.saturating_sub(self.checkpoint.position.0);
+        self.unkeyed += unkeyed;
+        self.window_events += passed;
+        let elapsed = self.window_began.elapsed();
+        if elapsed >= RATE_WINDOW {
+            self.rate = self.window_events as f64 / elapsed.as_secs_f64();
+            (self.window_began, self.window_events) = (Instant::now(), 0);
+        }
+        self.error.clone_from(&checkpoint.parked);
+        if checkpoint.parked.is_some() {
+            self.state = FoldState::Parked;
+        }
+        self.checkpoint = checkpoint;
+    }
+
+    pub(super) fn snapshot(&self, id: &ProjectionId, applied: Position) -> ProjectionSnapshot {
+        let elapsed = self.window_began.elapsed();
+        let events_per_second = match elapsed {
+            elapsed if elapsed < RATE_WINDOW => self.rate,
+            elapsed => self.window_events as f64 / elapsed.as_secs_f64(),
+        };
+        ProjectionSnapshot {
+            id: id.clone(),
+            checkpoint: self.checkpoint.clone(),
+            lag: applied.0.saturating_sub(self.checkpoint.position.0),
+            state: self.state,
+            feed: self.feed,
+            unkeyed: self.unkeyed,
+            events_per_second,
+            error: self.error.clone(),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::{sync::watch, task::JoinHandle};
+use tracing::{error, info, warn};
+use weir_types::{
+    GroupId, ProjectionDefinition, ProjectionId, ReadError,
+    ports::{Checkpoint, EventReader, Feed, ViewStore},
+};
+
+use super::{
+    actor::{Arguments as ActorArguments, Message as ActorMessage, ProjectionActor},
+    progress::{Progress, ProgressSender},
+};
+use crate::reducer::ReducerLimits;
+
+/// After how long a projection that failed is started again, at first and at most.
+const RESTART_FIRST: Duration = Duration::from_millis(100);
+const RESTART_MAX: Duration = Duration::from_secs(10);
+/// How long a projection may take to stop; a fold step is bounded well below it.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the projections of a group stand on.
+#[derive(Clone)]
+pub struct ProjectionsArguments {
+    /// The group.
+    pub group: GroupId,
+    /// The local log.
+    pub reader: Arc<dyn EventReader>,
+    /// Registry, views and checkpoints.
+    pub views: Arc<dyn ViewStore>,
+    /// The bus, if there is one. Without it, or while it fails, the local log is followed.
+    pub feed: Option<Arc<dyn Feed>>,
+    /// What each reducer may use.
+    pub limits: ReducerLimits,
+}
+
+/// Why the projections of a group did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("projections do not start: {reason}")]
+pub struct ProjectionsError {
+    /// Why.
+    pub reason: String,
+}
+
+/// The projections that run, as the handle sees them.
+#[derive(Default)]
+pub(super) struct Board {
+    pub(super) rows: RwLock<BTreeMap<ProjectionId, Arc<ProgressSender>>>,
+    /// Rises when `rows` changes.
+    pub(super) changes: watch::Sender<u64>,
+}
+
+/// Keeps one projection actor per deployed projection of a group.
+///
+/// What it does about each child:
+/// - not in the registry any more: stopped, then its views and its place on the bus are dropped;
+/// - failed (store or log not readable, or a bug): started again from its
+///   stored checkpoint, after 100 ms and then ever longer, up to 10 s, for ever;
+/// - parked: it is no failure; the actor stays and says why.
+///
+/// It does not restart itself: its own failure is a bug, and ends in the log.
+pub(super) struct ProjectionSupervisor;
+
+/// What the supervisor is told.
+pub(super) enum Message {
+    /// The registry may have changed.
+    Reconcile,
+    /// A projection that failed is due again.
+    Restart(ProjectionId),
+}
+
+/// The supervisor's children.
+pub(super) struct State {
+    arguments: ProjectionsArguments,
+    board: Arc<Board>,
+    children: HashMap<ProjectionId, Child>,
+    watch: JoinHandle<()>,
+}
+
+struct Child {
+    definition: Arc<ProjectionDefinition>,
+    progress: Arc<ProgressSender>,
+    actor: Option<ActorRef<ActorMessage>>,
+    /// Failures since it last passed a position.
+    failures: u32,
+    failed_at: u64,
+}
+
+impl Actor for ProjectionSupervisor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = (ProjectionsArguments, Arc<Board>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        (arguments, board): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let mut changes = arguments.views.registry_changes(arguments.group);
+        let watch = tokio::spawn(async move {
+            while changes.next().await.is_some() {
+                if myself.cast(Message::Reconcile).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(State { arguments, board, children: HashMap::new(), watch })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Reconcile => state.on_reconcile(&myself).await,
+            Message::Restart(id) => state.on_restart(&myself, &id).await,
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Message>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(child, error) => {
+                state.on_failed(&myself, &child, error.to_string())
+            }
+            SupervisionEvent::ActorTerminated(child, _, reason) => {
+                let reason = reason.unwrap_or_else(|| "stopped".into());
+                state.on_failed(&myself, &child, reason);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<Message>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.watch.abort();
+        for (_, child) in state.children.drain() {
+            child.stop().await;
+        }
+        state.board.set(BTreeMap::new());
+        Ok(())
+    }
+}
+
+impl State {
+    async fn on_reconcile(&mut self, myself: &ActorRef<Message>) {
+        let deployed = match self.arguments.views.projections(self.arguments.group).await {
+            Ok(deployed) => deployed,
+            Err(error) => {
+                warn!(group = %self.arguments.group, %error, "registry is not readable");
+                myself.send_after(RESTART_MAX, || Message::Reconcile);
+                return;
+            }
+        };
+        let wanted: BTreeSet<_> = deployed.iter().map(|(id, _)| id.clone()).collect();
+        let gone: Vec<_> = self.children.keys().filter(|id| !wanted.contains(id)).cloned().collect();
+        for id in gone {
+            self.remove(myself, &id).await;
+        }
+        for (id, definition) in deployed {
+            if !self.children.contains_key(&id) {
+                info!(projection = %id.name, deployed = %id.deployed, "projection starts");
+                let progress = Arc::new(watch::channel(Progress::new(Checkpoint::default())).0);
+                let definition = Arc::new(definition);
+                let child = Child { definition, progress, actor: None, failures: 0, failed_at: 0 };
+                self.children.insert(id.clone(), child);
+                self.on_restart(myself, &id).await;
+            }
+        }
+        self.publish();
+    }
+
+    async fn on_restart(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
+        let Some(child) = self.children.get_mut(id) else { return };
+        if child.actor.is_some() {
+            return;
+        }
+        let ProjectionsArguments { group, reader, views, feed, limits } = self.arguments.clone();
+        let (definition, progress) = (child.definition.clone(), child.progress.clone());
+        let arguments =
+            ActorArguments { group, id: id.clone(), definition, reader, views, feed, limits, progress };
+        match Actor::spawn_linked(None, ProjectionActor, arguments, myself.get_cell()).await {
+            Ok((actor, _)) => child.actor = Some(actor),
+            Err(error) => child.retry(myself, id, error.to_string()),
+        }
+    }
+
+    fn on_failed(&mut self, myself: &ActorRef<Message>, failed: &ActorCell, reason: String) {
+        let failed: ActorId = failed.get_id();
+        let is_it = |child: &Child| child.actor.as_ref().is_some_and(|actor| actor.get_id() == failed);
+        let Some((id, child)) = self.children.iter_mut().find(|(_, child)| is_it(child)) else { return };
+        child.actor = None;
+        child.retry(myself, id, reason);
+    }
+
+    async fn remove(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
+        let Some(child) = self.children.remove(id) else { return };
+        child.stop().await;
+        self.publish();
+        let ProjectionsArguments { group, views, feed, .. } = &self.arguments;
+        if let Err(error) = views.forget(*group, id).await {
+            self.keep_for_later(myself, id, &error);
+        }
+        if let Some(feed) = feed {
+            // The bus drops a consumer that nobody uses by itself; this only makes it soon.
+            let (feed, group, id) = (feed.clone(), *group, id.clone());
+            tokio::spawn(async move {
+                if let Err(error) = feed.unsubscribe(group, &id).await {
+                    info!(projection = %id.name, %error, "consumer is left to expire");
+                }
+            });
+        }
+        info!(projection = %id.name, deployed = %id.deployed, "projection is gone");
+    }
+
+    /// Views that could not be dropped take room and do no harm.
+    fn keep_for_later(&self, myself: &ActorRef<Message>, id: &ProjectionId, error: &ReadError) {
+        warn!(projection = %id.name, %error, "views of a removed projection are not dropped yet");
+        let (views, group, id) = (self.arguments.views.clone(), self.arguments.group, id.clone());
+        let alive = myself.get_cell();
+        tokio::spawn(async move {
+            while alive.get_status() < ractor::ActorStatus::Stopping {
+                tokio::time::sleep(RESTART_MAX).await;
+                if views.forget(group, &id).await.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn publish(&self) {
+        self.board.set(self.children.iter().map(|(id, c)| (id.clone(), c.progress.clone())).collect());
+    }
+}
+
+impl Board {
+    fn set(&self, rows: BTreeMap<ProjectionId, Arc<ProgressSender>>) {
+        *self.rows.write().expect("no holder of the lock panics") = rows;
+        self.changes.send_modify(|change| *change += 1);
+    }
+}
+
+impl Child {
+    fn retry(&mut self, myself: &ActorRef<Message>, id: &ProjectionId, reason: String) {
+        let position = self.progress.borrow().checkpoint.position.0;
+        if position > self.failed_at {
+            self.failures = 0;
+        }
+        self.failed_at = position;
+        let delay = (RESTART_FIRST * 2_u32.saturating_pow(self.failures.min(10))).min(RESTART_MAX);
+        self.failures += 1;
+        let delay_ms = delay.as_millis();
+        error!(projection = %id.name, position, reason, delay_ms, "projection failed, starts again");
+        self.progress.send_modify(|progress| progress.error = Some(reason));
+        let id = id.clone();
+        myself.send_after(delay, move || Message::Restart(id));
+    }
+
+    async fn stop(self) {
+        if let Some(actor) = self.actor
+            && let Err(error) = actor.stop_and_wait(None, Some(STOP_PATIENCE)).await
+        {
+            warn!(%error, "projection did not stop in time");
+            actor.kill();
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Runs an author's JavaScript reducer over events.
+//!
+//! Invariants:
+//! - A fold is a function of the module's text and the events: no clock, no
+//!   randomness, no I/O, no code made from text; globals and prototypes are frozen.
+//! - A state is what JSON holds. It stays in the engine between batches; what
+//!   JSON cannot hold is a fault of the event that brought it in. A state of
+//!   more than 64 values is checked whole only when a batch ends.
+//! - Whether an event is a fault is decided alone: on a fresh engine, with its
+//!   partition's state from JSON, so that batches and neighbours do not matter.
+//! - A failed event leaves nothing: the engine that it failed in is dropped.
+//!
+//! `Math`'s transcendental functions are there; their last digits are those of
+//! the build, so replicas should run one build. Variables outside the handler
+//! survive from event to event but not a restart: a handler that keeps state
+//! there is wrong and replicas will differ.
+
+mod engine;
+mod event_text;
+mod fault;
+mod fold;
+mod inspect;
+mod limits;
+mod meter;
+mod partition;
+mod thread;
+
+pub use fault::Fault;
+pub use fold::{FoldFailure, FoldOutcome, FoldResult, state_digest};
+pub use inspect::{ReducerError, inspect};
+pub use limits::ReducerLimits;
+pub use thread::{ReducerGone, ReducerThread};

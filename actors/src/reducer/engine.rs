@@ -1,0 +1,141 @@
+use rquickjs::{
+    Context, Ctx, Function, Module, Object, Persistent, Runtime,
+    context::{EvalOptions, intrinsic},
+    promise::PromiseState,
+};
+
+use super::{Fault, ReducerLimits, meter::Meter};
+
+/// What the module's file is called in stacks.
+const MODULE_FILE: &str = "projection.js";
+
+/// The parts of the language that exist. There is no `Date`, `performance`,
+/// `WeakRef` (which shows when garbage is collected), shared memory or proxy.
+type Intrinsics = (
+    intrinsic::Eval,
+    intrinsic::RegExpCompiler,
+    intrinsic::RegExp,
+    intrinsic::Json,
+    intrinsic::MapSet,
+    intrinsic::Promise,
+);
+
+/// One author's module, loaded in a JavaScript engine of its own, with the
+/// states of the partitions that are resident. Bound to the thread that made it.
+///
+/// After a call that failed its states are not to be trusted: drop it.
+pub(super) struct Engine {
+    // The driver's functions go before the context, the context before the runtime.
+    load: Persistent<Function<'static>>,
+    step: Persistent<Function<'static>>,
+    collect: Persistent<Function<'static>>,
+    drop: Persistent<Function<'static>>,
+    declared: String,
+    context: Context,
+    meter: Meter,
+    limits: ReducerLimits,
+    steps: u64,
+    _runtime: Runtime,
+}
+
+impl Engine {
+    /// Loads a module and checks what it exports.
+    pub(super) fn load_module(source: &str, limits: ReducerLimits) -> Result<Self, Fault> {
+        let trouble = |error: rquickjs::Error| Fault::new(format!("engine does not start: {error}"));
+        let runtime = Runtime::new().map_err(trouble)?;
+        runtime.set_memory_limit(limits.memory_bytes_max);
+        runtime.set_max_stack_size(limits.stack_bytes_max);
+        let meter = Meter::new();
+        let watched = meter.clone();
+        runtime.set_interrupt_handler(Some(Box::new(move || watched.tick())));
+        meter.arm(limits.ticks_per_event_max, limits.event_time_max * limits.first_event_factor);
+        let context = Context::custom::<Intrinsics>(&runtime).map_err(trouble)?;
+        let driver = context.with(|ctx| {
+            let driver = drive(&ctx, source).map_err(|error| Fault::of(&ctx, error, &meter))?;
+            Driver::save(&ctx, &driver).map_err(|error| Fault::of(&ctx, error, &meter))
+        })?;
+        let Driver { load, step, collect, drop, declared } = driver;
+        Ok(Self { load, step, collect, drop, declared, context, meter, limits, steps: 0, _runtime: runtime })
+    }
+
+    /// JSON of the module's name, events and partition key.
+    pub(super) fn declared(&self) -> &str {
+        &self.declared
+    }
+
+    /// Brings a stored state in.
+    pub(super) fn load(&mut self, partition: &str, state: &str) -> Result<(), Fault> {
+        self.call(&self.load, (partition, state))
+    }
+
+    /// Folds one event, given as JSON.
+    pub(super) fn step(&mut self, partition: &str, event: &str) -> Result<(), Fault> {
+        self.steps += 1;
+        self.call(&self.step, (partition, event))
+    }
+
+    /// A resident state as JSON, checked whole.
+    pub(super) fn collect(&self, partition: &str) -> Result<String, Fault> {
+        self.call(&self.collect, (partition,))
+    }
+
+    /// Lets a state go.
+    pub(super) fn drop_state(&mut self, partition: &str) -> Result<(), Fault> {
+        self.call(&self.drop, (partition,))
+    }
+
+    fn call<'a, A, R>(&self, function: &Persistent<Function<'static>>, arguments: A) -> Result<R, Fault>
+    where
+        A: for<'js> rquickjs::function::IntoArgs<'js> + 'a,
+        R: for<'js> rquickjs::FromJs<'js>,
+    {
+        let factor = if self.steps <= 1 { self.limits.first_event_factor } else { 1 };
+        self.meter.arm(self.limits.ticks_per_event_max, self.limits.event_time_max * factor);
+        self.context.with(|ctx| {
+            let result = function.clone().restore(&ctx).and_then(|function| function.call(arguments));
+            result.map_err(|error| Fault::of(&ctx, error, &self.meter))
+        })
+    }
+}
+
+struct Driver {
+    load: Persistent<Function<'static>>,
+    step: Persistent<Function<'static>>,
+    collect: Persistent<Function<'static>>,
+    drop: Persistent<Function<'static>>,
+    declared: String,
+}
+
+impl Driver {
+    fn save<'js>(ctx: &Ctx<'js>, driver: &Object<'js>) -> rquickjs::Result<Self> {
+        let save = |name: &str| -> rquickjs::Result<_> {
+            Ok(Persistent::save(ctx, driver.get::<_, Function<'js>>(name)?))
+        };
+        Ok(Self {
+            load: save("load")?,
+            step: save("step")?,
+            collect: save("collect")?,
+            drop: save("drop")?,
+            declared: driver.get("declared")?,
+        })
+    }
+}
+
+/// Makes the sandbox, then loads the module into it.
+fn drive<'js>(ctx: &Ctx<'js>, source: &str) -> rquickjs::Result<Object<'js>> {
+    let mut options = EvalOptions::default();
+    options.filename = Some("sandbox.js".into());
+    let install: Function<'js> = ctx.eval_with_options(include_str!("sandbox.js"), options)?;
+    let (module, loaded) = Module::declare(ctx.clone(), MODULE_FILE, source)?.eval()?;
+    match loaded.state() {
+        PromiseState::Resolved => {}
+        PromiseState::Rejected => loaded.result::<()>().unwrap_or(Ok(()))?,
+        PromiseState::Pending => {
+            return Err(rquickjs::Exception::throw_type(
+                ctx,
+                "module must not wait (`await`) at its top level",
+            ));
+        }
+    }
+    install.call((module.namespace()?,))
+}

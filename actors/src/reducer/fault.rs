@@ -1,0 +1,86 @@
+use std::fmt;
+
+use rquickjs::{CaughtError, Ctx, Error, Exception, Value};
+
+use super::meter::{Meter, Stop};
+
+/// Bytes of an author's error text that are kept.
+const MESSAGE_BYTES_MAX: usize = 2 * 1024;
+/// Bytes of a stack that are kept.
+const STACK_BYTES_MAX: usize = 4 * 1024;
+
+/// What went wrong in an author's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The error, with its name: `TypeError: not a function`.
+    pub message: String,
+    /// Where: lines of `at handler (projection.js:3:9)`. May be empty.
+    pub stack: String,
+}
+
+impl Fault {
+    /// A fault that the host found, which has no stack.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), stack: String::new() }
+    }
+
+    /// What the engine reports. A limit that was reached goes before whatever
+    /// the author's code made of it.
+    pub(super) fn of(ctx: &Ctx<'_>, error: Error, meter: &Meter) -> Self {
+        let caught = CaughtError::from_error(ctx, error);
+        match meter.stopped() {
+            Some(Stop::Ticks { max }) => {
+                Self::new(format!("handler took more than {max} ticks for one event"))
+            }
+            Some(Stop::Time { max }) => {
+                Self::new(format!("handler took more than {} ms for one event", max.as_millis()))
+            }
+            None => Self::of_caught(caught),
+        }
+    }
+
+    fn of_caught(caught: CaughtError<'_>) -> Self {
+        match caught {
+            CaughtError::Exception(exception) => Self::of_exception(&exception),
+            CaughtError::Value(value) => Self::new(cut(thrown(&value), MESSAGE_BYTES_MAX)),
+            CaughtError::Error(error) => Self::new(cut(error.to_string(), MESSAGE_BYTES_MAX)),
+        }
+    }
+
+    fn of_exception(exception: &Exception<'_>) -> Self {
+        let name = exception.as_object().get::<_, String>("name").unwrap_or_else(|_| "Error".into());
+        let message = exception.message().unwrap_or_default();
+        let stack = exception.stack().unwrap_or_default();
+        Self {
+            message: cut(format!("{name}: {message}"), MESSAGE_BYTES_MAX),
+            stack: cut(stack.trim_end().to_owned(), STACK_BYTES_MAX),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if self.stack.is_empty() { Ok(()) } else { write!(f, "\n{}", self.stack) }
+    }
+}
+
+fn thrown(value: &Value<'_>) -> String {
+    if value.is_null() {
+        // The engine has no room left to make an error object of it.
+        return "out of memory".into();
+    }
+    match value.as_string().and_then(|text| text.to_string().ok()) {
+        Some(text) => format!("thrown: {text}"),
+        None => format!("thrown: a value of type {}", value.type_name()),
+    }
+}
+
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,88 @@
+use std::sync::Arc;
+
+use weir_types::{EventPattern, NameError, ProjectionDefinition, ProjectionName, RegistryError, limits};
+
+use super::{Fault, ReducerLimits, engine::Engine, partition::PartitionPath};
+
+/// Why a module is not a projection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReducerError {
+    /// The text is longer than it may be.
+    #[error("module has {bytes} bytes, over the limit of {max}")]
+    TooLong {
+        /// Its bytes.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// It does not parse, throws when it is loaded, or exports something else
+    /// than it should. The stack says line and column.
+    #[error("module does not load: {fault}")]
+    Module {
+        /// What went wrong.
+        fault: Fault,
+    },
+    /// The exported `name` is not legal.
+    #[error("exported `name` is not legal: {error}")]
+    Name {
+        /// Why.
+        #[source]
+        error: NameError,
+    },
+    /// An exported event pattern is not legal, or there are too many or none.
+    #[error("exported `events` are not legal: {error}")]
+    Events {
+        /// Why.
+        #[source]
+        error: RegistryError,
+    },
+    /// The exported `partitionKey` is not a JSONPath.
+    #[error("exported `partitionKey` is not a JSONPath: {reason}")]
+    PartitionKey {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Reads a module's declarations, and so checks it, in an engine of its own.
+/// Blocks for some milliseconds: call it off the runtime.
+///
+/// # Errors
+/// [`ReducerError`], whose text is meant for the module's author.
+pub fn inspect(source: &str) -> Result<ProjectionDefinition, ReducerError> {
+    let (bytes, max) = (source.len(), limits::PROJECTION_SOURCE_BYTES_MAX);
+    if bytes > max {
+        return Err(ReducerError::TooLong { bytes, max });
+    }
+    let engine = Engine::load_module(source, ReducerLimits::default())
+        .map_err(|fault| ReducerError::Module { fault })?;
+    let declared: Declared = serde_json::from_str(engine.declared()).map_err(|error| {
+        ReducerError::Module { fault: Fault::new(format!("declarations are not readable: {error}")) }
+    })?;
+    define(declared, source)
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Declared {
+    name: String,
+    events: Vec<String>,
+    partition_key: Option<String>,
+}
+
+fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, ReducerError> {
+    let name = ProjectionName::new(&declared.name).map_err(|error| ReducerError::Name { error })?;
+    let events: Result<Vec<_>, _> = declared.events.iter().map(|text| EventPattern::new(text)).collect();
+    let events = events.map_err(|error| ReducerError::Events { error })?;
+    if let Some(path) = &declared.partition_key {
+        PartitionPath::parse(path).map_err(|reason| ReducerError::PartitionKey { reason })?;
+    }
+    let definition = ProjectionDefinition {
+        name,
+        events,
+        partition_key: declared.partition_key,
+        source: Arc::from(source),
+    };
+    definition.check_limits().map_err(|error| ReducerError::Events { error })?;
+    Ok(definition)
+}

@@ -1,0 +1,195 @@
+// Runs before an author's module, in the same context: takes away what is not
+// deterministic, freezes what is left, and gives back the driver by which the
+// host folds. Nothing of the driver is reachable from the author's code.
+(() => {
+  'use strict';
+  const { parse, stringify } = JSON;
+  const { ownKeys, getOwnPropertyDescriptor, getPrototypeOf, defineProperty, apply } = Reflect;
+  const { freeze, keys, prototype: objectPrototype } = Object;
+  const { isArray, prototype: arrayPrototype } = Array;
+  const { isFinite } = Number;
+
+  // What the walk below cannot reach by names alone.
+  const hidden = [
+    function () {}, function* () {}, async function () {}, async function* () {},
+    (function* () {})(), (async function* () {})(),
+    [][Symbol.iterator](), ''[Symbol.iterator](), new Map().entries(), new Set().values(),
+    'a'.matchAll(/a/g), [].values().map((x) => x),
+  ].map(getPrototypeOf);
+
+  // Code is the module, all of the module and nothing but the module.
+  const noCode = function Function() {
+    throw new TypeError('a reducer cannot make code from text');
+  };
+  defineProperty(noCode, 'prototype', { value: Function.prototype });
+  for (const f of [function () {}, function* () {}, async function () {}, async function* () {}]) {
+    defineProperty(getPrototypeOf(f), 'constructor', { value: noCode });
+  }
+  globalThis.Function = noCode;
+
+  const silent = () => {};
+  globalThis.console = { debug: silent, error: silent, info: silent, log: silent, trace: silent, warn: silent };
+
+  const allowed = new Set([
+    'AggregateError', 'Array', 'BigInt', 'Boolean', 'Error', 'EvalError', 'Function', 'Infinity',
+    'InternalError', 'Iterator', 'JSON', 'Map', 'Math', 'NaN', 'Number', 'Object', 'Promise', 'RangeError',
+    'ReferenceError', 'Reflect', 'RegExp', 'Set', 'String', 'Symbol', 'SyntaxError', 'TypeError', 'URIError',
+    'console', 'decodeURI', 'decodeURIComponent', 'encodeURI', 'encodeURIComponent', 'escape', 'globalThis',
+    'isFinite', 'isNaN', 'parseFloat', 'parseInt', 'undefined', 'unescape',
+  ]);
+  for (const name of ownKeys(globalThis)) {
+    if (typeof name === 'string' && !allowed.has(name)) delete globalThis[name];
+  }
+  delete Math.random;
+  // A key of a state may be called `__proto__`: without these it is a key like any other.
+  for (const name of ['__proto__', '__defineGetter__', '__defineSetter__', '__lookupGetter__', '__lookupSetter__']) {
+    delete objectPrototype[name];
+  }
+
+  // A frozen prototype would refuse `counts.constructor = 1` on a plain object.
+  // An accessor that defines the property on the object itself does not.
+  for (const prototype of [objectPrototype, Error.prototype]) {
+    for (const key of ownKeys(prototype)) {
+      const { value, writable } = getOwnPropertyDescriptor(prototype, key);
+      if (!writable) continue;
+      defineProperty(prototype, key, {
+        configurable: true,
+        enumerable: false,
+        get() { return value; },
+        set(replacement) {
+          if (this === prototype) throw new TypeError('prototypes are frozen');
+          defineProperty(this, key, { value: replacement, writable: true, enumerable: true, configurable: true });
+        },
+      });
+    }
+  }
+
+  const seen = new Set();
+  const queue = [globalThis, ...hidden];
+  while (queue.length > 0) {
+    const next = queue.pop();
+    if (next === null || (typeof next !== 'object' && typeof next !== 'function') || seen.has(next)) continue;
+    seen.add(next);
+    freeze(next);
+    queue.push(getPrototypeOf(next));
+    for (const key of ownKeys(next)) {
+      const { value, get, set } = getOwnPropertyDescriptor(next, key);
+      queue.push(value, get, set);
+    }
+  }
+
+  // States must be what JSON can hold, or a replica that loads one from its
+  // store goes on from something else than a replica that kept it in memory.
+  let left = 0;
+  const kind = (value) => {
+    switch (typeof value) {
+      case 'number': return `${value}`;
+      case 'object': return 'an instance of a class';
+      case 'undefined': return 'undefined';
+      default: return `a ${typeof value}`;
+    }
+  };
+  // Gives `null`, or where and what is wrong. Drops properties that are
+  // undefined and copies what hangs in the state twice, as JSON does.
+  const flaw = (value, found) => {
+    left -= 1;
+    if (left < 0) return null;
+    switch (typeof value) {
+      case 'string': case 'boolean': return null;
+      case 'number': return isFinite(value) ? null : ` is ${kind(value)}`;
+      case 'object': break;
+      default: return ` is ${kind(value)}`;
+    }
+    if (value === null) return null;
+    found.add(value);
+    const list = isArray(value);
+    const prototype = getPrototypeOf(value);
+    if (list ? prototype !== arrayPrototype : prototype !== objectPrototype && prototype !== null) {
+      return ` is ${kind(value)}`;
+    }
+    const names = list ? value : keys(value);
+    for (let i = 0; i < names.length; i += 1) {
+      const name = list ? i : names[i];
+      let inner = value[name];
+      if (inner === undefined && !list) {
+        delete value[name];
+        continue;
+      }
+      if (typeof inner === 'object' && inner !== null && found.has(inner)) {
+        inner = parse(stringify(inner));
+        value[name] = inner;
+      }
+      const wrong = flaw(inner, found);
+      if (wrong !== null) return (list ? `[${name}]` : `.${name}`) + wrong;
+    }
+    return null;
+  };
+  const check = (state, budget) => {
+    left = budget;
+    const wrong = flaw(state, new Set());
+    if (wrong !== null) throw new TypeError(`state${wrong}, which JSON cannot hold`);
+  };
+
+  return (namespace) => {
+    const whole = namespace.default;
+    const self = whole !== null && typeof whole === 'object' ? whole : {};
+    const pick = (name) => (namespace[name] !== undefined ? namespace[name] : self[name]);
+    const demand = (name, good, what) => {
+      const value = pick(name);
+      if (value === undefined) throw new TypeError(`\`${name}\` is not exported`);
+      if (!good(value)) throw new TypeError(`\`${name}\` must be ${what}`);
+      return value;
+    };
+    const isText = (value) => typeof value === 'string';
+    const isCode = (value) => typeof value === 'function';
+
+    const name = demand('name', isText, 'a string');
+    const events = demand('events', (value) => isArray(value) && value.every(isText), 'an array of strings');
+    const initialState = demand('initialState', isCode, 'a function');
+    const handler = demand('handler', isCode, 'a function');
+    const partitionKey = pick('partitionKey');
+    if (partitionKey !== undefined && partitionKey !== null && !isText(partitionKey)) {
+      throw new TypeError('`partitionKey` must be a JSONPath string');
+    }
+    const declared = stringify({ name, events: [...events], partitionKey: partitionKey ?? null });
+
+    const first = apply(initialState, self, []);
+    if (first instanceof Promise) throw new TypeError('`initialState` must not be async');
+    check(first, Infinity);
+    const initial = stringify(first);
+    const states = new Map();
+
+    return {
+      declared,
+      load(key, text) {
+        states.set(key, parse(text));
+      },
+      step(key, text) {
+        const held = states.get(key);
+        const state = held === undefined ? parse(initial) : held;
+        const event = parse(text);
+        const context = {
+          event: {
+            id: event.id, name: event.name, position: event.position, version: event.version,
+            entityId: event.entityId, entityType: event.entityType, recordedAt: event.timestamp,
+            occurredAt: event.occurredAt, metadata: event.metadata,
+          },
+          partition: key,
+        };
+        const answer = apply(handler, self, [state, event, context]);
+        if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
+        const next = answer === undefined ? state : answer;
+        check(next, 64);
+        states.set(key, next);
+      },
+      collect(key) {
+        const state = states.get(key);
+        check(state, Infinity);
+        return stringify(state);
+      },
+      drop(key) {
+        states.delete(key);
+      },
+    };
+  };
+})()

@@ -10,8 +10,14 @@ pub mod forward;
 pub mod peer;
 
 mod append;
+#[cfg(test)]
+mod golden;
 mod projection;
 mod raw;
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+mod samples;
 mod stored;
 
 pub(crate) use projection::{StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView};

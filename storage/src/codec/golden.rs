@@ -1,0 +1,232 @@
+//! The format, pinned: bytes that this version wrote once must be read for
+//! ever, and must still be what it writes. A difference is a format change and
+//! needs a new version byte and a new folder beside `golden/v1`.
+//!
+//! `WEIR_WRITE_GOLDEN=1` writes files that are missing; it never overwrites one.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use uuid::Uuid;
+use weir_types::{
+    AppendAck, AppendError, EntityId, EntityType, EventId, ExpectedVersion, IdempotencyKey, LogId, LogIndex,
+    NodeId, Position, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome, StreamHead,
+    StreamVersion, Term, Timestamp,
+    ports::{Checkpoint, View},
+};
+
+use super::{
+    StoredCheckpoint, StoredDefinition, StoredExpiry, StoredHead, StoredMark, StoredRegistryOutcome,
+    StoredRemembered, StoredRun, StoredView, command, decode, encode, event,
+    forward::{ForwardRequest, ForwardResponse},
+    peer, samples,
+};
+use crate::{
+    index::{AppliedMark, Expiring, Frame, IndexHead, Remembered, Run},
+    schema::StreamNo,
+};
+
+/// The pinned bytes of `name`, after checking that `encoded` equals them.
+fn golden(name: &str, encoded: &[u8]) -> Bytes {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(format!("{name}.bin"));
+    if !path.exists() && std::env::var_os("WEIR_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, encoded).unwrap();
+    }
+    let pinned = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(pinned, encoded, "{name} is no longer encoded as it was");
+    Bytes::from(pinned)
+}
+
+#[test]
+fn append_batches_keep_their_bytes() {
+    let appends = samples::appends();
+    let payload = golden("command_appends", &command::encode_appends(&appends));
+    let command::Command::Appends(decoded) = command::Command::decode(&payload).unwrap() else {
+        panic!("an append batch")
+    };
+    assert_eq!(decoded.len(), appends.len());
+    for (decoded, append) in decoded.iter().zip(&appends) {
+        assert_eq!(decoded.meta.entity_id, append.entity_id);
+        assert_eq!(decoded.meta.entity_type, append.entity_type);
+        assert_eq!(decoded.meta.base, append.base);
+        assert_eq!(decoded.meta.idempotency, append.idempotency);
+        assert_eq!(decoded.meta.recorded_at, append.recorded_at);
+        assert_eq!(decoded.frames.len(), append.events.len());
+        for (number, (frame, event)) in (1..).zip(decoded.frames.iter().zip(&append.events)) {
+            let read = event::decode(&frame.body(&payload), Position(9)).unwrap();
+            assert_eq!((read.id, &read.name, &read.data), (event.id, &event.name, &event.data));
+            assert_eq!(read.version, append.base.plus(number));
+        }
+    }
+}
+
+#[test]
+fn event_frames_keep_their_bytes() {
+    let appends = samples::appends();
+    let (append, event) = (&appends[0], &appends[0].events[1]);
+    let mut frame = Vec::new();
+    event::encode_frame(append, event, StreamVersion(9), &mut frame);
+    let frame = golden("event_frame", &frame);
+    let read = event::decode_frame(&frame, Position(42)).unwrap();
+    assert_eq!((&read.entity_id, &read.entity_type), (&append.entity_id, &append.entity_type));
+    assert_eq!((read.version, read.position), (StreamVersion(9), Position(42)));
+    assert_eq!((&read.content_type, &read.metadata), (&event.content_type, &event.metadata));
+    assert_eq!((read.recorded_at, read.occurred_at), (append.recorded_at, event.occurred_at));
+    assert_eq!((read.schema_version, read.source), (event.schema_version, event.source));
+}
+
+#[test]
+fn registry_commands_keep_their_bytes() {
+    let name = samples::definition().name;
+    for (file, value) in [
+        ("command_registry_deploy", RegistryCommand::Deploy(samples::definition())),
+        ("command_registry_remove", RegistryCommand::Remove(name)),
+    ] {
+        let payload = golden(file, &command::encode_registry(&value));
+        assert!(command::is_registry(&payload));
+        assert_eq!(command::Command::decode(&payload).unwrap(), command::Command::Registry(value));
+    }
+}
+
+#[test]
+fn forwarded_requests_keep_their_bytes() {
+    let append = &samples::appends()[0];
+    let event = weir_types::NewEvent {
+        name: append.events[0].name.clone(),
+        schema_version: 1,
+        content_type: append.events[1].content_type.clone(),
+        data: Bytes::from_static(b"\x00\xff"),
+        metadata: Bytes::new(),
+        occurred_at: None,
+        source: weir_types::EventSource::Webhook,
+    };
+    for (file, value) in [
+        ("forward_append", ForwardRequest::Append(samples::request_of(append, vec![event]))),
+        ("forward_register", ForwardRequest::Register(RegistryCommand::Deploy(samples::definition()))),
+    ] {
+        assert_eq!(ForwardRequest::decode(&golden(file, &value.encode())).unwrap(), value);
+    }
+}
+
+#[test]
+fn forwarded_responses_keep_their_bytes() {
+    let ack = AppendAck {
+        first_version: StreamVersion(1),
+        last_version: StreamVersion(2),
+        first_position: Position(300),
+        event_ids: vec![EventId(Uuid::from_u128(1)), EventId(Uuid::from_u128(2))],
+        repeated: true,
+    };
+    let reason = || "why".to_owned();
+    let actual = EntityType::new("order").unwrap();
+    let id = ProjectionId { name: samples::definition().name, deployed: LogIndex(70_000) };
+    let errors = [
+        AppendError::NoEvents,
+        AppendError::TooLarge { what: "metadata bytes", actual: 70_000, max: 65_536 },
+        AppendError::VersionConflict { expected: ExpectedVersion::Any, actual: StreamVersion(3) },
+        AppendError::VersionConflict {
+            expected: ExpectedVersion::Exact(StreamVersion(2)),
+            actual: StreamVersion(3),
+        },
+        AppendError::TypeConflict { actual },
+        AppendError::IdempotencyConflict,
+        AppendError::Overloaded,
+        AppendError::NotLeader { leader: Some(NodeId(3)) },
+        AppendError::Unavailable { reason: reason() },
+        AppendError::OutcomeUnknown { reason: reason() },
+        AppendError::Storage { reason: reason() },
+    ];
+    let refused = |error| ForwardResponse::Register(Ok(RegistryOutcome::Refused(error)));
+    let mut values = vec![ForwardResponse::Append(Ok(ack))];
+    values.extend(errors.into_iter().map(|error| ForwardResponse::Append(Err(error))));
+    values.push(ForwardResponse::Register(Ok(RegistryOutcome::Deployed(id))));
+    values.push(ForwardResponse::Register(Ok(RegistryOutcome::Removed)));
+    values.push(refused(RegistryError::Invalid { reason: reason() }));
+    values.push(refused(RegistryError::NotFound));
+    values.push(refused(RegistryError::TooMany { max: 256 }));
+    values.push(ForwardResponse::Register(Err(AppendError::NotLeader { leader: None })));
+    for (number, value) in values.into_iter().enumerate() {
+        let bytes = golden(&format!("forward_response_{number:02}"), &value.encode());
+        assert_eq!(ForwardResponse::decode(&bytes).unwrap(), value);
+    }
+}
+
+#[test]
+fn index_values_keep_their_bytes() {
+    let head = StreamHead {
+        entity_id: EntityId::new("order-1").unwrap(),
+        entity_type: EntityType::new("order").unwrap(),
+        version: StreamVersion(3),
+        first_position: Position(100),
+        last_position: Position(70_000),
+        created_at: Timestamp(-1),
+        updated_at: Timestamp(1_760_000_000_000_000),
+    };
+    let bytes = golden("index_head", &encode(&StoredHead::from(&head)));
+    let read = decode::<StoredHead<'_>>("head", &bytes).unwrap().read(head.entity_id.clone()).unwrap();
+    assert_eq!(read, IndexHead { stream_no: StreamNo(100), head });
+
+    let frames = vec![Frame { offset: 40, len: 300 }, Frame { offset: 380, len: 20 }];
+    let run = Run { first_position: Position(100), segment: 1, payload: 5_000_000_000, frames };
+    let bytes = golden("index_run", &encode(&StoredRun::from(&run)));
+    assert_eq!(Run::try_from(decode::<StoredRun>("run", &bytes).unwrap()).unwrap(), run);
+
+    let remembered = Remembered {
+        digest: 0xdead_beef_0bad_cafe,
+        first_version: StreamVersion(4),
+        last_version: StreamVersion(6),
+        first_position: Position(99),
+    };
+    let bytes = golden("index_remembered", &encode(&StoredRemembered::from(&remembered)));
+    assert_eq!(Remembered::from(decode::<StoredRemembered>("remembered", &bytes).unwrap()), remembered);
+
+    let expiring = vec![Expiring {
+        position: Position(99),
+        entity_id: EntityId::new("order-1").unwrap(),
+        key: IdempotencyKey::new("k").unwrap(),
+    }];
+    let bytes = golden("index_expiry", &encode(&StoredExpiry::from(&expiring[..])));
+    let read = Vec::<Expiring>::try_from(decode::<StoredExpiry<'_>>("expiry", &bytes).unwrap()).unwrap();
+    assert_eq!(read, expiring);
+
+    let id = |index| LogId { term: Term(3), leader: NodeId(2), index: LogIndex(index) };
+    let mark = AppliedMark {
+        log_id: id(900),
+        position: Position(70_000),
+        membership: Bytes::from_static(b"opaque"),
+        membership_at: Some(id(1)),
+        registry: LogIndex(12),
+        digest: u64::MAX - 1,
+    };
+    let bytes = golden("index_mark", &encode(&StoredMark::from(&mark)));
+    assert_eq!(AppliedMark::from(decode::<StoredMark<'_>>("mark", &bytes).unwrap()), mark);
+}
+
+#[test]
+fn state_values_keep_their_bytes() {
+    let definition = samples::definition();
+    let bytes = golden("state_definition", &encode(&StoredDefinition::from(&definition)));
+    let read: StoredDefinition<'_> = decode("definition", &bytes).unwrap();
+    assert_eq!(weir_types::ProjectionDefinition::try_from(read).unwrap(), definition);
+
+    let outcome = RegistryOutcome::Deployed(ProjectionId { name: definition.name, deployed: LogIndex(7) });
+    let bytes = golden("state_registry_outcome", &encode(&StoredRegistryOutcome::from(&outcome)));
+    let read: StoredRegistryOutcome = decode("outcome", &bytes).unwrap();
+    assert_eq!(RegistryOutcome::try_from(read).unwrap(), outcome);
+
+    let parked = Some("TypeError: x is undefined".to_owned());
+    let checkpoint = Checkpoint { position: Position(500), events: 400, digest: 1, parked };
+    let bytes = golden("state_checkpoint", &encode(&StoredCheckpoint::from(&checkpoint)));
+    assert_eq!(Checkpoint::from(decode::<StoredCheckpoint<'_>>("checkpoint", &bytes).unwrap()), checkpoint);
+
+    let view = View { state: Bytes::from_static(br#"{"n":1}"#), position: Position(499) };
+    let bytes = golden("state_view", &encode(&StoredView::from(&view)));
+    assert_eq!(View::from(decode::<StoredView<'_>>("view", &bytes).unwrap()), view);
+}
+
+#[test]
+fn peer_messages_keep_their_bytes() {
+    let message = (7_u64, Some("text".to_owned()), vec![1_u8, 2, 3]);
+    let bytes = golden("peer_message", &peer::encode(&message));
+    assert_eq!(peer::decode::<(u64, Option<String>, Vec<u8>)>(&bytes).unwrap(), message);
+}

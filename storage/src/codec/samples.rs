@@ -1,0 +1,134 @@
+//! Values for the codec's tests: one fixed sample of each kind, and strategies for any.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use uuid::Uuid;
+use weir_types::{
+    ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName, EventPattern,
+    EventSource, ExpectedVersion, GroupId, Idempotency, IdempotencyKey, NewEvent, ProjectionDefinition,
+    ProjectionName, StreamVersion, Timestamp,
+};
+
+pub(super) fn appends() -> Vec<DecidedAppend> {
+    let event = |id: u128, name: &str, content_type, metadata: &'static [u8]| DecidedEvent {
+        id: EventId(Uuid::from_u128(id)),
+        name: EventName::new(name).unwrap(),
+        schema_version: 2,
+        content_type,
+        data: Bytes::from_static(br#"{"total":1250}"#),
+        metadata: Bytes::from_static(metadata),
+        occurred_at: Some(Timestamp(-62_135_596_800_000_000)),
+        source: EventSource::Import,
+    };
+    vec![
+        DecidedAppend {
+            entity_id: EntityId::new("order-1").unwrap(),
+            entity_type: EntityType::new("order").unwrap(),
+            base: StreamVersion(7),
+            idempotency: Some(Idempotency { key: IdempotencyKey::new("k-1").unwrap(), digest: u64::MAX }),
+            recorded_at: Timestamp(1_760_000_000_000_000),
+            events: vec![
+                event(1, "order.placed", ContentType::Json, b""),
+                event(2, "order.größe", ContentType::Other("application/x-protobuf".into()), br#"{"a":1}"#),
+            ],
+        },
+        DecidedAppend {
+            entity_id: EntityId::new("a.b*>\u{202e} c").unwrap(),
+            entity_type: EntityType::new("t").unwrap(),
+            base: StreamVersion::ZERO,
+            idempotency: None,
+            recorded_at: Timestamp(0),
+            events: vec![DecidedEvent {
+                occurred_at: None,
+                source: EventSource::Api,
+                data: Bytes::new(),
+                ..event(3, "n", ContentType::Json, b"")
+            }],
+        },
+    ]
+}
+
+pub(super) fn definition() -> ProjectionDefinition {
+    ProjectionDefinition {
+        name: ProjectionName::new("orders-by_day.v2").unwrap(),
+        events: ["order.*", "account.closed"].map(|text| EventPattern::new(text).unwrap()).to_vec(),
+        partition_key: Some("$.data.customer.id".into()),
+        source: "export const name = 'ü';".into(),
+    }
+}
+
+fn text() -> impl Strategy<Value = String> {
+    proptest::collection::vec(any::<char>().prop_filter("legal", |c| !c.is_control()), 1..20)
+        .prop_map(|chars| chars.into_iter().collect())
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    proptest::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from)
+}
+
+fn source() -> impl Strategy<Value = EventSource> {
+    prop_oneof![
+        Just(EventSource::Api),
+        Just(EventSource::Cron),
+        Just(EventSource::Webhook),
+        Just(EventSource::Import)
+    ]
+}
+
+fn content_type() -> impl Strategy<Value = ContentType> {
+    prop_oneof![Just(ContentType::Json), text().prop_map(ContentType::Other)]
+}
+
+pub(super) fn any_new_event() -> impl Strategy<Value = NewEvent> {
+    (text(), any::<u32>(), content_type(), bytes(), bytes(), any::<Option<i64>>(), source()).prop_map(
+        |(name, schema_version, content_type, data, metadata, occurred_at, source)| NewEvent {
+            name: EventName::new(name).unwrap(),
+            schema_version,
+            content_type,
+            data,
+            metadata,
+            occurred_at: occurred_at.map(Timestamp),
+            source,
+        },
+    )
+}
+
+fn any_event() -> impl Strategy<Value = DecidedEvent> {
+    (any::<u128>(), any_new_event()).prop_map(|(id, event)| DecidedEvent {
+        id: EventId(Uuid::from_u128(id)),
+        name: event.name,
+        schema_version: event.schema_version,
+        content_type: event.content_type,
+        data: event.data,
+        metadata: event.metadata,
+        occurred_at: event.occurred_at,
+        source: event.source,
+    })
+}
+
+pub(super) fn any_append() -> impl Strategy<Value = DecidedAppend> {
+    let idempotency = proptest::option::of((text(), any::<u64>()));
+    let events = proptest::collection::vec(any_event(), 1..5);
+    (text(), text(), 0..u64::MAX / 2, idempotency, any::<i64>(), events).prop_map(
+        |(entity_id, entity_type, base, idempotency, recorded_at, events)| DecidedAppend {
+            entity_id: EntityId::new(entity_id).unwrap(),
+            entity_type: EntityType::new(entity_type).unwrap(),
+            base: StreamVersion(base),
+            idempotency: idempotency
+                .map(|(key, digest)| Idempotency { key: IdempotencyKey::new(key).unwrap(), digest }),
+            recorded_at: Timestamp(recorded_at),
+            events,
+        },
+    )
+}
+
+pub(super) fn request_of(append: &DecidedAppend, events: Vec<NewEvent>) -> weir_types::AppendRequest {
+    weir_types::AppendRequest {
+        group: GroupId::DEFAULT,
+        entity_id: append.entity_id.clone(),
+        entity_type: append.entity_type.clone(),
+        expected: ExpectedVersion::Exact(append.base),
+        idempotency_key: append.idempotency.as_ref().map(|known| known.key.clone()),
+        events,
+    }
+}

@@ -1,0 +1,352 @@
+//! What an author's code can do, cannot do, and what becomes of it.
+
+#[path = "support/bench.rs"]
+mod bench;
+#[path = "support/events.rs"]
+mod events;
+
+use std::time::Duration;
+
+use bench::Bench;
+use events::event;
+use serde_json::json;
+use weir_actors::reducer::{ReducerLimits, inspect};
+
+/// A module around a handler's body.
+fn module(body: &str) -> String {
+    format!(
+        "export const name = 'p';\nexport const events = ['*'];\nexport const initialState = () => ({{n: 0}});\n\
+         export function handler(state, event, ctx) {{\n{body}\n}}\n"
+    )
+}
+
+/// Folds three events with this handler, the second of which is called `bad`.
+async fn fold(body: &str) -> Bench {
+    fold_within(body, ReducerLimits::default()).await
+}
+
+async fn fold_within(body: &str, limits: ReducerLimits) -> Bench {
+    let mut bench = Bench::with(&module(body), limits);
+    let batch: Vec<_> = [(1, "good"), (2, "bad"), (3, "good")]
+        .map(|(position, name)| event(position, name, "e", &json!({"x": position})))
+        .into();
+    bench.fold(&batch).await;
+    bench
+}
+
+#[tokio::test]
+async fn what_is_not_deterministic_does_not_exist() {
+    for expression in [
+        "typeof Date",
+        "typeof Math.random",
+        "typeof performance",
+        "typeof WeakRef",
+        "typeof FinalizationRegistry",
+        "typeof setTimeout",
+        "typeof queueMicrotask",
+        "typeof fetch",
+        "typeof require",
+        "typeof process",
+        "typeof eval",
+        "typeof SharedArrayBuffer",
+        "typeof Atomics",
+        "typeof Intl",
+        "typeof std",
+        "typeof os",
+        "typeof navigator",
+    ] {
+        let bench = fold(&format!("state.type = {expression}")).await;
+        assert_eq!(bench.global(), r#"{"n":0,"type":"undefined"}"#, "{expression}");
+    }
+}
+
+#[tokio::test]
+async fn only_known_globals_exist() {
+    let bench =
+        fold("state.names = Object.getOwnPropertyNames(globalThis).filter((n) => /^[a-z]/.test(n)).sort()")
+            .await;
+    let expected = "console,decodeURI,decodeURIComponent,encodeURI,encodeURIComponent,escape,globalThis,isFinite,\
+                    isNaN,parseFloat,parseInt,undefined,unescape";
+    let state: serde_json::Value = serde_json::from_str(bench.global()).unwrap();
+    let names: Vec<_> =
+        state["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(names.join(","), expected);
+}
+
+#[tokio::test]
+async fn an_escape_is_a_fault_at_its_event() {
+    for (body, message) in [
+        ("new Function('return 1')()", "cannot make code from text"),
+        ("(() => {}).constructor('return 1')()", "cannot make code from text"),
+        ("(function* () {}).constructor('yield 1')", "cannot make code from text"),
+        ("(async () => {}).constructor('return 1')", "cannot make code from text"),
+        ("globalThis.count = 1", ""),
+        ("Array.prototype.push = null", ""),
+        ("Object.prototype.polluted = 1", ""),
+        ("Object.prototype.toString = 1", "frozen"),
+        ("Math.max = Math.min", ""),
+        ("JSON.parse = null", ""),
+        ("console.log = null", ""),
+        ("undeclared = 1", "not defined"),
+    ] {
+        let bench = fold(&format!("if (event.name === 'bad') {{ {body} }} else state.n += 1")).await;
+        let failure = bench.failure.as_ref().unwrap_or_else(|| panic!("{body} passed"));
+        assert_eq!(failure.position.0, 2, "{body}");
+        assert!(failure.fault.message.contains(message), "{body}: {}", failure.fault.message);
+        assert_eq!(bench.global(), r#"{"n":1}"#, "{body}: what came before is kept");
+    }
+}
+
+#[tokio::test]
+async fn importing_is_refused() {
+    let bench = fold("state.n += 1; import('os').then(() => { state.n = 100 }, () => {})").await;
+    assert_eq!(bench.global(), r#"{"n":3}"#);
+    assert!(inspect(&format!("import * as os from 'os';\n{}", module(""))).is_err());
+}
+
+#[tokio::test]
+async fn a_limit_is_a_fault_at_its_event() {
+    let limits = ReducerLimits {
+        ticks_per_event_max: 20,
+        event_time_max: Duration::from_millis(100),
+        memory_bytes_max: 16 * 1024 * 1024,
+        ..ReducerLimits::default()
+    };
+    for (body, message) in [
+        ("for (;;) {}", "ticks"),
+        ("try { for (;;) {} } catch { for (;;) {} } finally { for (;;) {} }", "ticks"),
+        ("const f = () => f(); f()", "Maximum call stack"),
+        ("const a = []; for (;;) a.push('x'.repeat(1000) + a.length)", "memory"),
+        ("let s = 'x'; for (;;) s += s", ""),
+        ("'a'.repeat(30) + 'b'; /^(a+)+$/.test('a'.repeat(40) + 'b')", "more than"),
+        ("throw new Error('no')", "Error: no"),
+        ("throw 'no'", "thrown: no"),
+        ("throw { no: 1 }", "thrown: a value of type object"),
+        ("throw null", ""),
+        ("throw { get message() { for (;;) {} } }", "thrown"),
+        ("null.x", "TypeError"),
+    ] {
+        let bench =
+            fold_within(&format!("if (event.name === 'bad') {{ {body} }}; state.n += 1"), limits).await;
+        let failure = bench.failure.as_ref().unwrap_or_else(|| panic!("{body} passed"));
+        assert_eq!(failure.position.0, 2, "{body}");
+        assert!(failure.fault.message.contains(message), "{body}: {}", failure.fault.message);
+        assert_eq!(bench.global(), r#"{"n":1}"#, "{body}: what came before is kept");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_event_leaves_nothing_of_itself() {
+    let bench = fold(
+        "state.n += 1; state.half = true; if (event.name === 'bad') throw new Error('no'); delete state.half",
+    )
+    .await;
+    assert_eq!(bench.global(), r#"{"n":1}"#);
+    assert_eq!(bench.passed, 1);
+}
+
+#[tokio::test]
+async fn a_fault_names_file_line_and_function() {
+    let bench = fold("if (event.name === 'bad') {\n  event.data.a.b\n}").await;
+    let fault = &bench.failure.as_ref().unwrap().fault;
+    assert!(fault.message.starts_with("TypeError: "), "{}", fault.message);
+    assert!(fault.stack.contains("handler (projection.js:6:"), "{}", fault.stack);
+}
+
+#[tokio::test]
+async fn a_state_is_what_json_holds() {
+    for (body, message) in [
+        ("return () => 1", "state is a function"),
+        ("return Symbol('x')", "state is a symbol"),
+        ("state.big = 1n", "state.big is a bigint"),
+        ("state.f = () => 1", "state.f is a function"),
+        ("state.m = new Map()", "state.m is an instance of a class"),
+        ("state.n = NaN", "state.n is NaN"),
+        ("state.l = [1, undefined]", "state.l[1] is undefined"),
+        ("state.self = state", "circular"),
+        ("state.deep = {l: [{x: 1 / 0}]}", "state.deep.l[0].x is Infinity"),
+        ("return (async () => state)()", "must not be async"),
+        ("let d = {}; state.d = d; for (let i = 0; i < 1e5; i += 1) { d.d = {}; d = d.d }", ""),
+        (
+            "state.wide = Object.fromEntries(Array.from({length: 200}, (_, i) => [`k${i}`, i])); state.wide.k150 = NaN",
+            "state.wide.k150 is NaN",
+        ),
+    ] {
+        let bench = fold(&format!("if (event.name === 'bad') {{ {body} }} else state.n += 1")).await;
+        let failure = bench.failure.as_ref().unwrap_or_else(|| panic!("{body} passed: {}", bench.global()));
+        assert_eq!(failure.position.0, 2, "{body}");
+        assert!(failure.fault.message.contains(message), "{body}: {}", failure.fault.message);
+        assert_eq!(bench.global(), r#"{"n":1}"#, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_over_its_limit_is_a_fault() {
+    let limits = ReducerLimits { state_bytes_max: 1000, ..ReducerLimits::default() };
+    let bench =
+        fold_within("state.n += 1; if (event.name === 'bad') state.text = 'x'.repeat(1000)", limits).await;
+    let failure = bench.failure.as_ref().unwrap();
+    assert_eq!(failure.position.0, 2);
+    assert!(failure.fault.message.contains("over the limit of 1000"), "{}", failure.fault.message);
+    assert_eq!(bench.global(), r#"{"n":1}"#);
+}
+
+#[tokio::test]
+async fn handlers_return_or_mutate() {
+    for (body, expected) in [
+        ("state.n += 1", r#"{"n":3}"#),
+        ("return {n: state.n + 1}", r#"{"n":3}"#),
+        ("return {...state, note: undefined}", r#"{"n":0}"#),
+        ("return event.position", "3"),
+        ("return null", "null"),
+        ("state.a = event.data; state.b = event.data; state.a.x += 1", r#"{"n":0,"a":{"x":4},"b":{"x":4}}"#),
+        (
+            "state[event.name === 'bad' ? 'constructor' : '__proto__'] = 1",
+            r#"{"n":0,"__proto__":1,"constructor":1}"#,
+        ),
+        ("state.p = ctx.partition; state.e = ctx.event.entityId", r#"{"n":0,"p":"__global__","e":"e"}"#),
+        (
+            "state.t = event.timestamp; state.o = event.occurredAt; state.m = event.metadata; state.s = event.source",
+            r#"{"n":0,"t":"2024-03-01T11:00:00Z","o":null,"m":{},"s":"api"}"#,
+        ),
+        ("console.log('x'); state.n += Math.max(1, 2)", r#"{"n":6}"#),
+    ] {
+        let bench = fold(body).await;
+        assert_eq!(bench.failure, None, "{body}");
+        assert_eq!(bench.global(), expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_hangs_in_a_state_twice_is_two_things() {
+    let mut bench = Bench::of(&module(
+        "if (event.name === 'first') { const o = {v: 1}; state.a = o; state.b = o } else state.a.v += 1",
+    ));
+    bench.fold(&[event(1, "first", "e", &json!({})), event(2, "second", "e", &json!({}))]).await;
+    assert_eq!(bench.global(), r#"{"n":0,"a":{"v":2},"b":{"v":1}}"#);
+}
+
+#[tokio::test]
+async fn partitions_do_not_share_an_initial_state() {
+    let source = "const start = {n: 0};\nexport default {name: 'p', events: ['*'], partitionKey: '$.entityId', \
+                  initialState() { return start }, handler(state) { state.n += 1 }}";
+    let mut bench = Bench::of(source);
+    let batch: Vec<_> = (1..=4).map(|p| event(p, "e", &format!("e{}", p % 2), &json!({}))).collect();
+    bench.fold(&batch).await;
+    assert_eq!((bench.state("e0"), bench.state("e1")), (Some(r#"{"n":2}"#), Some(r#"{"n":2}"#)));
+}
+
+#[tokio::test]
+async fn events_without_a_key_are_counted_and_skipped() {
+    let source = module("state.n += 1") + "export const partitionKey = '$.data.customer.id';";
+    let mut bench = Bench::of(&source);
+    bench
+        .fold(&[
+            event(1, "e", "e", &json!({"customer": {"id": "c"}})),
+            event(2, "e", "e", &json!({})),
+            event(3, "e", "e", &json!({"customer": {"id": null}})),
+            event(4, "e", "e", &json!({"customer": {"id": 7}})),
+        ])
+        .await;
+    assert_eq!((bench.unkeyed, bench.passed, bench.views.len()), (2, 4, 2));
+    bench.fold(&[event(5, "e", "e", &json!({"customer": {"id": "x".repeat(600)}}))]).await;
+    assert_eq!(bench.failure.as_ref().unwrap().position.0, 5);
+}
+
+#[test]
+fn declarations_are_checked() {
+    for (source, message) in [
+        ("", "`name` is not exported"),
+        ("export const name = 1", "`name` must be a string"),
+        ("export const name = 'p'", "`events` is not exported"),
+        ("export const name = 'p', events = 'x'", "`events` must be an array of strings"),
+        (
+            "export const name = 'p', events = []; export function initialState() {}",
+            "`handler` is not exported",
+        ),
+        (
+            "export const name = 'p', events = []; export function handler() {}",
+            "`initialState` is not exported",
+        ),
+        (
+            "export default {name: 'p p', events: ['*'], initialState: () => 1, handler() {}}",
+            "exported `name`",
+        ),
+        ("export default {name: 'p', events: [], initialState: () => 1, handler() {}}", "folds no events"),
+        (
+            "export default {name: 'p', events: ['a*'], initialState: () => 1, handler() {}}",
+            "event pattern `a*`",
+        ),
+        (
+            "export default {name: 'p', events: ['*'], partitionKey: 'data', initialState: () => 1, handler() {}}",
+            "JSONPath",
+        ),
+        (
+            "export default {name: 'p', events: ['*'], partitionKey: 1, initialState: () => 1, handler() {}}",
+            "JSONPath",
+        ),
+        (
+            "export default {name: 'p', events: ['*'], initialState: () => undefined, handler() {}}",
+            "state is undefined",
+        ),
+        (
+            "export default {name: 'p', events: ['*'], initialState() { throw new Error('no') }, handler() {}}",
+            "Error: no",
+        ),
+        ("export const name = 'p';\nexport const x = (;", "projection.js:2:"),
+        ("await new Promise(() => {})", "at its top level"),
+        ("for (;;) {}", "more than"),
+    ] {
+        let error = inspect(source).unwrap_err().to_string();
+        assert!(error.contains(message), "{source}: {error}");
+    }
+    assert!(inspect(&" ".repeat(300_000)).unwrap_err().to_string().contains("over the limit"));
+}
+
+#[test]
+fn declarations_are_read_from_named_and_default_exports() {
+    let named = "export const name = 'orders'; export const events = ['order.*', 'x']; export const partitionKey = \
+                 '$.data.customer.id'; export const initialState = () => ({}); export function handler() {}";
+    let whole = "export default {name: 'orders', events: ['order.*', 'x'], partitionKey: '$.data.customer.id', \
+                 initialState: () => ({}), handler() {}}";
+    for source in [named, whole] {
+        let definition = inspect(source).unwrap();
+        assert_eq!(definition.name.as_str(), "orders");
+        assert_eq!(definition.events.iter().map(|e| e.as_str()).collect::<Vec<_>>(), ["order.*", "x"]);
+        assert_eq!(definition.partition_key.as_deref(), Some("$.data.customer.id"));
+        assert_eq!(&*definition.source, source);
+    }
+}
+
+#[tokio::test]
+async fn the_shipped_examples_fold_permit_applications() {
+    let examples = [
+        include_str!("../../docs/examples/permit-departments.js"),
+        include_str!("../../docs/examples/permit-cases.js"),
+    ];
+    let mut batch: Vec<_> = [("case-1", "General"), ("case-2", "General"), ("case-3", "Customer contact")]
+        .into_iter()
+        .zip(1..)
+        .map(|((case, department), at)| {
+            event(at, "Confirmation of receipt", case, &json!({"case:department": department}))
+        })
+        .collect();
+    let mut second =
+        event(4, "T02 Check confirmation of receipt", "case-1", &json!({"case:department": "General"}));
+    second.version = weir_types::StreamVersion(2);
+    second.occurred_at = Some(weir_types::Timestamp(1_318_400_785_398_000));
+    batch.push(second);
+    let [mut departments, mut cases] = examples.map(Bench::of);
+    departments.fold(&batch).await;
+    cases.fold(&batch).await;
+    assert_eq!(
+        departments.global(),
+        r#"{"departments":{"General":{"events":3,"cases":2},"Customer contact":{"events":1,"cases":1}}}"#
+    );
+    assert_eq!(
+        cases.state("case-1"),
+        Some(
+            r#"{"events":2,"lastActivity":"T02 Check confirmation of receipt","at":"2011-10-12T06:26:25.398Z"}"#
+        )
+    );
+}

@@ -1,173 +1,428 @@
-//! skeleton
-mod error;
-use crate::folder::DataFolder;
-use bytes::Bytes;
-pub use error::LogError;
-use std::{io, time::Duration};
-use weir_types::{GroupId, LogId, LogIndex};
+//! The log of one group: an append-only list of records in segment files. It is
+//! the event store; all else on disk is a materialization of it.
+//!
+//! Invariants (research L1 to L5, L8, L10):
+//! - `done(Ok)` means durable: an append, a vote or a truncation is told only
+//!   after fdatasync, in order of submission. The order of submission is the
+//!   order on disk, for votes and records alike.
+//! - Indexes are consecutive, terms never fall, and each record holds a hash of
+//!   the one before it. An append that would leave a hole is refused.
+//! - A record is readable when `append` returns, and what is not durable yet is
+//!   in memory.
+//! - A torn tail was never acknowledged and is cut at open. Damage to what was
+//!   durable is [`LogError::Damaged`], at open or when it is read; it is never
+//!   served and never cut. Open reads and verifies all of the log.
+//! - A failed write or fsync is never retried. It stops the log thread, and with
+//!   it every log of the node.
+//!
+//! All calls are synchronous. Those that read may wait for the disk; those that
+//! write only queue.
 
-/// What a record is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum RecordKind {
-    /// A leader's first record, without content.
-    Blank = 0,
-    /// A command for apply.
-    Command = 1,
-    /// A membership of the group.
-    Membership = 2,
-}
-/// One record of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogRecord {
-    /// Its identity.
-    pub id: LogId,
-    /// What it is.
-    pub kind: RecordKind,
-    /// Its content, at most [`weir_types::limits::LOG_RECORD_BYTES_MAX`].
-    pub payload: Bytes,
-}
-/// Where bytes lie in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The first log index of the segment.
-    pub segment: u64,
-    /// Offset in the segment's file, in bytes.
-    pub offset: u64,
-    /// Length in bytes.
-    pub len: u32,
-}
+mod disk;
+mod error;
+mod frame;
+mod map;
+mod mark;
+mod owner;
+mod prepare;
+mod reader;
+mod record;
+mod recovery;
+mod segment;
+mod shared;
+mod slots;
+mod state;
+mod tail;
+mod vote;
+mod walk;
+mod writer;
+
+use std::{
+    io,
+    sync::{Arc, MutexGuard, mpsc},
+};
+
+use bytes::Bytes;
+use tracing::info;
+use weir_types::{GroupId, LogId, LogIndex, limits};
+
+pub use self::{
+    error::LogError,
+    record::{LogRecord, Place, RecordKind},
+    recovery::LogRecovery,
+    writer::{Done, Fatal, LogThread},
+};
+use self::{
+    owner::Owner,
+    prepare::Preparer,
+    reader::{Located, SegmentReader},
+    recovery::Recovered,
+    shared::Shared,
+    state::{LogState, Step},
+    writer::Op,
+};
+use crate::folder::DataFolder;
+
 /// Bounds of one group's log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Bytes of one segment file.
+    /// Bytes of a segment file. A longer record gets a segment of its own, and a
+    /// segment that must be made while a writer waits is at most 4 MiB long.
     pub segment_bytes: u64,
-    /// Bytes of payload of the newest records kept in memory.
+    /// Bytes of memory for the newest records. Records that are not durable yet
+    /// are in memory beyond it; whoever appends bounds them.
     pub cache_bytes: usize,
 }
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self { segment_bytes: 64 * 1024 * 1024, cache_bytes: 64 * 1024 * 1024 }
     }
 }
-/// Told once, from the log thread, when an operation is durable or has failed.
-pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
-/// Called once, from the log thread, at the first failed write or fsync.
-pub type Fatal = Box<dyn Fn(&io::Error) + Send>;
-/// The thread that writes the logs of one node.
-#[derive(Clone)]
-pub struct LogThread;
-impl LogThread {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// The system has no thread to give.
-    pub fn start(_fatal: Fatal) -> io::Result<Self> {
-        Ok(Self)
-    }
-}
-/// What [`Log::open`] found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LogRecovery {
-    /// Records in the log.
-    pub records: u64,
-    /// Segment files.
-    pub segments: usize,
-    /// Bytes read and verified.
-    pub bytes: u64,
-    /// Bytes of a torn tail that were cut.
-    pub torn_bytes: u64,
-    /// How long it took.
-    pub took: Duration,
-}
-/// One group's log.
-#[derive(Clone)]
-pub struct Log {
+
+/// A handle of one group's log; cheap to clone. The last one waits until all
+/// that was submitted is durable and gives the log back.
+#[derive(Debug, Clone)]
+pub struct Log(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    number: u64,
+    thread: LogThread,
+    shared: Arc<Shared>,
+    reader: SegmentReader,
+    preparer: Preparer,
     recovery: LogRecovery,
+    /// The folder stays locked while a log of it is open.
+    _folder: DataFolder,
 }
-fn none<T>() -> Result<T, LogError> {
-    Err(LogError::Absent { wanted: "implementation yet".into() })
-}
+
 impl Log {
-    /// Opens.
+    /// Opens a group's log, making an empty one when there is none, and verifies all of it.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// [`LogError::Damaged`], [`LogError::Foreign`], [`LogError::Newer`],
+    /// [`LogError::Io`]; [`LogError::Stopped`] when the log thread is stopped.
     pub fn open(
-        _folder: &DataFolder,
-        _group: GroupId,
-        _config: LogConfig,
-        _thread: &LogThread,
+        folder: &DataFolder,
+        group: GroupId,
+        config: LogConfig,
+        thread: &LogThread,
     ) -> Result<Self, LogError> {
-        none()
+        let (dir, owner) = (folder.log_dir(group), Owner { identity: folder.identity(), group });
+        let Recovered { disk, map, last, vote, report } = recovery::recover(&dir, owner)?;
+        let flushed_until = disk.next;
+        let shared = Arc::new(Shared::new(LogState {
+            last,
+            vote,
+            committed: disk.mark.committed,
+            flushed_until,
+            epoch: 0,
+            tail: tail::TailCache::default(),
+            map,
+            config,
+        }));
+        let number = thread.number();
+        let join = Op::Join { log: number, disk: Box::new(disk), shared: shared.clone() };
+        thread.send(join).map_err(|_| stopped(thread))?;
+        info!(
+            group = group.0,
+            records = report.records,
+            segments = report.segments,
+            bytes = report.bytes,
+            torn_bytes = report.torn_bytes,
+            milliseconds = report.took.as_millis(),
+            "log opened"
+        );
+        Ok(Self(Arc::new(Inner {
+            number,
+            thread: thread.clone(),
+            shared,
+            reader: SegmentReader::new(dir.clone(), owner),
+            preparer: Preparer::new(dir, config.segment_bytes),
+            recovery: report,
+            _folder: folder.clone(),
+        })))
     }
+
     /// What open found.
     #[must_use]
     pub fn recovery(&self) -> &LogRecovery {
-        &self.recovery
+        &self.0.recovery
     }
-    /// Appends.
+
+    /// Appends records, which follow the log without a hole. They are readable
+    /// and have their places on return; `done` is told when they are durable.
+    /// An empty log takes any first index.
     ///
     /// # Errors
-    /// [`LogError`]; `done` is then not called.
-    pub fn append(&self, _records: Vec<LogRecord>, _done: Done) -> Result<(), LogError> {
-        none()
+    /// [`LogError::NotNext`], [`LogError::TermFalls`], [`LogError::TooLarge`] or
+    /// [`LogError::Stopped`]. Nothing was then appended, and `done` is dropped.
+    pub fn append(&self, records: Vec<LogRecord>, done: Done) -> Result<(), LogError> {
+        let mut state = self.writable()?;
+        state.check(&records)?;
+        let log = self.0.number;
+        for step in state.append(records, &self.0.preparer) {
+            self.queue(match step {
+                Step::Roll(first, blank) => Op::Roll { log, first, blank },
+                Step::Write(records) => Op::Append { log, records },
+            });
+        }
+        self.queue(Op::Complete { log, progress: state.progress(), done });
+        Ok(())
     }
-    /// Saves the vote.
-    pub fn save_vote(&self, _vote: Bytes, _done: Done) {}
-    /// Saves the committed id, lazily.
-    pub fn save_committed(&self, _committed: Option<LogId>) {}
-    /// Truncates.
+
+    /// Replaces the vote, in order with appends. It is readable on return and
+    /// durable when `done` is told. A vote over [`limits::VOTE_BYTES_MAX`] bytes is refused there.
+    pub fn save_vote(&self, vote: Bytes, done: Done) {
+        let (bytes, max) = (vote.len(), limits::VOTE_BYTES_MAX);
+        if bytes > max {
+            let reason = format!("vote has {bytes} bytes, over the limit of {max}");
+            return done(Err(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+        }
+        let mut state = self.0.shared.state();
+        state.vote = Some(vote.clone());
+        self.queue(Op::Vote { log: self.0.number, vote, done });
+    }
+
+    /// Notes what the group has committed. It outlives the process, and a power
+    /// loss only once the log was quiet for a moment or was closed.
+    pub fn save_committed(&self, committed: Option<LogId>) {
+        let mut state = self.0.shared.state();
+        state.committed = committed;
+        self.queue(Op::Committed { log: self.0.number, committed });
+    }
+
+    /// Drops all records after `last`, or all when `None`. They are not readable
+    /// on return and gone for good when `done` is told. The caller appends and
+    /// truncates from one place at a time.
     ///
     /// # Errors
-    /// [`LogError`]; `done` is then not called.
-    pub fn truncate_after(&self, _last: Option<LogIndex>, _done: Done) -> Result<(), LogError> {
-        none()
+    /// [`LogError::Absent`] when the log does not reach back to `last`;
+    /// [`LogError::Committed`] when it would drop what is committed;
+    /// [`LogError::Damaged`], [`LogError::Io`], [`LogError::Stopped`].
+    /// Nothing was then dropped, and `done` is dropped.
+    pub fn truncate_after(&self, last: Option<LogIndex>, done: Done) -> Result<(), LogError> {
+        let kept = last.map(|last| self.locate(last)).transpose()?;
+        let mut state = self.writable()?;
+        if let Some(committed) = state.committed
+            && last.is_none_or(|last| last < committed.index)
+        {
+            return Err(LogError::Committed { committed: committed.index, last });
+        }
+        let log = self.0.number;
+        let truncation = state.truncate(kept.map(|kept| (kept.id, kept.place)));
+        self.queue(Op::Truncate { log, truncation, progress: state.progress(), done });
+        Ok(())
     }
-    /// Last id.
+
+    /// The id of the last record, durable or not.
     #[must_use]
     pub fn last(&self) -> Option<LogId> {
-        None
+        self.0.shared.state().last
     }
-    /// The vote.
+
+    /// The last vote that was saved, durable or not.
     #[must_use]
     pub fn vote(&self) -> Option<Bytes> {
-        None
+        self.0.shared.state().vote.clone()
     }
-    /// The committed id.
+
+    /// What the group had committed, to this node's knowledge. After a restart it
+    /// may be less than before, and is never past the log's end.
     #[must_use]
     pub fn committed(&self) -> Option<LogId> {
-        None
+        self.0.shared.state().committed
     }
-    /// Reads.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub fn read(
-        &self,
-        _from: LogIndex,
-        _until: LogIndex,
-        _max_bytes: usize,
-    ) -> Result<Vec<LogRecord>, LogError> {
-        none()
-    }
-    /// Where a payload lies.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub fn payload_place(&self, _index: LogIndex) -> Result<Place, LogError> {
-        none()
-    }
-    /// Bytes of a place.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub fn read_at(&self, _place: Place) -> Result<Bytes, LogError> {
-        none()
-    }
-    /// The last durable index.
+
+    /// The index of the last durable record; 0 when there is none.
     #[must_use]
     pub fn flushed(&self) -> LogIndex {
-        LogIndex::ZERO
+        self.0.shared.state().flushed_index()
     }
+
+    /// Reads consecutive records from `from`, up to `until` exclusive, as long as
+    /// their payloads fit `bytes_max`; at least one if there is one. Empty means
+    /// that the log holds no record at `from`.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] with file and offset, [`LogError::Io`]. A read error
+    /// is never an empty answer.
+    pub fn read(
+        &self,
+        from: LogIndex,
+        until: LogIndex,
+        bytes_max: usize,
+    ) -> Result<Vec<LogRecord>, LogError> {
+        let placed = self.read_placed(from, until, bytes_max)?;
+        Ok(placed.into_iter().map(|(record, _)| record).collect())
+    }
+
+    /// As [`Log::read`], with the place of each record's payload.
+    ///
+    /// # Errors
+    /// As [`Log::read`].
+    pub fn read_placed(
+        &self,
+        from: LogIndex,
+        until: LogIndex,
+        bytes_max: usize,
+    ) -> Result<Vec<(LogRecord, Place)>, LogError> {
+        let mut records: Vec<(LogRecord, Place)> = Vec::new();
+        let mut bytes_left = bytes_max;
+        let mut next = from.0;
+        while next < until.0 {
+            let part = self.read_part(next, until.0, bytes_left)?;
+            let Some((last, _)) = part.last() else { break };
+            let part_bytes: usize = part.iter().map(|(record, _)| record.payload.len()).sum();
+            if part_bytes > bytes_left && !records.is_empty() {
+                break;
+            }
+            next = last.id.index.next().0;
+            bytes_left = bytes_left.saturating_sub(part_bytes);
+            records.extend(part);
+        }
+        Ok(records)
+    }
+
+    /// Where a record's payload lies.
+    ///
+    /// # Errors
+    /// [`LogError::Absent`] when there is no such record; [`LogError::Damaged`], [`LogError::Io`].
+    pub fn payload_place(&self, index: LogIndex) -> Result<Place, LogError> {
+        self.locate(index).map(|located| located.place)
+    }
+
+    /// The bytes of a place: of a payload, or of an event inside one. They are
+    /// as they lie on disk; the caller has their checksum.
+    ///
+    /// # Errors
+    /// [`LogError::Absent`] when no such place is in the log; [`LogError::Damaged`], [`LogError::Io`].
+    pub fn read_at(&self, place: Place) -> Result<Bytes, LogError> {
+        let incarnation = {
+            let state = self.0.shared.state();
+            if let Some(bytes) = state.tail.bytes_at(place) {
+                return Ok(bytes);
+            }
+            let end = place.offset.saturating_add(u64::from(place.len));
+            match state.map.segment(place.segment) {
+                Some(segment) if end <= segment.end => segment.incarnation,
+                _ => return Err(LogError::Absent { wanted: format!("bytes at {place:?}") }),
+            }
+        };
+        self.0.reader.bytes(place, incarnation)
+    }
+
+    /// Records from one place: memory, or one segment. Empty when there is none at `from`.
+    fn read_part(
+        &self,
+        from: u64,
+        until: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<(LogRecord, Place)>, LogError> {
+        self.undisturbed(|state| {
+            if state.tail.get(from).is_some() {
+                return Ok(Found::Here(from_tail(state, from, until, bytes_max)));
+            }
+            let until = until.min(state.tail.first().unwrap_or(state.next()));
+            match state.map.locate(from) {
+                Some(spot) if from < until => Ok(Found::OnDisk(move |reader: &SegmentReader| {
+                    reader.records(spot, from, until, bytes_max)
+                })),
+                _ => Ok(Found::Here(Vec::new())),
+            }
+        })
+    }
+
+    fn locate(&self, index: LogIndex) -> Result<Located, LogError> {
+        self.undisturbed(|state| {
+            if let Some(cached) = state.tail.get(index.0) {
+                return Ok(Found::Here(Located { id: cached.record.id, place: cached.place }));
+            }
+            match state.map.locate(index.0) {
+                Some(spot) if index.0 < state.next() => {
+                    Ok(Found::OnDisk(move |reader: &SegmentReader| reader.locate(spot, index.0)))
+                }
+                _ => Err(LogError::Absent { wanted: format!("record {index}") }),
+            }
+        })
+    }
+
+    /// Looks under the lock and reads without it. A read that a truncation went
+    /// through may have seen its zeros, and is done again.
+    fn undisturbed<T, R>(
+        &self,
+        look: impl Fn(&LogState) -> Result<Found<T, R>, LogError>,
+    ) -> Result<T, LogError>
+    where
+        R: FnOnce(&SegmentReader) -> Result<T, LogError>,
+    {
+        loop {
+            let (epoch, found) = {
+                let state = self.0.shared.state();
+                (state.epoch, look(&state)?)
+            };
+            match found {
+                Found::Here(value) => return Ok(value),
+                Found::OnDisk(read) => {
+                    let result = read(&self.0.reader);
+                    if result.is_ok() || self.0.shared.state().epoch == epoch {
+                        return result;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The state, unless nothing is written any more. What is sent while it is
+    /// held keeps the order of its changes.
+    fn writable(&self) -> Result<MutexGuard<'_, LogState>, LogError> {
+        let state = self.0.shared.state();
+        match self.0.thread.stopped() {
+            Some(error) => Err(LogError::Stopped { reason: error.to_string() }),
+            None => Ok(state),
+        }
+    }
+
+    fn queue(&self, op: Op) {
+        if let Err(op) = self.0.thread.send(op) {
+            op.refuse(io::Error::other("the log thread is gone"));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let (gone, left) = mpsc::channel();
+        let sent = self.thread.send(Op::Leave { log: self.number, gone });
+        if sent.is_ok() && !self.thread.is_current() {
+            // An error is the thread's end, after which nothing is written either.
+            let _ = left.recv();
+        }
+    }
+}
+
+/// What a look at the state gave: the answer, or where on disk it is.
+enum Found<T, R> {
+    Here(T),
+    OnDisk(R),
+}
+
+fn from_tail(state: &LogState, from: u64, until: u64, bytes_max: usize) -> Vec<(LogRecord, Place)> {
+    let mut records: Vec<(LogRecord, Place)> = Vec::new();
+    let mut bytes_left = bytes_max;
+    for cached in state.tail.from(from).take_while(|cached| cached.record.id.index.0 < until) {
+        let bytes = cached.record.payload.len();
+        if bytes > bytes_left && !records.is_empty() {
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(bytes);
+        records.push((cached.record.clone(), cached.place));
+    }
+    records
+}
+
+fn stopped(thread: &LogThread) -> LogError {
+    let reason = thread.stopped().map_or_else(|| "the log thread is gone".into(), |error| error.to_string());
+    LogError::Stopped { reason }
 }

@@ -78,6 +78,14 @@ pub enum LogError {
         /// The limit.
         max: usize,
     },
+    /// A truncation would drop committed records (obligation L10).
+    #[error("log may not be cut after {}, it is committed up to {committed}", name(*last))]
+    Committed {
+        /// The last committed index.
+        committed: LogIndex,
+        /// The last index that was to stay.
+        last: Option<LogIndex>,
+    },
     /// The log holds no such record or place.
     #[error("log holds no {wanted}")]
     Absent {
@@ -101,4 +109,8 @@ impl LogError {
     pub(super) fn damaged(file: &Path, offset: u64, detail: impl Into<String>) -> Self {
         Self::Damaged { file: file.to_path_buf(), offset, detail: detail.into() }
     }
+}
+
+fn name(last: Option<LogIndex>) -> String {
+    last.map_or_else(|| "nothing".into(), |last| format!("record {last}"))
 }

@@ -1,0 +1,174 @@
+//! The disk side of one log, used by the log thread alone.
+//!
+//! Invariants:
+//! - What is not flushed was never called durable: the mark, in its file and in
+//!   every record's header, moves only after fdatasync.
+//! - A segment begins only when everything before it is durable.
+//! - A truncation is noted in the mark file before it touches a byte of the
+//!   log, so that recovery finishes it instead of taking the half of it for damage.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+};
+
+use tracing::{debug, info};
+use weir_types::LogId;
+
+use super::{
+    frame::{self, Chain, HEADER_BYTES},
+    mark::{Cut, Mark},
+    owner::Owner,
+    record::LogRecord,
+    segment::{self, Blank, SegmentHeader, write_zeros},
+    slots::SlotFile,
+    state::Truncation,
+    vote::VoteFile,
+};
+use crate::directory;
+
+/// A staging buffer beyond this is given back after use.
+const STAGED_BYTES_KEPT: usize = 8 * 1024 * 1024;
+
+/// The open files of one log, and what is staged for them.
+#[derive(Debug)]
+pub(super) struct LogDisk {
+    pub(super) dir: PathBuf,
+    pub(super) owner: Owner,
+    /// The segment that is written to.
+    pub(super) active: Option<Active>,
+    /// The chain value after the last staged record.
+    pub(super) chain: Chain,
+    /// The index after the last staged record.
+    pub(super) next: u64,
+    pub(super) mark: Mark,
+    pub(super) marks: SlotFile,
+    pub(super) votes: VoteFile,
+    /// Records that follow the written ones in the active segment.
+    pub(super) staged: Vec<u8>,
+    /// The mark differs from slot 1 of its file.
+    pub(super) mark_changed: bool,
+    /// Slot 1 of the mark file may not be durable.
+    pub(super) mark_unsettled: bool,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) file: File,
+    pub(super) seed: u32,
+    /// The byte after the last written record.
+    pub(super) end: u64,
+}
+
+impl LogDisk {
+    /// Encodes records behind what is staged.
+    pub(super) fn stage(&mut self, records: &[LogRecord]) {
+        let active = self.active.as_ref().expect("a segment was begun before its first record");
+        for record in records {
+            let offset = active.end + self.staged.len() as u64;
+            let index = record.id.index.0;
+            assert!(self.chain == Chain::GENESIS || index == self.next, "records are staged without a hole");
+            let (previous, durable) = (self.chain, self.mark.durable_until);
+            self.chain = frame::encode(record, previous, durable, active.seed, offset, &mut self.staged);
+            self.next = record.id.index.next().0;
+        }
+    }
+
+    /// Bytes that wait for [`LogDisk::flush`].
+    pub(super) fn staged_bytes(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// One write and one fdatasync for all that is staged; then the mark.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if !self.staged.is_empty() {
+            let active = self.active.as_mut().expect("what is staged has a segment");
+            active.file.write_all_at(&self.staged, active.end)?;
+            active.file.sync_data()?;
+            active.end += self.staged.len() as u64;
+            self.staged.clear();
+            self.staged.shrink_to(STAGED_BYTES_KEPT);
+            self.mark.durable_until = self.next;
+            self.mark_changed = true;
+        }
+        if self.mark_changed {
+            self.marks.save_lazily(&self.mark.encode())?;
+            (self.mark_changed, self.mark_unsettled) = (false, true);
+        }
+        Ok(())
+    }
+
+    /// Begins the segment whose first record is `first`. Everything staged must be flushed.
+    pub(super) fn roll(&mut self, first: u64, blank: Blank) -> io::Result<()> {
+        assert!(self.staged.is_empty(), "a segment begins when all before it is durable");
+        let bytes = blank.bytes();
+        let header = SegmentHeader { owner: self.owner, first, previous: self.chain };
+        let (file, seed) = header.create(&self.dir, blank)?;
+        self.active = Some(Active { file, seed, end: segment::SEGMENT_HEADER_BYTES });
+        debug!(group = self.owner.group.0, segment = first, bytes, "segment begun");
+        Ok(())
+    }
+
+    /// Replaces the vote; durable on return.
+    pub(super) fn save_vote(&mut self, vote: &[u8]) -> io::Result<()> {
+        self.votes.save(vote)
+    }
+
+    /// Notes what is committed; [`LogDisk::flush`] writes it, nothing waits for it.
+    pub(super) fn note_committed(&mut self, committed: Option<LogId>) {
+        self.mark.committed = committed;
+        self.mark_changed = true;
+    }
+
+    /// Drops records from the end; durable on return. Everything staged must be flushed.
+    pub(super) fn truncate(&mut self, truncation: &Truncation) -> io::Result<()> {
+        assert!(self.staged.is_empty(), "a truncation comes after all before it is durable");
+        self.mark.durable_until = self.mark.durable_until.min(truncation.next);
+        self.mark.cut = Some(truncation.cut);
+        self.marks.save(&self.mark.encode())?;
+
+        self.active = None;
+        for first in truncation.dropped.iter().rev() {
+            fs::remove_file(segment::path_of(&self.dir, *first))?;
+        }
+        directory::sync(&self.dir)?;
+        self.chain = Chain::GENESIS;
+        self.next = truncation.next;
+        if let Cut::After { segment, offset } = truncation.cut {
+            self.shorten(segment, offset, truncation)?;
+        }
+
+        self.mark.cut = None;
+        self.settle()?;
+        info!(group = self.owner.group.0, next = self.next, "log truncated");
+        Ok(())
+    }
+
+    /// Makes the mark durable, in both slots of its file.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        self.marks.save(&self.mark.encode())?;
+        (self.mark_changed, self.mark_unsettled) = (false, false);
+        Ok(())
+    }
+
+    /// Zeroes the end of a segment and goes on writing there.
+    fn shorten(&mut self, first: u64, offset: u64, truncation: &Truncation) -> io::Result<()> {
+        let path = segment::path_of(&self.dir, first);
+        let file = File::options().read(true).write(true).open(&path)?;
+        let header = SegmentHeader::read(&file, &path, self.owner, first);
+        let (_, seed) = header.map_err(|error| io::Error::other(error.to_string()))?;
+        let mut last = [0; HEADER_BYTES];
+        file.read_exact_at(&mut last, truncation.last_offset)?;
+        let last = frame::decode(&last, seed, truncation.last_offset)
+            .map_err(|reason| io::Error::other(format!("record before the cut is damaged: {reason:?}")))?;
+        assert_eq!(last.id.index.next().0, truncation.next, "the cut follows the last kept record");
+        write_zeros(&file, offset, truncation.end)?;
+        file.sync_data()?;
+        self.chain = last.chain;
+        self.active = Some(Active { file, seed, end: offset });
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The next segment, zeroed ahead of need by a thread of its own: fdatasync on
+//! real zeros takes 0.14 ms, on a growing file 0.20 ms.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use tracing::warn;
+
+use super::segment::{Spare, UNFINISHED, write_zeros};
+
+/// The disk is given a pause after so many bytes of zeros, so that the log's
+/// own fsyncs never queue behind a whole segment.
+const PIECE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Keeps at most one spare segment of a fixed length.
+#[derive(Debug)]
+pub(super) struct Preparer {
+    dir: PathBuf,
+    bytes: u64,
+    count: AtomicU64,
+    cancelled: Arc<AtomicBool>,
+    stage: Arc<Mutex<Stage>>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    Working,
+    Ready(Spare),
+}
+
+impl Preparer {
+    pub(super) fn new(dir: PathBuf, bytes: u64) -> Self {
+        Self {
+            dir,
+            bytes,
+            count: AtomicU64::new(0),
+            cancelled: Arc::new(AtomicBool::new(false)),
+            stage: Arc::new(Mutex::new(Stage::Idle)),
+            worker: Mutex::new(None),
+        }
+    }
+
+    /// Starts on the next spare unless there is one or it is on its way.
+    pub(super) fn request(&self) {
+        let mut stage = lock(&self.stage);
+        if !matches!(*stage, Stage::Idle) {
+            return;
+        }
+        *stage = Stage::Working;
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("spare-{number}{UNFINISHED}"));
+        let (bytes, cancelled, shared) = (self.bytes, self.cancelled.clone(), self.stage.clone());
+        let work = move || {
+            let made = prepare(&path, bytes, &cancelled);
+            finish(&shared, &cancelled, &path, made);
+        };
+        match thread::Builder::new().name("weir-log-prepare".into()).spawn(work) {
+            Ok(worker) => *lock(&self.worker) = Some(worker),
+            Err(error) => {
+                warn!(%error, "no thread to prepare a log segment, it is made when needed");
+                *stage = Stage::Idle;
+            }
+        }
+    }
+
+    /// The spare, if it is ready and at least so long.
+    pub(super) fn take(&self, bytes_min: u64) -> Option<Spare> {
+        let mut stage = lock(&self.stage);
+        match std::mem::replace(&mut *stage, Stage::Idle) {
+            Stage::Ready(spare) if spare.bytes >= bytes_min => Some(spare),
+            other => {
+                *stage = other;
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Preparer {
+    /// Leaves neither a spare nor a thread that could touch the folder later.
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        if let Some(worker) = lock(&self.worker).take() {
+            worker.join().expect("preparing a segment does not panic");
+        }
+        if let Stage::Ready(spare) = &*lock(&self.stage) {
+            discard(&spare.path);
+        }
+    }
+}
+
+fn prepare(path: &Path, bytes: u64, cancelled: &AtomicBool) -> io::Result<File> {
+    let file = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
+    let mut at = 0;
+    while at < bytes && !cancelled.load(Ordering::SeqCst) {
+        let until = bytes.min(at + PIECE_BYTES);
+        write_zeros(&file, at, until)?;
+        file.sync_data()?;
+        at = until;
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn finish(shared: &Mutex<Stage>, cancelled: &AtomicBool, path: &Path, made: io::Result<File>) {
+    let mut stage = lock(shared);
+    match made.and_then(|file| Ok((file.metadata()?.len(), file))) {
+        Ok((bytes, file)) if !cancelled.load(Ordering::SeqCst) => {
+            *stage = Stage::Ready(Spare { path: path.to_path_buf(), file, bytes });
+        }
+        Ok(_) => discard(path),
+        Err(error) => {
+            // Not fatal: nothing of the log was written. When the disk is full,
+            // the log itself finds out, and the space of the attempt is given back.
+            warn!(file = %path.display(), %error, "log segment could not be prepared");
+            discard(path);
+            *stage = Stage::Idle;
+        }
+    }
+}
+
+/// A leftover is harmless, open removes it; so a failure here is ignored.
+fn discard(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no holder of these locks panics")
+}

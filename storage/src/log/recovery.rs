@@ -1,0 +1,310 @@
+//! Opening a log: all of it is read and verified, then it is writable.
+//!
+//! The rule for the first bytes X that are no record, or do not follow the
+//! record before them: when a mark proves that the record which belongs at X was
+//! durable, it is damage, and the log does not open. A mark is the mark file, a
+//! later segment, or the header of any later record that is still valid.
+//! Otherwise X was never acknowledged: it is a torn tail and is cut.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tracing::warn;
+use weir_types::LogId;
+
+use super::{
+    disk::{Active, LogDisk},
+    error::LogError,
+    frame::{Chain, FrameHeader, NotAFrame},
+    map::SegmentMap,
+    mark::{self, Cut, Mark},
+    owner::Owner,
+    segment::{self, SEGMENT_HEADER_BYTES, SegmentHeader, UNFINISHED, write_zeros},
+    slots::SlotFile,
+    vote::{self, VoteFile},
+    walk::Walk,
+};
+use crate::directory;
+
+/// The log is read in pieces of this size.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// What [`super::Log::open`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogRecovery {
+    /// Records in the log.
+    pub records: u64,
+    /// Segment files.
+    pub segments: usize,
+    /// Bytes of records and headers, all read and verified.
+    pub bytes: u64,
+    /// Bytes of a torn tail that were cut. They were never acknowledged.
+    pub torn_bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A verified log.
+pub(super) struct Recovered {
+    pub(super) disk: LogDisk,
+    pub(super) map: SegmentMap,
+    pub(super) last: Option<LogId>,
+    pub(super) vote: Option<Bytes>,
+    pub(super) report: LogRecovery,
+}
+
+/// Opens the log in `dir`, making an empty one when there is none.
+pub(super) fn recover(dir: &Path, owner: Owner) -> Result<Recovered, LogError> {
+    let start = Instant::now();
+    directory::create(dir).map_err(LogError::io("create", dir))?;
+    let segments = list(dir)?;
+    let Files { marks, mut mark, votes, vote } = open_files(dir, owner, &segments)?;
+    let segments = match mark.cut {
+        Some(cut) => finish_cut(dir, cut, segments)?,
+        None => segments,
+    };
+    let mut verified = Verified::new(dir, owner, mark.durable_until);
+    for (at, first) in segments.iter().enumerate() {
+        verified.segment(*first, segments.get(at + 1).copied())?;
+    }
+    let Verified { map, chain, last, active, mut report, .. } = verified;
+    let next = last.map_or(0, |last| last.index.next().0);
+    if mark.durable_until > next {
+        let detail =
+            format!("records up to {} were durable, the log ends before {next}", mark.durable_until - 1);
+        return Err(LogError::damaged(&dir.join(mark::NAME), 0, detail));
+    }
+    mark.durable_until = next;
+    mark.cut = None;
+    // A committed record that power loss took from this node's unflushed tail is
+    // committed all the same; what is left of the log is then all committed.
+    if mark.committed.is_some_and(|committed| committed.index.0 >= next) {
+        mark.committed = last;
+    }
+    let mut disk = LogDisk {
+        dir: dir.to_path_buf(),
+        owner,
+        active,
+        chain,
+        next,
+        mark,
+        marks,
+        votes,
+        staged: Vec::new(),
+        mark_changed: false,
+        mark_unsettled: false,
+    };
+    disk.settle().map_err(LogError::io("write", &dir.join(mark::NAME)))?;
+    report.segments = map.len();
+    report.took = start.elapsed();
+    Ok(Recovered { disk, map, last, vote, report })
+}
+
+/// The first indexes of the segments, ascending. Removes what never became part of the log.
+fn list(dir: &Path) -> Result<Vec<u64>, LogError> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir).map_err(LogError::io("list", dir))? {
+        let name = entry.map_err(LogError::io("list", dir))?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if let Some(first) = segment::first_of(name) {
+            segments.push(first);
+        } else if name.ends_with(UNFINISHED) {
+            let path = dir.join(name);
+            fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+        }
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+struct Files {
+    marks: SlotFile,
+    mark: Mark,
+    votes: VoteFile,
+    vote: Option<Bytes>,
+}
+
+/// Opens mark and vote. Only a log that holds nothing yet may lack them: the
+/// vote file is made first and the mark file last, before anything is written.
+fn open_files(dir: &Path, owner: Owner, segments: &[u64]) -> Result<Files, LogError> {
+    let (mark_path, vote_path) = (dir.join(mark::NAME), dir.join(vote::NAME));
+    let (votes, vote) = match (vote_path.exists(), mark_path.exists() || !segments.is_empty()) {
+        (true, _) => VoteFile::open(dir, owner)?,
+        (false, false) => (VoteFile::create(dir, owner)?, None),
+        (false, true) => return Err(LogError::damaged(&vote_path, 0, "the file is missing")),
+    };
+    if mark_path.exists() {
+        let (marks, value) = SlotFile::open(&mark_path, mark::MAGIC, owner)?;
+        let mark = Mark::decode(&value)
+            .ok_or_else(|| LogError::damaged(&mark_path, 0, "the value is not a mark"))?;
+        return Ok(Files { marks, mark, votes, vote });
+    }
+    if vote.is_some() || !segments.is_empty() {
+        return Err(LogError::damaged(&mark_path, 0, "the file is missing"));
+    }
+    let mark = Mark::default();
+    let marks = SlotFile::create(&mark_path, mark::MAGIC, owner, &mark.encode())?;
+    Ok(Files { marks, mark, votes, vote })
+}
+
+/// Finishes a truncation that was noted and not completed. Doing it twice is doing it once.
+fn finish_cut(dir: &Path, cut: Cut, segments: Vec<u64>) -> Result<Vec<u64>, LogError> {
+    let (kept, dropped): (Vec<_>, Vec<_>) = segments.into_iter().partition(|first| match cut {
+        Cut::All => false,
+        Cut::After { segment, .. } => *first <= segment,
+    });
+    for first in dropped.iter().rev() {
+        let path = segment::path_of(dir, *first);
+        fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+    }
+    directory::sync(dir).map_err(LogError::io("sync", dir))?;
+    if let Cut::After { segment, offset } = cut {
+        let path = segment::path_of(dir, segment);
+        let file = open(&path)?;
+        let end = file.metadata().map_err(LogError::io("read", &path))?.len();
+        zero(&file, &path, offset, end)?;
+    }
+    warn!(dir = %dir.display(), dropped = dropped.len(), "interrupted truncation finished");
+    Ok(kept)
+}
+
+/// The log as far as it was read.
+struct Verified<'log> {
+    dir: &'log Path,
+    owner: Owner,
+    /// What the mark file proves.
+    durable_until: u64,
+    map: SegmentMap,
+    chain: Chain,
+    last: Option<LogId>,
+    active: Option<Active>,
+    report: LogRecovery,
+}
+
+impl<'log> Verified<'log> {
+    fn new(dir: &'log Path, owner: Owner, durable_until: u64) -> Self {
+        Self {
+            dir,
+            owner,
+            durable_until,
+            map: SegmentMap::default(),
+            chain: Chain::GENESIS,
+            last: None,
+            active: None,
+            report: LogRecovery::default(),
+        }
+    }
+
+    /// Reads the segment that begins at `first`. `successor` begins the next one, if there is one.
+    fn segment(&mut self, first: u64, successor: Option<u64>) -> Result<(), LogError> {
+        let path = segment::path_of(self.dir, first);
+        let file = open(&path)?;
+        let (header, seed) = SegmentHeader::read(&file, &path, self.owner, first)?;
+        let expected = self.last.map_or(first, |last| last.index.next().0);
+        if header.previous != self.chain || first != expected {
+            let detail = format!("the segment does not follow the log, which goes on at record {expected}");
+            return Err(LogError::damaged(&path, 48, detail));
+        }
+        let capacity = file.metadata().map_err(LogError::io("read", &path))?.len();
+        self.map.push(first, capacity, SEGMENT_HEADER_BYTES);
+        let mut walk = Walk::new(&file, seed, SEGMENT_HEADER_BYTES, READ_BYTES);
+        let stopped_by = self.records(&mut walk, first).map_err(LogError::io("read", &path))?;
+        let end = walk.offset();
+        self.report.bytes += end;
+        let next = self.last.map_or(first, |last| last.index.next().0);
+        match successor {
+            Some(successor) if successor == next => return Ok(()),
+            Some(successor) => {
+                let detail = format!("{stopped_by}, and the next segment begins only at record {successor}");
+                return Err(LogError::damaged(&path, end, detail));
+            }
+            None => {}
+        }
+        self.tail(&path, &file, walk, next, stopped_by)?;
+        // What a killed process wrote may still be only in the page cache.
+        file.sync_all().map_err(LogError::io("sync", &path))?;
+        self.active = Some(Active { file, seed, end });
+        Ok(())
+    }
+
+    /// Reads records up to the first bytes that are none, or do not follow, and says why.
+    fn records(&mut self, walk: &mut Walk<'_>, first: u64) -> std::io::Result<&'static str> {
+        loop {
+            let header = match walk.header()? {
+                Ok(header) => header,
+                Err(NotAFrame::Blank) => return Ok("no record was written here"),
+                Err(NotAFrame::Invalid(reason)) => return Ok(reason),
+            };
+            if let Some(reason) = self.objection(&header, first) {
+                return Ok(reason);
+            }
+            if walk.payload(&header)?.is_none() {
+                return Ok("the checksum of the record's payload does not match");
+            }
+            self.map.grow(header.id.index.0, header.frame_bytes());
+            walk.skip(&header);
+            self.chain = header.chain;
+            self.last = Some(header.id);
+            self.report.records += 1;
+        }
+    }
+
+    /// Why a valid record cannot be the next one.
+    fn objection(&self, header: &FrameHeader, first: u64) -> Option<&'static str> {
+        let expected = self.last.map_or(first, |last| last.index.next().0);
+        if header.id.index.0 != expected {
+            return Some("the record's index does not follow");
+        }
+        if header.previous != self.chain {
+            return Some("the record was not written after the one before it");
+        }
+        if self.last.is_some_and(|last| header.id.term < last.term) {
+            return Some("the record's term is lower than the one before it");
+        }
+        None
+    }
+
+    /// Tells a torn tail, which is cut, from damage.
+    fn tail(
+        &mut self,
+        path: &Path,
+        file: &File,
+        mut walk: Walk<'_>,
+        next: u64,
+        stopped_by: &str,
+    ) -> Result<(), LogError> {
+        let end = walk.offset();
+        let remains = walk.scan().map_err(LogError::io("read", path))?;
+        let durable_until = self.durable_until.max(remains.durable_until);
+        if durable_until > next {
+            let detail = format!("{stopped_by}, but records {next} to {} were durable", durable_until - 1);
+            return Err(LogError::damaged(path, end, detail));
+        }
+        if remains.end > end {
+            self.report.torn_bytes = remains.end - end;
+            warn!(
+                file = %path.display(),
+                offset = end,
+                bytes = self.report.torn_bytes,
+                reason = stopped_by,
+                "torn tail cut"
+            );
+            zero(file, path, end, remains.end)?;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &PathBuf) -> Result<File, LogError> {
+    File::options().read(true).write(true).open(path).map_err(LogError::io("open", path))
+}
+
+/// Overwrites bytes with zeros; durable on return.
+fn zero(file: &File, path: &Path, from: u64, until: u64) -> Result<(), LogError> {
+    let zeroed = write_zeros(file, from, until).and_then(|()| file.sync_all());
+    zeroed.map_err(LogError::io("write", path))
+}

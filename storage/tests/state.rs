@@ -1,0 +1,156 @@
+//! The state over a real engine: registry, views, checkpoints, damage.
+
+use std::fs;
+
+use bytes::Bytes;
+use weir_storage::state::{RegistryChange, State, StateError};
+use weir_types::{
+    EventPattern, GroupId, LogIndex, PartitionKey, Position, ProjectionDefinition, ProjectionId,
+    ProjectionName, RegistryError, RegistryOutcome,
+    ports::{Checkpoint, View, ViewChange},
+};
+
+const GROUP: GroupId = GroupId::DEFAULT;
+
+fn id(name: &str, deployed: u64) -> ProjectionId {
+    ProjectionId { name: ProjectionName::new(name).unwrap(), deployed: LogIndex(deployed) }
+}
+
+fn definition(name: &str) -> ProjectionDefinition {
+    ProjectionDefinition {
+        name: ProjectionName::new(name).unwrap(),
+        events: vec![EventPattern::new("*").unwrap()],
+        partition_key: None,
+        source: "source".into(),
+    }
+}
+
+fn key(text: &str) -> PartitionKey {
+    PartitionKey::new(text).unwrap()
+}
+
+fn step(position: u64, partitions: &[&str]) -> ViewChange {
+    let view = |name: &&str| {
+        let state = Bytes::from(format!("{{\"{name}\":{position}}}"));
+        (key(name), View { state, position: Position(position) })
+    };
+    ViewChange {
+        checkpoint: Checkpoint { position: Position(position), events: position, digest: 9, parked: None },
+        views: partitions.iter().map(view).collect(),
+    }
+}
+
+#[test]
+fn the_registry_and_its_outcomes_survive_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let deployed = |name: &str, index| {
+        (
+            RegistryChange::Deploy(id(name, index), definition(name)),
+            RegistryOutcome::Deployed(id(name, index)),
+        )
+    };
+    let removed = (RegistryChange::Remove(ProjectionName::new("a").unwrap()), RegistryOutcome::Removed);
+    let refused = (RegistryChange::None, RegistryOutcome::Refused(RegistryError::NotFound));
+    let steps =
+        [(3, deployed("b", 3)), (5, deployed("a", 5)), (9, deployed("b", 9)), (10, removed), (11, refused)];
+    for (index, (change, outcome)) in &steps {
+        state.commit_registry(LogIndex(*index), change, outcome).unwrap();
+    }
+    drop(state);
+    let state = State::open(dir.path(), GROUP).unwrap();
+    assert_eq!(state.registry().unwrap(), vec![(id("b", 9), definition("b"))]);
+    assert_eq!(state.registry_applied().unwrap(), LogIndex(11));
+    for (index, (_, outcome)) in &steps {
+        assert_eq!(&state.registry_outcome(LogIndex(*index)).unwrap(), outcome);
+    }
+}
+
+#[test]
+fn an_outcome_that_is_missing_condemns_the_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    assert!(matches!(state.registry_outcome(LogIndex(4)), Err(StateError::Damaged { .. })));
+    drop(state);
+    assert!(matches!(State::open(dir.path(), GROUP), Err(StateError::Damaged { .. })));
+}
+
+#[test]
+fn a_view_and_its_checkpoint_are_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let orders = id("orders", 3);
+    assert_eq!(state.checkpoint(&orders).unwrap(), Checkpoint::default());
+    state.commit_views(&orders, &step(5, &["x", "y"])).unwrap();
+    state.commit_views(&orders, &step(7, &["y"])).unwrap();
+    drop(state);
+    let state = State::open(dir.path(), GROUP).unwrap();
+    assert_eq!(state.checkpoint(&orders).unwrap(), step(7, &[]).checkpoint);
+    assert_eq!(state.view(&orders, &key("x")).unwrap(), Some(step(5, &["x"]).views[0].1.clone()));
+    assert_eq!(state.view(&orders, &key("y")).unwrap(), Some(step(7, &["y"]).views[0].1.clone()));
+    assert_eq!(state.view(&orders, &key("z")).unwrap(), None);
+    assert_eq!(state.highest_checkpoint().unwrap(), Position(7));
+}
+
+#[test]
+fn a_checkpoint_never_falls() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let orders = id("orders", 3);
+    state.commit_views(&orders, &step(7, &["x"])).unwrap();
+    let error = state.commit_views(&orders, &step(6, &["x"])).unwrap_err();
+    assert_eq!(error, StateError::CheckpointFell { stored: Position(7), offered: Position(6) });
+    assert_eq!(state.view(&orders, &key("x")).unwrap().unwrap().position, Position(7));
+    // The same position again is a park or an unpark, and is legal.
+    state.commit_views(&orders, &step(7, &[])).unwrap();
+}
+
+#[test]
+fn deployments_do_not_mix_and_pages_follow_key_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let (a, a_again, ab) = (id("a", 1), id("a", 256), id("ab", 1));
+    let partitions = ["__global__", "a", "a.b", "b", "é"];
+    for projection in [&a, &a_again, &ab] {
+        state.commit_views(projection, &step(projection.deployed.0, &partitions)).unwrap();
+    }
+    let page = |projection, after: Option<&str>, limit| {
+        let views = state.views(projection, after.map(key).as_ref(), limit).unwrap();
+        assert!(views.iter().all(|(_, view)| view.position.0 == projection.deployed.0));
+        views.into_iter().map(|(name, _)| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    for projection in [&a, &a_again, &ab] {
+        assert_eq!(page(projection, None, 100), partitions);
+        assert_eq!(page(projection, Some("a"), 2), ["a.b", "b"]);
+        assert_eq!(page(projection, Some("é"), 2), Vec::<String>::new());
+    }
+    state.forget(&a).unwrap();
+    state.forget(&a).unwrap();
+    assert_eq!(page(&a, None, 100), Vec::<String>::new());
+    assert_eq!(state.checkpoint(&a).unwrap(), Checkpoint::default());
+    assert_eq!(page(&a_again, None, 100), partitions);
+    assert_eq!(page(&ab, None, 100), partitions);
+}
+
+#[test]
+fn forgetting_takes_any_number_of_views() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let many = id("many", 1);
+    let names: Vec<String> = (0..2_500).map(|number| format!("p-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    state.commit_views(&many, &step(1, &names)).unwrap();
+    state.forget(&many).unwrap();
+    assert_eq!(state.views(&many, None, 10).unwrap(), vec![]);
+}
+
+#[test]
+fn a_state_of_another_group_or_of_garbage_does_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(State::open(dir.path(), GroupId(7)).unwrap());
+    drop(State::open(dir.path(), GroupId(7)).unwrap());
+    let garbage = tempfile::tempdir().unwrap();
+    fs::write(garbage.path().join("conf"), b"not a database").unwrap();
+    fs::write(garbage.path().join("db"), vec![0xa5; 4096]).unwrap();
+    assert!(matches!(State::open(garbage.path(), GROUP), Err(StateError::Open { .. })));
+}

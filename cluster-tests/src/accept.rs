@@ -1,0 +1,98 @@
+//! The acceptance recipes, one file each: a story on real processes that holds
+//! or names what broke. The quick ring in `tests/` tells the same stories, smaller.
+
+pub mod bad_input;
+pub mod bench;
+pub mod damage;
+pub mod fresh_clone;
+pub mod hundred_writers;
+pub mod import_through_leader_kills;
+pub mod kill_all_under_load;
+pub mod members;
+pub mod nats_outage;
+pub mod outbox_rebuild;
+pub mod paused_leader;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use futures::future::BoxFuture;
+
+use crate::report::Report;
+
+/// What a recipe may be told.
+#[derive(Debug, Clone)]
+pub struct Flags {
+    /// Chooses whatever a recipe chooses.
+    pub seed: u64,
+    /// A permit file instead of the one that is found.
+    pub data: Option<PathBuf>,
+    /// How long NATS stays away.
+    pub outage: Duration,
+    /// How long one measurement runs.
+    pub window: Duration,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self { seed: 1, data: None, outage: Duration::from_secs(60), window: Duration::from_secs(10) }
+    }
+}
+
+impl Flags {
+    /// Reads `--seed N --data FILE --outage SECONDS --window SECONDS`.
+    ///
+    /// # Errors
+    /// Naming the flag that is not one of these, or has no legal value.
+    pub fn parse(args: &[String]) -> Result<Self> {
+        let mut flags = Self::default();
+        for pair in args.chunks(2) {
+            let [flag, value] = pair else { bail!("flag {} has no value", pair[0]) };
+            let number = || value.parse::<u64>().with_context(|| format!("{flag} {value} is no number"));
+            match flag.as_str() {
+                "--seed" => flags.seed = number()?,
+                "--data" => flags.data = Some(value.into()),
+                "--outage" => flags.outage = Duration::from_secs(number()?),
+                "--window" => flags.window = Duration::from_secs(number()?),
+                _ => bail!("unknown flag {flag}; known are --seed, --data, --outage and --window"),
+            }
+        }
+        Ok(flags)
+    }
+}
+
+/// How a recipe that did not fail ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All that it checks holds.
+    Holds,
+    /// What it needs is not on this machine.
+    Skipped(String),
+}
+
+/// One recipe.
+pub struct Recipe {
+    /// `area/name`.
+    pub name: &'static str,
+    /// What it shows, in a line.
+    pub summary: &'static str,
+    /// Whether it measures, and therefore wants an optimised binary.
+    pub release: bool,
+    /// The story.
+    pub run: for<'a> fn(&'a Flags, &'a mut Report) -> BoxFuture<'a, Result<Outcome>>,
+}
+
+/// Every recipe.
+pub const RECIPES: [Recipe; 11] = [
+    import_through_leader_kills::RECIPE,
+    hundred_writers::RECIPE,
+    kill_all_under_load::RECIPE,
+    nats_outage::RECIPE,
+    outbox_rebuild::RECIPE,
+    damage::RECIPE,
+    bench::RECIPE,
+    bad_input::RECIPE,
+    members::RECIPE,
+    paused_leader::RECIPE,
+    fresh_clone::RECIPE,
+];

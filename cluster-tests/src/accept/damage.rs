@@ -1,0 +1,143 @@
+//! Damage on disk: what is derived is rebuilt, what is authoritative is refused by name.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::FutureExt as _;
+
+use super::{Outcome, Recipe, nats_outage::COUNTER};
+use crate::{
+    Cluster, ClusterSpec, PATIENCE, audit::audit, history::History, projections, report::Report,
+    workload::Load,
+};
+
+/// The recipe.
+pub const RECIPE: Recipe = Recipe {
+    name: "foundation/damage",
+    summary: "index or state deleted or damaged: rebuilt, and said so; a flipped byte in the log: refused by file and offset",
+    release: false,
+    run: |flags, report| story(report, 3_000, flags.seed).boxed(),
+};
+
+/// The node that is damaged.
+const VICTIM: u64 = 3;
+
+/// Fills a cluster, then damages one node in each way in turn.
+///
+/// # Errors
+/// When a node is silent about damage, serves it, or cuts it away.
+pub async fn story(report: &mut Report, appends: u64, seed: u64) -> Result<Outcome> {
+    let mut cluster = Cluster::start(ClusterSpec { nodes: 3, nats: false }).await?;
+    cluster.node(1).edge.deploy(COUNTER).await?;
+    let load = Load::start("load", &cluster.edges(), 8);
+    load.makes_progress(appends, PATIENCE).await?;
+    let history = load.stop().await?;
+    for folder in ["index", "state"] {
+        report.phase(&format!("the folder {folder} is deleted"));
+        rebuilds(&mut cluster, &history, folder, |path| Ok(fs::remove_dir_all(path)?)).await?;
+        report.phase(&format!("the bytes of {folder} are damaged"));
+        rebuilds(&mut cluster, &history, folder, damage_all).await?;
+    }
+    let (file, offset) = refuses(&mut cluster, seed, report).await?;
+    report.note("flipped", format!("{} at {offset}", file.file_name().unwrap_or_default().to_string_lossy()));
+    report.phase("the byte is put right");
+    flip(&file, offset)?;
+    cluster.start_node(VICTIM)?;
+    cluster.all_ready().await?;
+    let replicas = audit(&cluster, &history).await?;
+    report.note("events", replicas[0].events.len());
+    cluster.finish(&["damaged"])?;
+    Ok(Outcome::Holds)
+}
+
+/// Stops the victim, does `harm` to one of its folders, starts it, and checks
+/// that it says that it rebuilt and holds what the others hold.
+async fn rebuilds(
+    cluster: &mut Cluster,
+    history: &History,
+    folder: &str,
+    harm: impl Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    let victim = cluster.node_mut(VICTIM);
+    victim.stop(PATIENCE).await?;
+    let said_before = victim.logged()?.len();
+    harm(&victim.data().join(folder)).with_context(|| format!("cannot harm {folder}"))?;
+    cluster.start_node(VICTIM)?;
+    cluster.all_ready().await?;
+    let said = cluster.node(VICTIM).logged()?.split_off(said_before);
+    let tells = |line: &str| line.contains("WARN") && line.contains("rebuil") && line.contains(folder);
+    ensure!(said.lines().any(tells), "node {VICTIM} rebuilt its {folder} and did not say so:\n{said}");
+    let last = audit(cluster, history).await?[0].events.len() as u64;
+    projections::folded(cluster, "load-counter", last).await?;
+    let count = cluster.node(VICTIM).edge.view("load-counter", "consistency=local").await?;
+    ensure!(count["state"]["state"]["count"] == last, "its view is {count}, of {last} events");
+    Ok(())
+}
+
+/// Flips a byte amid the log of the victim and checks that it refuses by name,
+/// touches nothing, and the others go on. Returns the file and the offset.
+async fn refuses(cluster: &mut Cluster, seed: u64, report: &Report) -> Result<(PathBuf, u64)> {
+    cluster.node_mut(VICTIM).stop(PATIENCE).await?;
+    let victim = cluster.node_mut(VICTIM);
+    let file = first_segment(&victim.data().join("log"))?;
+    let written =
+        fs::read(&file)?.iter().rposition(|byte| *byte != 0).context("the segment is empty")? as u64;
+    let offset = written / 4 + seed.wrapping_mul(7_919) % (written / 2).max(1);
+    flip(&file, offset)?;
+    let (damaged, said_before) = (fs::read(&file)?, victim.logged()?.len());
+    report.phase(&format!("byte {offset} of {written} in the log is flipped"));
+    cluster.start_node(VICTIM)?;
+    let status = cluster.node_mut(VICTIM).ended(PATIENCE).await.context("it serves from a damaged log")?;
+    ensure!(!status.success(), "it ended as if all were well");
+    let said = cluster.node(VICTIM).logged()?.split_off(said_before);
+    let name = file.file_name().context("a segment has a name")?.to_string_lossy().into_owned();
+    for part in [name.as_str(), "offset", "damaged"] {
+        ensure!(said.contains(part), "its refusal does not say `{part}`:\n{said}");
+    }
+    ensure!(fs::read(&file)? == damaged, "it changed the damaged file");
+    let load = Load::start("without", &cluster.edges()[..2], 2);
+    load.makes_progress(20, PATIENCE).await?;
+    load.stop().await?;
+    Ok((file, offset))
+}
+
+fn first_segment(log: &Path) -> Result<PathBuf> {
+    let mut segments: Vec<PathBuf> =
+        files(log)?.into_iter().filter(|file| file.extension().is_some_and(|e| e == "log")).collect();
+    segments.sort();
+    segments.into_iter().next().with_context(|| format!("{} holds no segment", log.display()))
+}
+
+fn flip(file: &Path, offset: u64) -> Result<()> {
+    let mut bytes = fs::read(file)?;
+    bytes[usize::try_from(offset)?] ^= 0x40;
+    fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Inverts the middle half of every file in a folder.
+fn damage_all(folder: &Path) -> Result<()> {
+    for file in files(folder)? {
+        let mut bytes = fs::read(&file)?;
+        let quarter = bytes.len() / 4;
+        let end = bytes.len() - quarter;
+        bytes[quarter..end].iter_mut().for_each(|byte| *byte = !*byte);
+        fs::write(&file, bytes)?;
+    }
+    Ok(())
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

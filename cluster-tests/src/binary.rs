@@ -1,0 +1,48 @@
+//! Where the programs under test are.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+/// The `weir` binary: `WEIR_BIN`, else the one that was built beside this program.
+///
+/// # Errors
+/// When neither is there.
+pub fn weir() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WEIR_BIN") {
+        let named = PathBuf::from(named);
+        if !named.is_file() {
+            bail!("WEIR_BIN names {}, which is not there", named.display());
+        }
+        return Ok(named);
+    }
+    let this = std::env::current_exe().context("this program does not know where it is")?;
+    // A test is in `target/debug/deps`, a program in `target/debug`.
+    let beside = this.ancestors().skip(1).take(2).map(|dir| dir.join("weir")).find(|weir| weir.is_file());
+    beside
+        .context("no `weir` beside this program: run `cargo build --workspace --bins`, or `cargo xtask test`")
+}
+
+/// The nats-server: `WEIR_NATS_SERVER`, else the one on the path, else the one that `cargo xtask nats` fetched.
+///
+/// # Errors
+/// When there is none.
+pub fn nats_server() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WEIR_NATS_SERVER") {
+        return Ok(named.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join("nats-server"));
+    let fetched = workspace().join("target/tools/nats/bin/nats-server");
+    let mut candidates = on_path.chain([fetched]);
+    candidates
+        .find(|file| file.is_file())
+        .context("no nats-server: run `cargo xtask nats`, or set WEIR_NATS_SERVER")
+}
+
+/// The workspace's folder.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let this = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    this.parent().expect("this crate lies in the workspace's folder").to_path_buf()
+}

@@ -1,0 +1,8 @@
+//! Damage on disk.
+
+use weir_cluster_tests::{accept::damage, report::Report};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_derived_is_rebuilt_and_a_damaged_log_is_refused_by_name() {
+    damage::story(&mut Report::default(), 500, 1).await.expect("damage is found and named");
+}

@@ -1,3 +1,38 @@
-//! stub
+//! The replicated log: a decided append goes in, a quorum makes it durable, and
+//! every replica applies it. The only crate that speaks openraft, and the peers' protocol.
+//!
+//! Start at [`RaftNode`]. Inward: [`apply`] says what a committed record does;
+//! `state_machine` and `log_store` are openraft's two stores over the disk;
+//! `network` carries everything between peers; `proposer`, `read`, `leadership`
+//! and `views` implement the ports.
 
+mod applied;
 pub mod apply;
+mod entry;
+mod fields;
+mod leadership;
+mod log_store;
+mod membership;
+mod membership_record;
+mod network;
+mod node;
+mod observe;
+mod proposer;
+mod read;
+mod snapshot;
+mod state_machine;
+mod status;
+mod timing;
+mod types;
+mod views;
+mod vote_record;
+
+pub use log_store::LogStore;
+pub use membership::MembershipError;
+pub use network::{ForwardError, ForwardHandler};
+pub use node::{RaftNode, RaftOptions, StartError};
+pub use snapshot::{SnapshotBody, SnapshotBuilder};
+pub use state_machine::StateMachine;
+pub use status::{ClusterStatus, MemberRole, MemberStatus, NodeState};
+pub use timing::RaftTiming;
+pub use types::{CommandBytes, PeerNode, TypeConfig};

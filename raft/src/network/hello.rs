@@ -1,0 +1,118 @@
+//! The first frame in each direction: who speaks to whom, and in which protocol.
+//! A connection between strangers carries nothing else.
+
+use bytes::Bytes;
+use uuid::Uuid;
+use weir_types::{ClusterId, GroupId, NodeId};
+
+use crate::{
+    fields::{FieldError, FieldReader, FieldWriter},
+    network::frame::{Header, Kind, Outgoing, Role},
+};
+
+const MAGIC: &[u8; 8] = b"WEIRPEER";
+/// The version of the peer protocol.
+pub(crate) const PROTOCOL: u16 = 1;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) protocol: u16,
+    pub(crate) cluster: ClusterId,
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+}
+
+/// Why a peer is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HelloError {
+    #[error("bytes are no hello of a weir node: {0}")]
+    Malformed(#[from] FieldError),
+    #[error("peer speaks protocol {theirs}, this node speaks {ours}")]
+    Protocol { theirs: u16, ours: u16 },
+    #[error("peer belongs to cluster {theirs}, this node to {ours}")]
+    Cluster { theirs: ClusterId, ours: ClusterId },
+    #[error("peer wanted node {wanted}, this is node {ours}")]
+    Target { wanted: NodeId, ours: NodeId },
+}
+
+impl Hello {
+    pub(crate) fn frame(&self, role: Role) -> Outgoing {
+        let mut writer = FieldWriter::default();
+        writer.raw(MAGIC).u16(self.protocol).raw(self.cluster.0.as_bytes());
+        writer.u64(self.from.0).u64(self.to.0);
+        Outgoing::new(header(role), writer.finish())
+    }
+
+    pub(crate) fn read(body: Bytes) -> Result<Self, FieldError> {
+        let mut reader = FieldReader::new(body);
+        if reader.raw(MAGIC.len())? != MAGIC[..] {
+            return Err(FieldError::Unknown { field: "hello magic", value: 0 });
+        }
+        let protocol = reader.u16()?;
+        let cluster = Uuid::from_slice(&reader.raw(16)?).expect("sixteen bytes");
+        let hello = Self {
+            protocol,
+            cluster: ClusterId(cluster),
+            from: NodeId(reader.u64()?),
+            to: NodeId(reader.u64()?),
+        };
+        // Bytes that follow belong to later protocol versions.
+        Ok(hello)
+    }
+
+    /// Checks a peer's hello against this node.
+    ///
+    /// # Errors
+    /// [`HelloError`] naming what differs.
+    pub(crate) fn check(&self, cluster: ClusterId, node: NodeId) -> Result<(), HelloError> {
+        if self.protocol != PROTOCOL {
+            return Err(HelloError::Protocol { theirs: self.protocol, ours: PROTOCOL });
+        }
+        if self.cluster != cluster {
+            return Err(HelloError::Cluster { theirs: self.cluster, ours: cluster });
+        }
+        if self.to != node {
+            return Err(HelloError::Target { wanted: self.to, ours: node });
+        }
+        Ok(())
+    }
+}
+
+/// The header of a hello.
+pub(crate) fn header(role: Role) -> Header {
+    Header { kind: Kind::Hello, role, stream: 0, group: GroupId(0), id: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello { protocol: PROTOCOL, cluster: ClusterId(Uuid::from_u128(7)), from: NodeId(1), to: NodeId(2) }
+    }
+
+    #[test]
+    fn strangers_are_refused_by_what_differs() {
+        let (ours, node) = (hello().cluster, NodeId(2));
+        let theirs = ClusterId(Uuid::from_u128(8));
+        for (hello, expected) in [
+            (hello(), Ok(())),
+            (Hello { protocol: 9, ..hello() }, Err(HelloError::Protocol { theirs: 9, ours: PROTOCOL })),
+            (Hello { cluster: theirs, ..hello() }, Err(HelloError::Cluster { theirs, ours })),
+            (
+                Hello { to: NodeId(3), ..hello() },
+                Err(HelloError::Target { wanted: NodeId(3), ours: NodeId(2) }),
+            ),
+        ] {
+            assert_eq!(hello.check(ours, node), expected);
+        }
+    }
+
+    #[test]
+    fn a_hello_survives_its_bytes() {
+        let frame = hello().frame(Role::Request);
+        assert_eq!(Hello::read(frame.parts[0].clone()).unwrap(), hello());
+        assert!(Hello::read(Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n")).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! Keeps one connection to one peer, dialling again when it dies.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tracing::{info, warn};
+use weir_types::{ClusterId, NodeId};
+
+use crate::network::{
+    connection::{ConnectError, Connection, LinkError},
+    hello::{Hello, PROTOCOL},
+};
+
+const DIAL_WAIT_MAX: Duration = Duration::from_secs(2);
+const REDIAL_WAIT_MIN: Duration = Duration::from_millis(50);
+const REDIAL_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Who this node is, to its peers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Myself {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    pub(crate) silence_max: Duration,
+}
+
+/// What there is of a connection.
+#[derive(Clone)]
+enum LinkState {
+    /// It is being made, and there is no reason yet to doubt that it comes about.
+    Connecting,
+    /// It stands.
+    Up(Arc<Connection>),
+    /// The last attempt failed; others follow.
+    Down(Arc<str>),
+}
+
+/// A link to one peer. Dropping it ends the connection.
+pub(crate) struct Link {
+    state: watch::Receiver<LinkState>,
+    address: watch::Sender<String>,
+    dialer: JoinHandle<()>,
+}
+
+impl Link {
+    /// Starts dialling.
+    pub(crate) fn start(myself: Myself, target: NodeId, address: String) -> Self {
+        let (state_to, state) = watch::channel(LinkState::Connecting);
+        let (address, addresses) = watch::channel(address);
+        let dialer = Dialer { myself, target, addresses, state: state_to };
+        Self { state, address, dialer: tokio::spawn(dialer.run()) }
+    }
+
+    /// Makes the link dial another address from now on.
+    pub(crate) fn readdress(&self, address: &str) {
+        self.address.send_if_modified(|current| {
+            let changed = current != address;
+            if changed {
+                address.clone_into(current);
+            }
+            changed
+        });
+    }
+
+    /// The connection, waiting for it while the first attempt runs.
+    ///
+    /// # Errors
+    /// `NotConnected` at once while the peer cannot be reached.
+    pub(crate) async fn connection(&self, wait_max: Duration) -> Result<Arc<Connection>, LinkError> {
+        let deadline = Instant::now() + wait_max;
+        let mut state = self.state.clone();
+        loop {
+            match &*state.borrow_and_update() {
+                LinkState::Up(connection) => return Ok(connection.clone()),
+                LinkState::Down(reason) => {
+                    return Err(LinkError::NotConnected { reason: reason.to_string() });
+                }
+                LinkState::Connecting => {}
+            }
+            match timeout_at(deadline, state.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(LinkError::NotConnected { reason: "link is closed".into() }),
+                Err(_) => {
+                    return Err(LinkError::NotConnected { reason: "peer is still being dialled".into() });
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.dialer.abort();
+        if let LinkState::Up(connection) = &*self.state.borrow() {
+            connection.abort();
+        }
+    }
+}
+
+struct Dialer {
+    myself: Myself,
+    target: NodeId,
+    addresses: watch::Receiver<String>,
+    state: watch::Sender<LinkState>,
+}
+
+impl Dialer {
+    async fn run(mut self) {
+        let mut wait = REDIAL_WAIT_MIN;
+        loop {
+            let address = self.addresses.borrow_and_update().clone();
+            match self.dial(&address).await {
+                Ok(connection) => {
+                    wait = REDIAL_WAIT_MIN;
+                    self.serve(connection, &address).await;
+                }
+                Err(error) => {
+                    self.note_failure(&address, &error);
+                    tokio::select! {
+                        () = sleep(wait) => wait = (wait * 2).min(REDIAL_WAIT_MAX),
+                        changed = self.addresses.changed() => if changed.is_err() { return },
+                    }
+                }
+            }
+        }
+    }
+
+    async fn dial(&self, address: &str) -> Result<Arc<Connection>, ConnectError> {
+        let socket =
+            timeout(DIAL_WAIT_MAX, TcpStream::connect(address)).await.map_err(|_| ConnectError::Silent)??;
+        let Myself { cluster, node, silence_max } = self.myself;
+        let hello = Hello { protocol: PROTOCOL, cluster, from: node, to: self.target };
+        Connection::establish(socket, hello, silence_max).await
+    }
+
+    /// Offers the connection until it dies or the peer moves.
+    async fn serve(&mut self, connection: Arc<Connection>, address: &str) {
+        let peer = self.target.0;
+        info!(node_id = self.myself.node.0, peer, address, "peer connected");
+        self.state.send_replace(LinkState::Up(connection.clone()));
+        tokio::select! {
+            () = connection.closed() => {}
+            _ = self.addresses.changed() => connection.abort(),
+        }
+        info!(node_id = self.myself.node.0, peer, address, "peer disconnected");
+        self.state.send_replace(LinkState::Connecting);
+    }
+
+    /// Logs a reason once, not at every attempt.
+    fn note_failure(&self, address: &str, error: &ConnectError) {
+        let reason: Arc<str> = error.to_string().into();
+        let known = matches!(&*self.state.borrow(), LinkState::Down(before) if *before == reason);
+        if !known {
+            warn!(node_id = self.myself.node.0, peer = self.target.0, address, %reason, "peer is not reachable");
+        }
+        self.state.send_replace(LinkState::Down(reason));
+    }
+}

@@ -1,0 +1,226 @@
+//! Answers the peers.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use openraft::{ReadPolicy, errors::RaftError};
+use tokio::{
+    io::BufReader,
+    net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
+    sync::{Semaphore, mpsc},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use weir_types::{ClusterId, GroupId, NodeId, limits};
+
+use crate::{
+    fields::FieldError,
+    network::{
+        FRAMES_QUEUED_MAX, ForwardHandler, REQUESTS_ANSWERED_MAX,
+        connection::HELLO_WAIT_MAX,
+        frame::{Header, Incoming, Kind, Outgoing, Role},
+        hello::{self, Hello, PROTOCOL},
+        message,
+        session::AppendSession,
+        writer::write_frames,
+    },
+    types::{self, Raft},
+};
+
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
+
+/// Who answers.
+pub(crate) struct ServerOptions {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    pub(crate) group: GroupId,
+    pub(crate) raft: Raft,
+    pub(crate) forward: Arc<dyn ForwardHandler>,
+}
+
+/// The answering side of all peers' connections.
+pub(crate) struct PeerServer {
+    options: ServerOptions,
+    /// The newest connection of each peer. An older one is dead and only does not know it yet.
+    newest: Mutex<HashMap<NodeId, CancellationToken>>,
+    stop: CancellationToken,
+}
+
+impl PeerServer {
+    pub(crate) fn new(options: ServerOptions, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { options, newest: Mutex::default(), stop })
+    }
+
+    /// Accepts peers until it is stopped.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let stop = self.stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((socket, from)) => {
+                    let server = self.clone();
+                    tokio::spawn(async move {
+                        let ended = tokio::select! {
+                            ended = server.clone().welcome(socket) => ended,
+                            () = server.stop.cancelled() => Ok(()),
+                        };
+                        if let Err(error) = ended {
+                            debug!(node_id = server.options.node.0, %from, %error, "peer connection ended");
+                        }
+                    });
+                }
+                Err(error) => {
+                    warn!(node_id = self.options.node.0, %error, "peer connection was not accepted");
+                    sleep(ACCEPT_RETRY_WAIT).await;
+                }
+            }
+        }
+    }
+
+    /// Checks who is there, and then answers until the peer goes.
+    async fn welcome(self: Arc<Self>, socket: TcpStream) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        let from = socket.peer_addr()?;
+        let (read, mut write) = socket.into_split();
+        let mut read = BufReader::with_capacity(READ_BUFFER_BYTES, read);
+        let first = timeout(HELLO_WAIT_MAX, Incoming::read(&mut read)).await??;
+        let (cluster, node) = (self.options.cluster, self.options.node);
+        let hello = Hello::read(first.body).map_err(hello::HelloError::from);
+        let hello = match hello.and_then(|hello| hello.check(cluster, node).map(|()| hello)) {
+            Ok(hello) => hello,
+            Err(reason) => {
+                warn!(node_id = node.0, %from, %reason, "peer refused");
+                let refusal = Outgoing::new(hello::header(Role::Refusal), reason.to_string().into());
+                return refusal.write(&mut write).await;
+            }
+        };
+        let mine = Hello { protocol: PROTOCOL, cluster, from: node, to: hello.from };
+        mine.frame(Role::Answer).write(&mut write).await?;
+        let newer = self.replace_older(hello.from);
+        let (answers, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
+        tokio::select! {
+            ended = self.read_requests(read, hello.from, answers) => ended,
+            ended = write_frames(queue, write) => ended,
+            () = newer.cancelled() => Ok(()),
+        }
+    }
+
+    fn replace_older(&self, peer: NodeId) -> CancellationToken {
+        let token = self.stop.child_token();
+        let mut newest = self.newest.lock().expect("nothing panics while it holds this lock");
+        if let Some(older) = newest.insert(peer, token.clone()) {
+            older.cancel();
+        }
+        token
+    }
+
+    async fn read_requests(
+        self: &Arc<Self>,
+        mut read: BufReader<OwnedReadHalf>,
+        from: NodeId,
+        answers: mpsc::Sender<Outgoing>,
+    ) -> io::Result<()> {
+        let mut sessions = HashMap::new();
+        let room = Arc::new(Semaphore::new(REQUESTS_ANSWERED_MAX));
+        loop {
+            let Incoming { header, body } = Incoming::read(&mut read).await?;
+            let known = header.group == self.options.group || header.kind == Kind::Ping;
+            if header.role != Role::Request || header.kind == Kind::Hello {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "frame is no request"));
+            }
+            match header.kind {
+                _ if !known => refuse(&answers, header, "group is not hosted here").await,
+                Kind::Append => match message::decode_append(body) {
+                    Ok(request) => {
+                        let session = sessions.entry(header.stream).or_insert_with(|| {
+                            AppendSession::start(self.options.raft.clone(), answers.clone())
+                        });
+                        session.take(header, request).await;
+                    }
+                    Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+                },
+                Kind::AppendEnd => {
+                    sessions.remove(&header.stream);
+                }
+                _ => {
+                    let Ok(permit) = room.clone().try_acquire_owned() else {
+                        refuse(&answers, header, "node answers too many requests already").await;
+                        continue;
+                    };
+                    let (server, answers) = (self.clone(), answers.clone());
+                    tokio::spawn(async move {
+                        server.answer(from, header, body, answers).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, from: NodeId, header: Header, body: Bytes, answers: mpsc::Sender<Outgoing>) {
+        let raft = &self.options.raft;
+        let answer = match header.kind {
+            Kind::Vote => self.answer_vote(body).await,
+            Kind::PreVote => self.answer_pre_vote(body).await,
+            Kind::TransferLeader => self.answer_transfer(body).await,
+            Kind::ReadIndex => match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+                Ok((id, _)) => Ok(message::encode_read_index(types::log_index(id.index()))),
+                Err(error) => Err(error.to_string()),
+            },
+            Kind::Forward => Ok(self.options.forward.handle(from, body).await),
+            Kind::Ping => Ok(Bytes::new()),
+            Kind::Hello | Kind::Append | Kind::AppendEnd => Err("frame is no such request".to_owned()),
+        };
+        match answer {
+            Ok(body) if body.len() <= limits::PEER_MESSAGE_BYTES_MAX => {
+                // A peer that has gone needs no answer.
+                let _ = answers.send(Outgoing::new(header.answer(Role::Answer), body)).await;
+            }
+            // The request was handled, so a refusal would be a lie: the asking side runs into its deadline.
+            Ok(body) => warn!(node_id = self.options.node.0, bytes = body.len(), "answer over the limit"),
+            Err(reason) => refuse(&answers, header, &reason).await,
+        }
+    }
+
+    async fn answer_vote(&self, body: Bytes) -> Result<Bytes, String> {
+        let request = message::decode_vote_request(body).map_err(malformed)?;
+        let response = self.options.raft.vote(request).await.map_err(stopped)?;
+        Ok(message::encode_vote_response(&response))
+    }
+
+    async fn answer_pre_vote(&self, body: Bytes) -> Result<Bytes, String> {
+        let request = message::decode_vote_request(body).map_err(malformed)?;
+        let response = self.options.raft.pre_vote(request).await.map_err(stopped)?;
+        Ok(message::encode_vote_response(&response))
+    }
+
+    async fn answer_transfer(&self, body: Bytes) -> Result<Bytes, String> {
+        let request = message::decode_transfer(body).map_err(malformed)?;
+        let response = self.options.raft.handle_transfer_leader(request).await;
+        Ok(message::encode_transfer_response(&response.map_err(|fatal| fatal.to_string())?))
+    }
+}
+
+async fn refuse(answers: &mpsc::Sender<Outgoing>, header: Header, reason: &str) {
+    let refusal = Outgoing::new(header.answer(Role::Refusal), Bytes::copy_from_slice(reason.as_bytes()));
+    // A peer that has gone needs no refusal.
+    let _ = answers.send(refusal).await;
+}
+
+fn malformed(error: FieldError) -> String {
+    error.to_string()
+}
+
+fn stopped(error: RaftError<types::TypeConfig>) -> String {
+    error.to_string()
+}

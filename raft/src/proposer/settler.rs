@@ -1,0 +1,168 @@
+//! Answers entries in the order in which they were proposed.
+
+use std::time::Duration;
+
+use openraft::{errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::sleep,
+};
+use weir_types::{AppendError, AppendOutcome, NodeId, RegistryOutcome, Term};
+
+use super::queue::Answer;
+use crate::{apply::CommandOutcome, leadership::GroupLeadership, types::TypeConfig};
+
+/// How long after a lost leadership the outcome of an entry is still waited for:
+/// the next leader usually settles it at once.
+const LOST_LEADERSHIP_WAIT: Duration = Duration::from_secs(1);
+
+pub(super) type EntryOutcome = OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;
+
+/// Who waits for an entry.
+pub(super) enum Answers {
+    /// The appends in it, in order.
+    Appends(Vec<Answer<AppendOutcome>>),
+    /// The one registry command in it.
+    Registry(Answer<RegistryOutcome>),
+}
+
+/// What was proposed, in order.
+pub(super) enum Settling {
+    /// An entry that openraft has.
+    Entry { term: Term, outcome: EntryOutcome, answers: Answers, room: OwnedSemaphorePermit },
+    /// An entry that was never proposed.
+    Refused { answers: Answers, error: AppendError },
+    /// Somebody who waits for all before.
+    Barrier { term: Term, answer: Answer<()> },
+}
+
+pub(super) struct Settler {
+    leadership: GroupLeadership,
+    node: NodeId,
+    outcome_wait_max: Duration,
+    /// The error of the last entry, if it failed: what was refused because of it is not refused for good.
+    failed: Option<AppendError>,
+}
+
+impl Settler {
+    pub(super) fn new(leadership: GroupLeadership, node: NodeId, outcome_wait_max: Duration) -> Self {
+        Self { leadership, node, outcome_wait_max, failed: None }
+    }
+
+    pub(super) async fn run(mut self, mut proposed: mpsc::Receiver<Settling>) {
+        while let Some(settling) = proposed.recv().await {
+            match settling {
+                Settling::Barrier { term, answer } => {
+                    // An asker that has gone needs no answer.
+                    let _ = answer.send(self.barrier(term));
+                }
+                Settling::Refused { answers, error } => self.fail(answers, error),
+                Settling::Entry { term, outcome, answers, room } => {
+                    let outcome = self.outcome(term, outcome).await;
+                    drop(room);
+                    match outcome {
+                        Ok(outcome) => {
+                            self.failed = None;
+                            answers.give(outcome);
+                        }
+                        Err(error) => self.fail(answers, error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn barrier(&self, term: Term) -> Result<(), AppendError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let now = *self.leadership.watch().borrow();
+        if now.decides && now.term == term {
+            Ok(())
+        } else {
+            Err(AppendError::NotLeader { leader: now.leader.filter(|leader| *leader != self.node) })
+        }
+    }
+
+    fn fail(&mut self, answers: Answers, error: AppendError) {
+        answers.fail(&error);
+        self.failed = Some(error);
+    }
+
+    /// What became of an entry; an error that nothing was written is certain.
+    async fn outcome(&self, term: Term, outcome: EntryOutcome) -> Result<CommandOutcome, AppendError> {
+        let result = tokio::select! {
+            result = outcome => result,
+            reason = self.given_up(term) => return Err(AppendError::OutcomeUnknown { reason }),
+        };
+        match result {
+            Ok(Ok(response)) => Ok(response.data),
+            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(not_written(self.node, forward.leader_id))
+            }
+            Ok(Err(error)) => Err(AppendError::OutcomeUnknown { reason: error.to_string() }),
+            Err(_) => Err(AppendError::OutcomeUnknown { reason: "node stopped".into() }),
+        }
+    }
+
+    /// Resolves with the reason when waiting for an entry's outcome makes no more sense.
+    async fn given_up(&self, term: Term) -> String {
+        let lost = async {
+            let mut watch = self.leadership.watch();
+            // An error means that the node stops, which is a loss as well.
+            let _ = watch.wait_for(|now| !(now.leader == Some(self.node) && now.term == term)).await;
+            sleep(LOST_LEADERSHIP_WAIT).await;
+        };
+        tokio::select! {
+            () = lost => "leadership was lost after it was proposed".into(),
+            () = sleep(self.outcome_wait_max) => "no quorum confirmed it in time".into(),
+        }
+    }
+}
+
+/// openraft refused an entry when it was handed over.
+fn not_written(node: NodeId, leader: Option<u64>) -> AppendError {
+    match leader.map(NodeId) {
+        Some(leader) if leader != node => AppendError::NotLeader { leader: Some(leader) },
+        Some(_) | None => {
+            AppendError::Unavailable { reason: "leader has no quorum, or hands its leadership over".into() }
+        }
+    }
+}
+
+impl Answers {
+    fn give(self, outcome: CommandOutcome) {
+        match (self, outcome) {
+            (Self::Appends(answers), CommandOutcome::Appends(outcomes)) => {
+                assert_eq!(answers.len(), outcomes.len(), "one outcome per append of an entry");
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // An asker that has gone needs no answer.
+                    let _ = answer.send(Ok(outcome));
+                }
+            }
+            (Self::Registry(answer), CommandOutcome::Registry(outcome)) => {
+                // An asker that has gone needs no answer.
+                let _ = answer.send(Ok(outcome));
+            }
+            (answers, outcome) => {
+                let reason = format!("apply answered another question: {outcome:?}");
+                answers.fail(&AppendError::Storage { reason });
+            }
+        }
+    }
+
+    fn fail(self, error: &AppendError) {
+        match self {
+            Self::Appends(answers) => {
+                for answer in answers {
+                    // An asker that has gone needs no answer.
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+            Self::Registry(answer) => {
+                // An asker that has gone needs no answer.
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+    }
+}

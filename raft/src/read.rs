@@ -1,0 +1,151 @@
+//! Reads of what is applied here, and the barriers that make them fresh.
+//!
+//! A linearizable read asks the leader, by Raft's read index, up to where it must
+//! have applied, and waits for that. Reads that begin while a round is under way
+//! share the next one.
+
+mod rounds;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use tokio::sync::watch;
+use tokio_stream::{StreamExt, wrappers::WatchStream};
+use weir_storage::group_store::GroupStore;
+use weir_types::{
+    Consistency, EntityId, EntityType, GroupId, IdempotencyKey, Position, ReadError, RecordedEvent,
+    StreamHead, StreamPage, StreamRead,
+    ports::{EventReader, RememberedAppend},
+};
+
+pub(crate) use self::rounds::ReadRounds;
+use crate::{
+    applied::{Applied, wait_for},
+    timing::RaftTiming,
+};
+
+/// Reads one group on one node.
+pub(crate) struct GroupReader {
+    store: GroupStore,
+    applied: watch::Receiver<Applied>,
+    rounds: ReadRounds,
+    timing: RaftTiming,
+}
+
+impl GroupReader {
+    pub(crate) fn new(
+        store: GroupStore,
+        applied: watch::Receiver<Applied>,
+        rounds: ReadRounds,
+        timing: RaftTiming,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, applied, rounds, timing })
+    }
+
+    fn check(&self, group: GroupId) -> Result<(), ReadError> {
+        hosted(&self.store, group)
+    }
+
+    async fn linearizable(&self) -> Result<Position, ReadError> {
+        let index = self.rounds.confirm().await?;
+        let reached = wait_for(&self.applied, self.timing.read_wait_max, |now| now.index() >= index).await;
+        reached.map(|now| now.position).map_err(|now| ReadError::Unavailable {
+            reason: format!("log entry {index} is not applied here in time, only {}", now.index()),
+        })
+    }
+
+    async fn at_least(&self, wanted: Position) -> Result<Position, ReadError> {
+        let reached = wait_for(&self.applied, self.timing.read_wait_max, |now| now.position >= wanted).await;
+        reached.map(|now| now.position).map_err(|now| ReadError::Stale { wanted, applied: now.position })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&GroupStore) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        off_runtime(self.store.clone(), read).await
+    }
+}
+
+/// Runs a read of the stores where it may block.
+pub(crate) async fn off_runtime<T: Send + 'static>(
+    store: GroupStore,
+    read: impl FnOnce(&GroupStore) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let read = tokio::task::spawn_blocking(move || read(&store)).await;
+    read.unwrap_or_else(|panic| Err(ReadError::Storage { reason: format!("read has panicked: {panic}") }))
+}
+
+/// Refuses a group that is not kept here.
+pub(crate) fn hosted(store: &GroupStore, group: GroupId) -> Result<(), ReadError> {
+    if group == store.group() {
+        Ok(())
+    } else {
+        Err(ReadError::Unavailable { reason: format!("group {group} is not hosted here") })
+    }
+}
+
+#[async_trait]
+impl EventReader for GroupReader {
+    async fn ready(&self, group: GroupId, consistency: Consistency) -> Result<Position, ReadError> {
+        self.check(group)?;
+        match consistency {
+            Consistency::Local => Ok(self.applied.borrow().position),
+            Consistency::AtLeast(position) => self.at_least(position).await,
+            Consistency::Linearizable => self.linearizable().await,
+        }
+    }
+
+    async fn head(&self, group: GroupId, entity: &EntityId) -> Result<Option<StreamHead>, ReadError> {
+        self.check(group)?;
+        let entity = entity.clone();
+        self.blocking(move |store| store.head(&entity)).await
+    }
+
+    async fn read_stream(&self, read: StreamRead) -> Result<StreamPage, ReadError> {
+        self.check(read.group)?;
+        self.blocking(move |store| store.read_stream(&read)).await
+    }
+
+    async fn read_log(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.check(group)?;
+        self.blocking(move |store| store.read_log(from, limit)).await
+    }
+
+    async fn list_streams(
+        &self,
+        group: GroupId,
+        entity_type: Option<&EntityType>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<StreamHead>, u64), ReadError> {
+        self.check(group)?;
+        let entity_type = entity_type.cloned();
+        self.blocking(move |store| store.list(entity_type.as_ref(), offset, limit)).await
+    }
+
+    async fn remembered(
+        &self,
+        group: GroupId,
+        entity: &EntityId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<RememberedAppend>, ReadError> {
+        self.check(group)?;
+        let (entity, key) = (entity.clone(), key.clone());
+        self.blocking(move |store| store.remembered(&entity, &key)).await
+    }
+
+    fn applied(&self, group: GroupId) -> Position {
+        if group == self.store.group() { self.applied.borrow().position } else { Position::ZERO }
+    }
+
+    fn applied_changes(&self, _group: GroupId) -> BoxStream<'static, Position> {
+        Box::pin(WatchStream::new(self.applied.clone()).map(|applied| applied.position))
+    }
+}

@@ -2,34 +2,39 @@
 """Folds a permit file into the views that the example projections must have.
 
 This shares no code with Weir: it is the second opinion of invariant P2. It
-prints one JSON object, {"permit-departments": {partition: state}, "permit-cases": {…}}:
+prints one JSON object, {"permit-departments": {partition: state}, "permit-cases": {...}}:
 
-permit-departments  per department: events, cases
-permit-cases        per case: events, the last activity and its time
+permit-departments  one partition; per department its events and cases
+permit-cases        one partition per case: events, the last activity, its time in UTC
 
 usage: fold_permits.py FILE
 """
 
 import csv
+import datetime
 import json
 import sys
+
+
+def utc(text):
+    moment = datetime.datetime.fromisoformat(text).astimezone(datetime.timezone.utc)
+    fraction = moment.strftime(".%f").rstrip("0").rstrip(".")
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
 
 
 def fold(rows):
     departments, cases = {}, {}
     for row in rows:
-        case, name = row["case:concept:name"], row["case:department"]
-        department = departments.setdefault(name, {"events": 0, "cases": 0})
+        case = row["case:concept:name"]
+        department = departments.setdefault(row["case:department"] or "unknown", {"events": 0, "cases": 0})
         department["events"] += 1
-        if case not in cases:
-            department["cases"] += 1
-            cases[case] = {"events": 0}
+        department["cases"] += case not in cases
         cases[case] = {
-            "events": cases[case]["events"] + 1,
-            "last_activity": row["concept:name"],
-            "last_time": row["time:timestamp"],
+            "events": cases.get(case, {"events": 0})["events"] + 1,
+            "lastActivity": row["concept:name"],
+            "at": utc(row["time:timestamp"]),
         }
-    return {"permit-departments": departments, "permit-cases": cases}
+    return {"permit-departments": {"__global__": {"departments": departments}}, "permit-cases": cases}
 
 
 def main():

@@ -68,7 +68,7 @@ async fn rebuilds(
     cluster.start_node(VICTIM)?;
     cluster.all_ready().await?;
     let said = cluster.node(VICTIM).logged()?.split_off(said_before);
-    let tells = |line: &str| line.contains("WARN") && line.contains("rebuil") && line.contains(folder);
+    let tells = |line: &str| line.contains("rebuilt from the log") || line.contains("log is being replayed");
     ensure!(said.lines().any(tells), "node {VICTIM} rebuilt its {folder} and did not say so:\n{said}");
     let last = audit(cluster, history).await?[0].events.len() as u64;
     projections::folded(cluster, "load-counter", last).await?;

@@ -1,5 +1,25 @@
 //! The behaviour: who decides, who publishes, who folds.
+//!
+//! An append goes through the [`router`] to the actor of its stream, which
+//! decides it; what is committed goes from the log through the [`outbox`] to
+//! [`jetstream`], and through feeds to the actors of [`projection`]. Everything
+//! meets the rest of the node through the ports of `weir_types`.
 
+mod admission;
+mod event_ids;
+pub mod jetstream;
 pub mod local_feed;
+pub mod observe;
+pub mod outbox;
 pub mod projection;
 pub mod reducer;
+pub mod router;
+mod stream;
+mod supervisor;
+
+pub use admission::AdmissionBounds;
+pub use event_ids::EventIds;
+pub use observe::{OutboxPhase, OutboxSnapshot, RouterSnapshot};
+pub use outbox::{OutboxHandle, RebuildError};
+pub use router::{RouterConfig, RouterHandle};
+pub use supervisor::StartError;

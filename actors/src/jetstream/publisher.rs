@@ -1,0 +1,204 @@
+//! Publishes to JetStream.
+//!
+//! Invariant O1. Sequence = position: every publish expects the sequence before
+//! its own, so that JetStream itself refuses a hole, a repeat, and a second
+//! publisher. Publishes are sent without waiting for each other; what is refused
+//! takes all that follow it along.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        Context, ErrorCode,
+        context::{
+            CreateStreamErrorKind, GetStreamErrorKind, PublishAckFuture, PublishError, PublishErrorKind,
+        },
+        message::PublishMessage,
+        stream::{LastRawMessageErrorKind, Stream},
+    },
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use uuid::Uuid;
+use weir_types::{
+    EventId, GroupId, Position, RecordedEvent,
+    ports::{BusError, Publisher},
+    subject_of,
+};
+
+use super::{
+    Connection,
+    envelope::{self, Data},
+    topology::{self, EVENT_ID_HEADER, FORMAT, FORMAT_HEADER, Holding, POSITION_HEADER},
+};
+
+/// The bus as an outbox sees it, in JetStream.
+pub struct JetStreamPublisher {
+    connection: Connection,
+    /// Up to this position messages carry no message id, because JetStream took
+    /// one for a duplicate of a message that it does not hold.
+    unnamed_to: AtomicU64,
+}
+
+impl JetStreamPublisher {
+    /// A publisher over a connection.
+    #[must_use]
+    pub fn new(connection: Connection) -> Self {
+        Self { connection, unnamed_to: AtomicU64::new(0) }
+    }
+
+    async fn stream(&self, group: GroupId) -> Result<Stream, BusError> {
+        let context = self.connection.jetstream()?;
+        let wanted = topology::stream_config(group, self.connection.replicas());
+        match context.get_stream(&wanted.name).await {
+            Ok(stream) => match topology::unfit(&stream.cached_info().config, group) {
+                None => Ok(stream),
+                Some(reason) => Err(BusError::Diverged { reason }),
+            },
+            Err(error) if is_missing(&error.kind()) => match context.create_stream(wanted).await {
+                Ok(stream) => Ok(stream),
+                Err(error) => match error.kind() {
+                    // Another stream is in the way: only an operator can help.
+                    CreateStreamErrorKind::JetStream(cause)
+                        if cause.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP =>
+                    {
+                        Err(BusError::Diverged { reason: cause.to_string() })
+                    }
+                    _ => Err(unavailable(error)),
+                },
+            },
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Sends a batch and awaits the acknowledgements in order. Stops at the
+    /// first that does not prove its message stored; an error proves nothing.
+    async fn send(&self, group: GroupId, after: Position, events: &[RecordedEvent]) -> Result<(), BusError> {
+        let context = self.connection.jetstream()?;
+        let mut acks = Vec::with_capacity(events.len());
+        for event in events {
+            let ack = self.send_one(context, group, event).await.map_err(unavailable)?;
+            acks.push((event.position, ack));
+        }
+        for (position, ack) in acks {
+            let ack = ack.await.map_err(unavailable)?;
+            if ack.duplicate {
+                // No proof that it is stored. If it is not, the next try must
+                // not be taken for a duplicate again.
+                self.unnamed_to.fetch_max(position.0, Ordering::Relaxed);
+                return Err(BusError::Unavailable { reason: format!("position {position} is a duplicate") });
+            }
+            if ack.sequence != position.0 {
+                let sequence = ack.sequence;
+                let reason = format!("position {position} was stored as sequence {sequence}");
+                return Err(BusError::Diverged { reason });
+            }
+        }
+        assert_eq!(events.last().map(|event| event.position), Some(after.plus(events.len() as u64)));
+        Ok(())
+    }
+
+    async fn send_one(
+        &self,
+        context: &Context,
+        group: GroupId,
+        event: &RecordedEvent,
+    ) -> Result<PublishAckFuture, PublishError> {
+        let subject = subject_of(group, &event.entity_type, &event.entity_id, &event.name);
+        let sent = context.send_publish(subject.clone(), self.message(event, Data::Whole)).await;
+        match sent {
+            // Larger than this NATS takes: its readers fetch the data from the log.
+            Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                context.send_publish(subject, self.message(event, Data::Omitted)).await
+            }
+            other => other,
+        }
+    }
+
+    fn message(&self, event: &RecordedEvent, data: Data) -> PublishMessage {
+        let mut headers = HeaderMap::new();
+        headers.insert(POSITION_HEADER, event.position.to_string());
+        headers.insert(EVENT_ID_HEADER, event.id.to_string());
+        headers.insert(FORMAT_HEADER, FORMAT);
+        let body: Bytes = envelope::encode(event, data);
+        let message = PublishMessage::build()
+            .payload(body)
+            .headers(headers)
+            .expected_last_sequence(event.position.0 - 1);
+        match event.position.0 <= self.unnamed_to.load(Ordering::Relaxed) {
+            true => message,
+            false => message.message_id(event.position.to_string()),
+        }
+    }
+}
+
+#[async_trait]
+impl Publisher for JetStreamPublisher {
+    async fn published(&self, group: GroupId) -> Result<Position, BusError> {
+        let stream = self.stream(group).await?;
+        let state = &stream.cached_info().state;
+        let holding = Holding { messages: state.messages, last_sequence: state.last_sequence };
+        let last = match holding.messages {
+            0 => None,
+            _ => headers_of(&stream, holding.last_sequence).await?,
+        };
+        topology::held(holding, last.as_ref()).map_err(|reason| BusError::Diverged { reason })
+    }
+
+    async fn publish(
+        &self,
+        group: GroupId,
+        after: Position,
+        events: &[RecordedEvent],
+    ) -> Result<Position, BusError> {
+        for (offset, event) in events.iter().enumerate() {
+            assert_eq!(event.position, after.plus(offset as u64 + 1), "a batch has a hole (O1)");
+        }
+        let end = after.plus(events.len() as u64);
+        match self.send(group, after, events).await {
+            Ok(()) => Ok(end),
+            Err(error @ BusError::Diverged { .. }) => Err(error),
+            // It proves nothing: what the bus holds now does.
+            Err(error) => match self.published(group).await? {
+                held if held > after => Ok(held),
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn event_at(&self, group: GroupId, position: Position) -> Result<Option<EventId>, BusError> {
+        let context = self.connection.jetstream()?;
+        let stream = context.get_stream_no_info(topology::stream_name(group)).await.map_err(unavailable)?;
+        let headers = headers_of(&stream, position.0).await?;
+        let id = headers.and_then(|headers| Uuid::parse_str(headers.get(EVENT_ID_HEADER)?.as_str()).ok());
+        Ok(id.map(EventId))
+    }
+
+    async fn reset(&self, group: GroupId) -> Result<(), BusError> {
+        let context = self.connection.jetstream()?;
+        match context.delete_stream(topology::stream_name(group)).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_missing(&error.kind()) => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+/// The headers of the message at a sequence, from the stream's leader; `None`
+/// when it is trimmed or deleted.
+async fn headers_of<T>(stream: &Stream<T>, sequence: u64) -> Result<Option<HeaderMap>, BusError> {
+    match stream.get_raw_message(sequence).await {
+        Ok(message) => Ok(Some(message.headers)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+fn is_missing(kind: &GetStreamErrorKind) -> bool {
+    matches!(kind, GetStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+fn unavailable(error: impl std::error::Error) -> BusError {
+    BusError::Unavailable { reason: error.to_string() }
+}

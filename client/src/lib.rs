@@ -1,1 +1,26 @@
-//! stub
+//! The Rust client of Weir.
+//!
+//! [`Client`] speaks REST to any node, follows the leader, and repeats what may
+//! be repeated under one deadline; every append carries an idempotency key, so
+//! a repeat is never a second append. [`AppendSession`] keeps many appends in
+//! flight over one connection. An error says whether the outcome is known.
+
+mod append;
+mod client;
+mod cluster;
+mod endpoints;
+mod error;
+mod options;
+mod projection;
+mod read;
+mod retry;
+mod session;
+mod stream;
+
+pub use append::Append;
+pub use client::Client;
+pub use error::ClientError;
+pub use options::ClientOptions;
+pub use read::{ReadOptions, Start};
+pub use session::{AppendSession, PendingAppend};
+pub use weir_api::{ApiError, ErrorCode, v1};

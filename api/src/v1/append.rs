@@ -1,15 +1,17 @@
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use weir_types::{
-    AppendAck, AppendRequest, EntityId, EntityType, EventName, ExpectedVersion, GroupId, IdempotencyKey,
-    NewEvent, StreamVersion,
+    AppendAck, AppendRequest, EntityId, EntityType, EventId, EventName, ExpectedVersion, GroupId,
+    IdempotencyKey, NewEvent, Position, StreamVersion,
 };
 
 use crate::{
     ApiError, ErrorCode, JsonText,
+    error::expected_number,
+    format_timestamp,
     json::{checked_data, checked_metadata, present},
     number, parse_timestamp,
-    source::parse_source,
+    source::{parse_source, source_text},
 };
 
 /// POST to a stream's events: one event by its own fields, or `events`.
@@ -121,6 +123,21 @@ impl AppendBody {
         Ok(request)
     }
 
+    /// The body that asks for an append.
+    ///
+    /// # Errors
+    /// `invalid_request` when an event's data is not JSON: REST carries only JSON.
+    pub fn from_request(request: &AppendRequest) -> Result<Self, ApiError> {
+        let events = request.events.iter().map(EventBody::from_event).collect::<Result<_, _>>()?;
+        Ok(Self {
+            entity_type: request.entity_type.as_str().into(),
+            expected_version: Some(expected_number(request.expected)),
+            idempotency_key: request.idempotency_key.as_ref().map(ToString::to_string),
+            events: Some(events),
+            ..Self::default()
+        })
+    }
+
     fn key(&self, header: Option<&str>) -> Result<Option<IdempotencyKey>, ApiError> {
         let body = self.idempotency_key.as_deref().filter(|key| !key.is_empty());
         let header = header.filter(|key| !key.is_empty());
@@ -154,6 +171,22 @@ impl AppendBody {
             }]),
             (None, false) => Err(ApiError::new(ErrorCode::EmptyAppend, "append holds no event")),
         }
+    }
+}
+
+impl EventBody {
+    fn from_event(event: &NewEvent) -> Result<Self, ApiError> {
+        if event.content_type != weir_types::ContentType::Json {
+            return Err(ApiError::invalid("event data is not JSON, which is all that REST carries"));
+        }
+        Ok(Self {
+            name: event.name.as_str().into(),
+            data: Some(JsonText::of_stored(&event.data)),
+            metadata: (!event.metadata.is_empty()).then(|| JsonText::of_stored(&event.metadata)),
+            schema_version: Some(event.schema_version),
+            occurred_at: event.occurred_at.map(format_timestamp),
+            source: Some(source_text(event.source).into()),
+        })
     }
 }
 
@@ -214,6 +247,28 @@ impl AppendResult {
             repeated: ack.repeated,
             entity_version: ack.last_version.0,
         }
+    }
+}
+
+impl AppendResult {
+    /// The answer in the domain's words.
+    ///
+    /// # Errors
+    /// `internal` when the answer contradicts itself: the outcome is not known.
+    pub fn to_ack(&self) -> Result<AppendAck, ApiError> {
+        let broken = || ApiError::new(ErrorCode::Internal, "answer to an append contradicts itself");
+        let counted = self.last_version.checked_sub(self.first_version).map(|more| more + 1);
+        if counted != Some(self.event_ids.len() as u64) {
+            return Err(broken());
+        }
+        let ids = self.event_ids.iter().map(|id| id.parse().map(EventId).map_err(|_| broken()));
+        Ok(AppendAck {
+            first_version: StreamVersion(self.first_version),
+            last_version: StreamVersion(self.last_version),
+            first_position: Position(self.first_position),
+            event_ids: ids.collect::<Result<_, _>>()?,
+            repeated: self.repeated,
+        })
     }
 }
 
@@ -330,6 +385,26 @@ mod tests {
         let request = request(&serde_json::to_string(&body).unwrap()).unwrap();
         assert_eq!(request.events[0].data, "null");
         assert_eq!(request.events[0].schema_version, 1);
+    }
+
+    #[test]
+    fn requests_and_answers_survive_the_way() {
+        let original = request(
+            r#"{"entityType":"order","expectedVersion":3,"idempotencyKey":"k","name":"order.placed",
+                "data":[1],"metadata":{"a":1},"occurredAt":"2026-01-02T03:04:05Z","source":"import"}"#,
+        )
+        .unwrap();
+        let body = AppendBody::from_request(&original).unwrap();
+        assert_eq!(request(&serde_json::to_string(&body).unwrap()), Ok(original));
+        let ack = AppendAck {
+            first_version: StreamVersion(4),
+            last_version: StreamVersion(5),
+            first_position: Position(8),
+            event_ids: vec![EventId(uuid::Uuid::from_u128(1)), EventId(uuid::Uuid::from_u128(2))],
+            repeated: false,
+        };
+        let result = AppendResult::new(&EntityId::new("o-1").unwrap(), &ack);
+        assert_eq!((result.last_position, result.to_ack()), (9, Ok(ack)));
     }
 
     #[test]

@@ -94,7 +94,7 @@ async fn refuses(cluster: &mut Cluster, seed: u64, report: &Report) -> Result<(P
     ensure!(!status.success(), "it ended as if all were well");
     let said = cluster.node(VICTIM).logged()?.split_off(said_before);
     let name = file.file_name().context("a segment has a name")?.to_string_lossy().into_owned();
-    for part in [name.as_str(), "offset", "damaged"] {
+    for part in [name.as_str(), "is damaged at byte"] {
         ensure!(said.contains(part), "its refusal does not say `{part}`:\n{said}");
     }
     ensure!(fs::read(&file)? == damaged, "it changed the damaged file");

@@ -112,7 +112,11 @@ impl Follow {
                 Err(error) => error,
             };
             let retry_ms = self.retry.as_millis();
-            info!(projection = %self.stores.id.name, %error, retry_ms, "projection follows the local log");
+            if self.retry == RETRY_FIRST {
+                info!(projection = %self.stores.id.name, %error, retry_ms, "projection follows the local log");
+            } else {
+                debug!(projection = %self.stores.id.name, %error, retry_ms, "bus is still not usable");
+            }
             self.follow_log_until(Some(Instant::now() + self.retry)).await?;
             self.retry = (self.retry * 2).min(RETRY_MAX);
         }
@@ -192,7 +196,11 @@ impl Follow {
                     debug!(projection = %self.stores.id.name, %from, count, "hole is filled from the log");
                     self.read_log(usize::try_from(count).unwrap_or(LOG_BATCH_EVENTS)).await?;
                 }
-                Step::Fold { skip, take } => self.deliver(batch[skip..skip + take].to_vec()).await?,
+                Step::Fold { skip, take } => {
+                    let events = &batch[skip..skip + take];
+                    self.verify(&events[take - 1]).await?;
+                    self.deliver(events.to_vec()).await?;
+                }
             }
         }
         if self.folded > before {
@@ -200,6 +208,22 @@ impl Follow {
         }
         subscription.done(self.folded).await?;
         Ok(())
+    }
+
+    /// The bus is believed only as long as it says what the log says: else a
+    /// view would be the fold of another log (P2). One small read per batch.
+    async fn verify(&mut self, event: &RecordedEvent) -> Result<(), Leave> {
+        let position = event.position;
+        let ours = self.stores.reader.read_log(self.stores.group, position, 1).await;
+        let ours = ours.map_err(FollowError::from)?;
+        match ours.first() {
+            Some(ours) if ours.id == event.id => Ok(()),
+            Some(_) => {
+                let reason = format!("another event is at position {position}");
+                Err(BusError::Diverged { reason }.into())
+            }
+            None => Err(FollowError::Hole(position).into()),
+        }
     }
 
     async fn wait_applied(&mut self, position: Position) -> Result<(), FollowError> {

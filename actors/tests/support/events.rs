@@ -11,6 +11,7 @@ use weir_types::{
 pub const NOW: Timestamp = Timestamp(1_709_290_800_000_000);
 
 /// The event at a position, alone in its stream.
+#[allow(dead_code, reason = "not every test file folds by hand")]
 pub fn event(position: u64, name: &str, entity: &str, data: &Value) -> RecordedEvent {
     RecordedEvent {
         id: EventId(uuid::Uuid::from_u128(u128::from(position))),

@@ -1,0 +1,196 @@
+//! Projection actors over a log in memory: following, waiting, parking,
+//! restarting, and every way in which a bus may go wrong.
+
+#[path = "support/events.rs"]
+mod events;
+#[path = "support/eventually.rs"]
+mod eventually;
+#[path = "support/node.rs"]
+mod node;
+#[path = "support/scripted_feed.rs"]
+mod scripted_feed;
+
+use std::sync::Arc;
+
+use eventually::eventually;
+use node::{COUNTER, GROUP, Node, deploy, exact, write};
+use scripted_feed::{Say, ScriptedFeed};
+use serde_json::json;
+use weir_actors::{
+    local_feed::LocalLogFeed,
+    projection::{FeedKind, FoldState, ViewError},
+};
+use weir_types::{
+    Consistency, NodeId, PartitionKey, Position, ProjectionName, RegistryCommand,
+    ports::{EventReader as _, Feed, Proposer as _, ViewStore as _},
+    testing::MemoryLog,
+};
+
+#[tokio::test]
+async fn a_projection_follows_the_log_and_answers() {
+    let node = Node::with(COUNTER).await;
+    let position = write(&node.log, 3);
+    assert_eq!(node.state_at(position).await, exact(3));
+    let status = node.counted().await;
+    assert_eq!((status.checkpoint.position, status.checkpoint.events, status.lag), (Position(3), 3, 0));
+    assert_eq!((status.state, status.feed, status.error), (FoldState::Live, FeedKind::Log, None));
+    assert_eq!(node.projections.list().len(), 1);
+}
+
+#[tokio::test]
+async fn a_read_with_a_position_waits_for_the_fold_and_no_longer() {
+    let node = Node::with(COUNTER).await;
+    write(&node.log, 1);
+    node.counted().await;
+    let global = PartitionKey::global();
+    let early = node.get(&global, Consistency::AtLeast(Position(2)), 20).await;
+    assert_eq!(early, Err(ViewError::Stale { wanted: Position(2), folded: Position(1) }));
+    let (answer, _) = tokio::join!(node.state_at(Position(2)), async { write(&node.log, 1) });
+    assert_eq!(answer, exact(2));
+    let linearizable = node.get(&global, Consistency::Linearizable, 1_000).await.unwrap();
+    assert_eq!(linearizable.checkpoint.position, Position(2));
+    let other = node.get(&PartitionKey::new("other").unwrap(), Consistency::Local, 1_000).await.unwrap();
+    assert_eq!(other.view, None);
+    let name = ProjectionName::new("absent").unwrap();
+    let absent =
+        node.projections.view(&name, &global, Consistency::Local, std::time::Duration::from_secs(1)).await;
+    assert_eq!(absent, Err(ViewError::NotFound));
+}
+
+#[tokio::test]
+async fn a_projection_deployed_late_catches_up() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write(&log, 5_000);
+    let node = Node::start(&log, None).await;
+    deploy(&log, COUNTER).await;
+    assert_eq!(node.state_at(Position(5_000)).await, exact(5_000));
+    write(&log, 1);
+    assert_eq!(node.state_at(Position(5_001)).await, exact(5_001));
+}
+
+#[tokio::test]
+async fn a_checkpoint_does_not_depend_on_how_the_log_came() {
+    let (early, late) = (Node::with(COUNTER).await, MemoryLog::led_by(NodeId(1)));
+    for _ in 0..50 {
+        write(&late, 2);
+        let position = write(&early.log, 2);
+        early.state_at(position).await;
+    }
+    let late = Node::start(&late, None).await;
+    deploy(&late.log, COUNTER).await;
+    assert_eq!(early.counted().await.checkpoint, late.counted().await.checkpoint);
+}
+
+#[tokio::test]
+async fn a_stopped_node_goes_on_from_its_checkpoint() {
+    let node = Node::with(COUNTER).await;
+    write(&node.log, 10);
+    node.counted().await;
+    node.projections.stop().await;
+    write(&node.log, 10);
+    let again = Node::start(&node.log, None).await;
+    assert_eq!(again.state_at(Position(20)).await, exact(20));
+    assert_eq!(again.counted().await.checkpoint.events, 20);
+}
+
+#[tokio::test]
+async fn a_poisoned_projection_is_parked_until_it_is_deployed_again() {
+    let node = Node::with(COUNTER).await;
+    write(&node.log, 4);
+    node.log.write(events::append(0, "poison", "p", &json!({"v": 5})));
+    write(&node.log, 3);
+    let parked = |node: &Node| {
+        let status = node.status("counter");
+        async move { status }
+    };
+    let is_parked = |status: &Option<weir_actors::projection::ProjectionSnapshot>| {
+        status.as_ref().is_some_and(|status| status.state == FoldState::Parked)
+    };
+    let status = eventually("counter is parked", || parked(&node), is_parked).await.unwrap();
+    assert_eq!((status.checkpoint.position, status.lag), (Position(4), 4));
+    let error = status.error.clone().unwrap();
+    assert!(error.starts_with("event `poison` at position 5: Error: poisoned"), "{error}");
+    assert!(error.contains("projection.js:1:"), "{error}");
+    let waited = node.get(&PartitionKey::global(), Consistency::AtLeast(Position(8)), 30_000).await;
+    assert!(matches!(waited, Err(ViewError::Parked { folded: Position(4), .. })), "{waited:?}");
+    assert_eq!(node.state_at(Position(4)).await, exact(4));
+
+    node.projections.stop().await;
+    let node = Node::start(&node.log, None).await;
+    let after = eventually("counter is parked", || parked(&node), is_parked).await.unwrap();
+    assert_eq!((after.checkpoint, after.error), (status.checkpoint, Some(error)));
+
+    let repaired = COUNTER.replace("event.name === 'poison'", "false");
+    let id = deploy(&node.log, &repaired).await;
+    eventually("the repaired one runs", || parked(&node), |s| s.as_ref().is_some_and(|s| s.id == id)).await;
+    assert_eq!(node.state_at(Position(8)).await, exact(8));
+    assert_eq!(node.projections.list().len(), 1);
+}
+
+#[tokio::test]
+async fn a_removed_projection_leaves_nothing() {
+    let node = Node::with(COUNTER).await;
+    write(&node.log, 2);
+    let id = node.counted().await.id;
+    let name = ProjectionName::new("counter").unwrap();
+    node.log.register(RegistryCommand::Remove(name)).await.unwrap();
+    eventually("it is gone", || async { node.status("counter") }, Option::is_none).await;
+    let checkpoint = || async { node.log.checkpoint(GROUP, &id).await.unwrap().position };
+    eventually("its views are gone", checkpoint, |position| *position == Position::ZERO).await;
+}
+
+#[tokio::test]
+async fn the_local_log_is_a_feed() {
+    let log = MemoryLog::led_by(NodeId(1));
+    deploy(&log, COUNTER).await;
+    let node = Node::start(&log, Some(Arc::new(LocalLogFeed::new(Arc::new(log.clone()))))).await;
+    for _ in 0..20 {
+        let position = write(&log, 3);
+        assert_eq!(node.state_at(position).await, exact(position.0));
+    }
+    assert_eq!(node.status("counter").unwrap().feed, FeedKind::Jetstream);
+}
+
+#[tokio::test]
+async fn whatever_the_bus_does_each_event_counts_once() {
+    for (case, script) in [
+        ("silent", vec![]),
+        ("gone", vec![Say::Fail]),
+        ("in order", vec![Say::Give(1..=5), Say::Give(6..=10)]),
+        ("twice", vec![Say::Give(1..=5), Say::Give(3..=8), Say::Give(1..=10)]),
+        ("with holes", vec![Say::Give(2..=3), Say::Give(7..=7), Say::Give(10..=10)]),
+        ("late start", vec![Say::Give(10..=10)]),
+        ("then gone", vec![Say::Give(1..=5), Say::Fail, Say::Give(4..=7), Say::Fail]),
+        ("of another log", vec![Say::Give(1..=3), Say::Lie(4..=6), Say::Give(1..=10)]),
+        ("hanging", vec![Say::Hang]),
+    ] {
+        let log = MemoryLog::led_by(NodeId(1));
+        deploy(&log, COUNTER).await;
+        let feed = Arc::new(ScriptedFeed::new(log.clone(), script));
+        let node = Node::start(&log, Some(feed)).await;
+        let position = write(&log, 10);
+        assert_eq!(node.state_at(position).await, exact(10), "{case}");
+        let position = write(&log, 1);
+        assert_eq!(node.state_at(position).await, exact(11), "{case}");
+        assert_eq!(node.counted().await.checkpoint.events, 11, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn no_event_is_folded_before_it_is_applied_here() {
+    let (log, ahead) = (MemoryLog::led_by(NodeId(1)), MemoryLog::led_by(NodeId(2)));
+    deploy(&log, COUNTER).await;
+    write(&ahead, 10);
+    let script = vec![Say::Give(1..=5), Say::Give(6..=10)];
+    let feed = Arc::new(ScriptedFeed::new(ahead.clone(), script));
+    let given = feed.clone();
+    let node = Node::start(&log, Some(feed as Arc<dyn Feed>)).await;
+    eventually("the bus gave", || async { given.said() }, |said| *said >= 1).await;
+    assert_eq!(node.status("counter").map(|status| status.checkpoint.position), Some(Position::ZERO));
+    for event in ahead.events() {
+        let position =
+            log.write(events::append(0, "e", event.entity_id.as_str(), &json!({"v": event.position.0})));
+        assert_eq!(node.state_at(position).await, exact(position.0));
+        assert_eq!(log.applied(GROUP), position);
+    }
+}

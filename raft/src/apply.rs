@@ -13,7 +13,7 @@ mod head_cache;
 mod registry;
 
 pub use append::{Standing, judge_append};
-pub use applier::{Applier, ApplyError};
+pub use applier::{Applier, ApplyError, Committed};
 pub use changes::Changes;
 pub use command::{ApplyContext, apply_command};
 pub use registry::{Registry, judge_registry};

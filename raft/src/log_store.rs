@@ -239,6 +239,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last: Option<RaftLogId>) -> Result<(), io::Error> {
         let last = last.map(|id| types::log_index(id.index()));
+        if last >= self.log.last().map(|there| there.index) {
+            return Ok(());
+        }
         warn!(group = self.group.0, last = last.map(|index| index.0), "uncommitted log tail is cut");
         self.durably(|done| self.log.truncate_after(last, done)).await
     }

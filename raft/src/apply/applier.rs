@@ -5,7 +5,7 @@ use weir_storage::{
     codec::{CodecError, command::Command},
     group_store::GroupStore,
     index::{AppliedMark, Index, IndexError, IndexHead, Remembered},
-    log::{Log, LogError, LogRecord, RecordKind},
+    log::{Log, LogError, LogRecord, Place, RecordKind},
     state::{State, StateError},
 };
 use weir_types::{EntityId, IdempotencyKey, LogIndex, Position, RegistryCommand, RegistryOutcome, limits};
@@ -39,6 +39,39 @@ pub enum ApplyError {
     /// An earlier call failed, so what is in memory is not to be trusted.
     #[error("apply stopped after an earlier failure")]
     Stopped,
+}
+
+/// A committed record on its way into apply.
+pub trait Committed {
+    /// The record.
+    fn record(&self) -> &LogRecord;
+
+    /// Where its payload lies in this log.
+    ///
+    /// # Errors
+    /// The log's.
+    fn payload_place(&self, log: &Log) -> Result<Place, LogError>;
+}
+
+impl Committed for LogRecord {
+    fn record(&self) -> &LogRecord {
+        self
+    }
+
+    fn payload_place(&self, log: &Log) -> Result<Place, LogError> {
+        log.payload_place(self.id.index)
+    }
+}
+
+/// As a replay reads it, which spares the search for its place.
+impl Committed for (LogRecord, Place) {
+    fn record(&self) -> &LogRecord {
+        &self.0
+    }
+
+    fn payload_place(&self, _: &Log) -> Result<Place, LogError> {
+        Ok(self.1)
+    }
 }
 
 /// Applies committed records of one group, in order. There is one per group.
@@ -121,7 +154,7 @@ impl Applier {
     ///
     /// # Panics
     /// Panics when the records leave a hole.
-    pub fn apply(&mut self, records: &[LogRecord]) -> Result<Vec<CommandOutcome>, ApplyError> {
+    pub fn apply<R: Committed>(&mut self, records: &[R]) -> Result<Vec<CommandOutcome>, ApplyError> {
         if std::mem::replace(&mut self.stopped, true) {
             return Err(ApplyError::Stopped);
         }
@@ -135,7 +168,12 @@ impl Applier {
         Ok(outcomes)
     }
 
-    fn apply_record(&mut self, record: &LogRecord, pass: &mut Pass) -> Result<CommandOutcome, ApplyError> {
+    fn apply_record(
+        &mut self,
+        committed: &impl Committed,
+        pass: &mut Pass,
+    ) -> Result<CommandOutcome, ApplyError> {
+        let record = committed.record();
         let applied = pass.mark.as_ref().map_or(LogIndex::ZERO, |mark| mark.log_id.index);
         if record.id.index <= applied {
             return self.apply_again(record);
@@ -155,7 +193,7 @@ impl Applier {
                 mark.membership_at = Some(record.id);
                 CommandOutcome::Nothing
             }
-            RecordKind::Command => self.apply_payload(record, &mut mark, &mut pass.changes)?,
+            RecordKind::Command => self.apply_payload(committed, &mut mark, &mut pass.changes)?,
         };
         mark.digest = self.digest.finish(mark.digest);
         pass.mark = Some(mark);
@@ -164,10 +202,11 @@ impl Applier {
 
     fn apply_payload(
         &mut self,
-        record: &LogRecord,
+        committed: &impl Committed,
         mark: &mut AppliedMark,
         changes: &mut Changes,
     ) -> Result<CommandOutcome, ApplyError> {
+        let record = committed.record();
         match decode(record)? {
             Command::Registry(command) => {
                 let outcome = self.apply_registry(record.id.index, &command)?;
@@ -176,7 +215,7 @@ impl Applier {
                 Ok(CommandOutcome::Registry(outcome))
             }
             Command::Appends(appends) => {
-                let payload = self.log.payload_place(record.id.index)?;
+                let payload = committed.payload_place(&self.log)?;
                 let context = Cached { index: &self.index, heads: &self.heads };
                 let outcomes =
                     apply_command(&context, &appends, payload, self.window, &mut mark.position, changes)?;

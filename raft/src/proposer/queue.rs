@@ -155,11 +155,11 @@ mod tests {
                 id: EventId(uuid::Uuid::nil()),
                 name: EventName::new("n").unwrap(),
                 schema_version: 1,
-                content_type: ContentType::json(),
+                content_type: ContentType::Json,
                 data: Bytes::from(vec![0; bytes]),
                 metadata: Bytes::new(),
                 occurred_at: None,
-                source: EventSource::default(),
+                source: EventSource::Api,
             }],
         }
     }

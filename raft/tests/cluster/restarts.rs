@@ -1,0 +1,116 @@
+//! Nodes that stop, fail and come back.
+
+use std::fs;
+
+use weir_raft::apply::Applier;
+use weir_types::Consistency;
+
+use crate::nodes::{CLUSTER, Nodes, appended_at, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_leads_when_the_leader_is_gone_and_the_old_one_catches_up() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    for base in 0..20 {
+        assert!(appended_at(&nodes.append("order-1", base).await, base + 1));
+    }
+    let (first, term) = nodes.leader().await;
+    nodes.stop(first).await;
+    let (second, later) = nodes.leader().await;
+    assert!(second != first && later > term);
+    for base in 20..40 {
+        assert!(appended_at(&nodes.append("order-1", base).await, base + 1));
+    }
+    nodes.start_node(first).await;
+    nodes.agree_at(40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_was_acknowledged_is_there_after_all_nodes_restart() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    for base in 0..30 {
+        nodes.append("order-1", base).await;
+    }
+    let before = nodes.agree_at(30).await[0].clone();
+    for node in 1..=3 {
+        nodes.stop(node).await;
+    }
+    for node in 1..=3 {
+        nodes.start_node(node).await;
+    }
+    assert!(appended_at(&nodes.append("order-1", 30).await, 31));
+    let after = nodes.agree_at(31).await[0].clone();
+    assert_eq!(after.position.0, before.position.0 + 1);
+    assert_eq!(after.members.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_restarts_alone_does_not_read_back_in_time() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    for base in 0..10 {
+        nodes.append("order-1", base).await;
+    }
+    nodes.agree_at(10).await;
+    for node in 1..=3 {
+        nodes.stop(node).await;
+    }
+    nodes.start_node(2).await;
+    let reader = nodes.node(2).reader();
+    let applied = reader.ready(weir_types::GroupId::DEFAULT, Consistency::Local).await.unwrap();
+    assert_eq!(applied.0, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_was_down_is_caught_up_by_the_log() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    let (leader, _) = nodes.leader().await;
+    let follower = if leader == 3 { 2 } else { 3 };
+    nodes.append("order-1", 0).await;
+    nodes.stop(follower).await;
+    for base in 1..300 {
+        nodes.append("order-1", base).await;
+    }
+    nodes.start_node(follower).await;
+    let statuses = nodes.agree_at(300).await;
+    assert_eq!(statuses.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_is_gone_is_rebuilt_from_the_log_to_the_same_digest() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    for base in 0..50 {
+        nodes.append("order-1", base).await;
+    }
+    let before = nodes.agree_at(50).await[0].clone();
+    nodes.stop(2).await;
+    eventually("the index can be removed", async || {
+        let _held = nodes.open_store(2, CLUSTER).await;
+        Some(())
+    })
+    .await;
+    fs::remove_dir_all(nodes.folder(2).join("index")).unwrap();
+    nodes.start_node(2).await;
+    let after = nodes.agree_at(50).await;
+    assert!(after.iter().all(|status| status.digest == before.digest || status.applied > before.applied));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replaying_the_log_from_nothing_gives_the_same_digest() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    for base in 0..50 {
+        nodes.append(&format!("order-{}", base % 5), base / 5).await;
+    }
+    let before = nodes.agree_at(50).await[0].clone();
+    for node in 1..=3 {
+        nodes.stop(node).await;
+        drop(nodes.open_store(node, CLUSTER).await);
+        fs::remove_dir_all(nodes.folder(node).join("index")).unwrap();
+        let store = nodes.open_store(node, CLUSTER).await;
+        let mut applier = Applier::new(&store).unwrap();
+        let records = store.log.read(weir_types::LogIndex(1), before.applied.next(), usize::MAX).unwrap();
+        for record in records {
+            applier.apply(&[record]).unwrap();
+        }
+        let mark = applier.mark().unwrap();
+        assert_eq!((mark.position, mark.digest), (before.position, before.digest), "node {node}");
+    }
+}

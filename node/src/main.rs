@@ -1,2 +1,21 @@
-//! weir
-fn main() {}
+//! The one binary of Weir.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use weir_node::Weir;
+
+fn main() -> ExitCode {
+    let weir = Weir::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(weir.run());
+    // A read of stdin may still hang in a thread of its own; nothing waits for it.
+    runtime.shutdown_background();
+    code
+}

@@ -132,10 +132,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok((meta.last_log_id, meta.last_membership))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
     where
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
+        // A run may meet the end, and the loop asks once more; not every stream bears that.
+        let mut entries = entries.fuse();
         while let Some(entry) = entries.next().await {
             let mut run = Run::default();
             run.push(entry?);

@@ -1,0 +1,139 @@
+//! The service `ironflow.v1.EntityStreamService` in the Connect protocol with
+//! JSON: what the SDKs of that wire protocol send, and what they match in answers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde::Serialize;
+use weir_api::{
+    ApiError, ErrorCode,
+    connect::{
+        AppendEventRequest, AppendEventResponse, GetEntityHistoryRequest, GetEntityHistoryResponse,
+        GetStreamInfoRequest, GetStreamInfoResponse, ListStreamsRequest, ListStreamsResponse, ReadStreamRequest,
+        ReadStreamResponse,
+    },
+    v1::paths,
+};
+use weir_types::{Consistency, StreamVersion};
+
+use crate::{
+    engine::Engine,
+    http::extract::{parse_json, read_body},
+};
+
+/// Bytes of one answer to a read that names no limit, which means all events.
+const READ_ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+pub(crate) fn routes() -> Router<Arc<Engine>> {
+    Router::new().route(&format!("{}{{method}}", paths::CONNECT_STREAMS), post(call))
+}
+
+async fn call(State(engine): State<Arc<Engine>>, Path(method): Path<String>, request: Request) -> Response {
+    match answer(&engine, &method, request).await {
+        Ok(response) => response,
+        Err(error) => refuse(&method, &error),
+    }
+}
+
+/// The protocol's own shape; a method that is not there is `unimplemented` with the status of a path that is not.
+fn refuse(method: &str, error: &ApiError) -> Response {
+    let mut response = error.to_connect().into_response();
+    if error.code == ErrorCode::Unimplemented {
+        tracing::debug!(method, "connect method is not served");
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
+}
+
+async fn answer(engine: &Engine, method: &str, request: Request) -> Result<Response, ApiError> {
+    check_type(&request)?;
+    let body = read_body(request, &()).await?;
+    match method {
+        "AppendEvent" => append(engine, &body).await,
+        "ReadStream" => read(engine, &body).await,
+        "GetStreamInfo" => info(engine, &body).await,
+        "ListStreams" => list(engine, &body).await,
+        "GetEntityHistory" => history(engine, &body).await,
+        _ => Err(ApiError::new(ErrorCode::Unimplemented, "method is not served here")),
+    }
+}
+
+/// JSON or nothing said; protobuf and streaming are other encodings, which this service does not have.
+fn check_type(request: &Request) -> Result<(), ApiError> {
+    let Some(given) = request.headers().get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    match essence.eq_ignore_ascii_case("application/json") {
+        true => Ok(()),
+        false => Err(ApiError::new(ErrorCode::UnsupportedMediaType, "content type is not application/json")),
+    }
+}
+
+fn json(answer: impl Serialize) -> Result<Response, ApiError> {
+    Ok(Json(answer).into_response())
+}
+
+async fn append(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+    let request: AppendEventRequest = parse_json(body)?;
+    let ack = engine.append(request.into_request(engine.group())?).await?;
+    json(AppendEventResponse::from(&ack))
+}
+
+/// A stream that is not there has no events, which is no error.
+async fn read(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+    let request: ReadStreamRequest = parse_json(body)?;
+    let (mut read, wanted) = request.to_read(engine.group())?;
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    let mut consistency = Consistency::Linearizable;
+    let version = loop {
+        if let Some(wanted) = wanted {
+            read.limit = read.limit.min(wanted - events.len());
+        }
+        let page = engine.read(read.clone(), consistency, Duration::ZERO).await?;
+        bytes += page.events.iter().map(|event| event.data.len() + event.metadata.len()).sum::<usize>();
+        events.extend(page.events);
+        let full = wanted.is_some_and(|wanted| events.len() >= wanted);
+        match page.next.filter(|_| !full) {
+            None => break page.head.map_or(StreamVersion::ZERO, |head| head.version),
+            Some(_) if bytes > READ_ALL_BYTES_MAX => return Err(too_much()),
+            Some(next) => read.from = Some(next),
+        }
+        // The first page was fresh; the others continue from what this node has.
+        consistency = Consistency::Local;
+    };
+    json(ReadStreamResponse::new(&events, version))
+}
+
+fn too_much() -> ApiError {
+    let message = format!("stream has over {READ_ALL_BYTES_MAX} bytes: read it in pages with limit and from_version");
+    ApiError::new(ErrorCode::TooLarge, message).with("max", READ_ALL_BYTES_MAX)
+}
+
+async fn info(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+    let request: GetStreamInfoRequest = parse_json(body)?;
+    let head = engine.head(&request.to_entity_id()?, Consistency::Linearizable).await?;
+    json(GetStreamInfoResponse::from(&head.ok_or_else(ApiError::stream_not_found)?))
+}
+
+async fn list(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+    let request: ListStreamsRequest = parse_json(body)?;
+    let (entity_type, offset, limit) = request.to_page()?;
+    let (heads, total) = engine.list(entity_type.as_ref(), offset, limit, Consistency::Linearizable).await?;
+    json(ListStreamsResponse::new(&heads, total))
+}
+
+async fn history(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+    let request: GetEntityHistoryRequest = parse_json(body)?;
+    let read = request.to_read(engine.group())?;
+    let page = engine.read(read, Consistency::Linearizable, Duration::ZERO).await?;
+    if page.head.is_none() {
+        return Err(ApiError::stream_not_found());
+    }
+    json(GetEntityHistoryResponse::from(&page))
+}

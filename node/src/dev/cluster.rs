@@ -1,0 +1,127 @@
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, bail};
+use futures::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
+
+use super::{
+    DevFlags, banner,
+    child::Child,
+    folder::{DevFolder, DevNode},
+    probe,
+};
+use crate::shutdown::Signals;
+
+/// How long all nodes together may take to be ready.
+const START: Duration = Duration::from_secs(30);
+/// Before a node that ended is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A node that ends sooner than this after its start is not started again.
+const SHORTEST_LIFE: Duration = Duration::from_secs(3);
+
+/// How every node is started.
+struct Launch<'a> {
+    program: PathBuf,
+    flags: &'a DevFlags,
+    folder: &'a DevFolder,
+    nats: Option<String>,
+}
+
+/// Runs the nodes as children until a signal; a node that is killed is started again.
+pub async fn run(
+    flags: &DevFlags,
+    folder: &DevFolder,
+    nats: Option<String>,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let launch = Launch { program, flags, folder, nats };
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut nodes: FuturesUnordered<_> =
+        folder.nodes.iter().map(|node| keep(&launch, node, stopped.clone()).boxed_local()).collect();
+    let ready = async {
+        let all = join_all(folder.nodes.iter().map(|node| probe::ready(node.listen, START))).await;
+        match all.into_iter().all(|ready| ready) {
+            true => banner::show(folder),
+            false => eprintln!("not every node is ready after {} s; their lines above say why", START.as_secs()),
+        }
+    };
+    tokio::pin!(ready);
+    let mut announced = false;
+    loop {
+        tokio::select! {
+            _ = signals.next() => break,
+            () = &mut ready, if !announced => announced = true,
+            ended = nodes.next() => match ended {
+                Some(Ok(())) => {}
+                Some(Err(error)) => eprintln!("{error:#}"),
+                None => bail!("no node is left"),
+            },
+        }
+    }
+    eprintln!("stopping");
+    stop.send_replace(true);
+    while let Some(ended) = nodes.next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Keeps one node running until told to stop.
+async fn keep(
+    launch: &Launch<'_>,
+    node: &DevNode,
+    mut stopped: tokio::sync::watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    loop {
+        let began = Instant::now();
+        let mut child = Child::spawn(&format!("node-{}", node.id), launch.command(node))?;
+        let status = tokio::select! {
+            status = child.ended() => status?,
+            _ = stopped.wait_for(|stop| *stop) => {
+                child.stop().await;
+                return Ok(());
+            }
+        };
+        if began.elapsed() < SHORTEST_LIFE {
+            bail!("node-{} ended with {status} right after its start and is left so", node.id);
+        }
+        eprintln!("node-{} ended with {status}; it is started again", node.id);
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        }
+    }
+}
+
+impl Launch<'_> {
+    fn command(&self, node: &DevNode) -> Command {
+        let mut command = Command::new(&self.program);
+        // The children are told everything by flags; a stray WEIR_* variable must not reach them.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("WEIR_") {
+                command.env_remove(name);
+            }
+        }
+        command.arg("node").arg("--exit-with-parent").arg("--bootstrap");
+        command.args(["--node-id", &node.id.to_string()]);
+        command.args(["--cluster-id", &self.folder.cluster.to_string()]);
+        command.arg("--data-dir").arg(self.folder.node_dir(node.id));
+        command.args(["--listen", &node.listen.to_string(), "--peer-listen", &node.peer_listen.to_string()]);
+        for member in self.folder.members() {
+            command.args(["--peer", &member.to_string()]);
+        }
+        if let Some(url) = &self.nats {
+            command.args(["--nats", url]);
+        }
+        let format = match self.flags.log_format {
+            crate::config::LogFormat::Pretty => "pretty",
+            crate::config::LogFormat::Json => "json",
+        };
+        command.args(["--log-format", format, "--log-filter", &self.flags.log_filter]);
+        command
+    }
+}

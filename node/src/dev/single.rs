@@ -1,0 +1,42 @@
+use anyhow::Context as _;
+use uuid::Uuid;
+
+use super::{DevFlags, banner, folder::DevFolder};
+use crate::{
+    config::NodeConfig,
+    node::{self, RunningNode},
+    shutdown::{self, Signals},
+    telemetry,
+};
+
+/// Runs one node in this process until a signal.
+pub async fn run(
+    flags: &DevFlags,
+    folder: &DevFolder,
+    nats: Option<String>,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    telemetry::log_to_stderr(flags.log_format, &flags.log_filter).map_err(anyhow::Error::msg)?;
+    let plan = config(folder, folder.cluster, nats).check().context("checking the dev node's config")?;
+    let running: RunningNode = node::start(plan).await?;
+    running.ready().await?;
+    banner::show(folder);
+    shutdown::reason(signals, false).await;
+    eprintln!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+fn config(folder: &DevFolder, cluster: Uuid, nats: Option<String>) -> NodeConfig {
+    let node = &folder.nodes[0];
+    NodeConfig {
+        node_id: Some(node.id),
+        cluster_id: Some(cluster),
+        data_dir: folder.node_dir(node.id),
+        listen: node.listen,
+        peer_listen: node.peer_listen,
+        bootstrap: true,
+        nats: nats.into_iter().collect(),
+        ..NodeConfig::default()
+    }
+}

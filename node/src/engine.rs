@@ -1,0 +1,119 @@
+//! What the edges call: one node's part in its group, over the ports.
+//!
+//! An edge never asks where something is done. `Engine` decides here what the
+//! leader decides, forwards the rest once, and answers reads from what this
+//! node has applied.
+
+mod append;
+mod cluster;
+mod forward;
+mod outbox;
+mod projections;
+mod read;
+mod readiness;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use weir_actors::{OutboxHandle, RouterHandle, projection::ProjectionsHandle};
+use weir_raft::{PeerNode, RaftNode};
+use tokio_util::sync::CancellationToken;
+use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
+
+/// The parts that an engine is made of.
+pub struct EngineParts {
+    /// This node.
+    pub node: NodeId,
+    /// How others reach this node.
+    pub own: PeerNode,
+    /// The ports.
+    pub ports: Ports,
+    /// The replicated log: membership and the link to the leader.
+    pub raft: Arc<RaftNode>,
+    /// Where appends are decided.
+    pub router: RouterHandle,
+    /// Where events are folded.
+    pub projections: ProjectionsHandle,
+    /// Where events leave; absent without a bus.
+    pub outbox: Option<OutboxHandle>,
+    /// How long a request waits for a leader.
+    pub leader_wait: Duration,
+    /// Cancelled when the edge closes: what waits for something to happen then answers.
+    pub closing: CancellationToken,
+}
+
+/// One node's part in its group.
+pub struct Engine {
+    node: NodeId,
+    own: PeerNode,
+    group: GroupId,
+    ports: Ports,
+    raft: Arc<RaftNode>,
+    router: RouterHandle,
+    projections: ProjectionsHandle,
+    outbox: Option<OutboxHandle>,
+    leader_wait: Duration,
+    closing: CancellationToken,
+    draining: AtomicBool,
+}
+
+impl Engine {
+    /// An engine for the default group.
+    #[must_use]
+    pub fn new(parts: EngineParts) -> Self {
+        let EngineParts { node, own, ports, raft, router, projections, outbox, leader_wait, closing } = parts;
+        Self {
+            node,
+            own,
+            group: GroupId::DEFAULT,
+            ports,
+            raft,
+            router,
+            projections,
+            outbox,
+            leader_wait,
+            closing,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Whether this node decides appends.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        self.ports.leadership.current().decides
+    }
+
+    /// Cancelled when the edge closes.
+    #[must_use]
+    pub fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    /// Makes the node not ready: it is about to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}

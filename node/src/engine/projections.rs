@@ -1,0 +1,164 @@
+//! Projections: deployed through the leader, read where they are folded, which is everywhere.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_actors::{projection::ViewError, reducer::inspect};
+use weir_api::{ApiError, ErrorCode, v1::ProjectionStatus};
+use weir_types::{
+    AppendError, Consistency, PartitionKey, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
+    RegistryCommand, RegistryError, RegistryOutcome, ports::{Checkpoint, Leadership, View},
+};
+
+use super::{Engine, read::Timer};
+
+/// How long a read of a view waits for its position to be folded.
+const VIEW_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Checks a projection's source and deploys it on every node.
+    ///
+    /// # Errors
+    /// `projection_invalid`, `projections_full`, or what an append may be refused with.
+    pub async fn deploy(&self, source: &str) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
+        let definition = inspected(source.to_owned()).await?;
+        match self.register(RegistryCommand::Deploy(definition.clone())).await? {
+            RegistryOutcome::Deployed(id) => Ok((id, definition)),
+            RegistryOutcome::Refused(error) => Err(error.into()),
+            RegistryOutcome::Removed => Err(ApiError::new(ErrorCode::Internal, "deploy was answered as a removal")),
+        }
+    }
+
+    /// Removes a projection with its views.
+    ///
+    /// # Errors
+    /// `projection_not_found`, or what an append may be refused with.
+    pub async fn remove_projection(&self, name: ProjectionName) -> Result<(), ApiError> {
+        match self.register(RegistryCommand::Remove(name)).await? {
+            RegistryOutcome::Refused(error) => Err(error.into()),
+            RegistryOutcome::Removed | RegistryOutcome::Deployed(_) => Ok(()),
+        }
+    }
+
+    /// Changes the registry through the leader; waits for one as an append does.
+    async fn register(&self, command: RegistryCommand) -> Result<RegistryOutcome, AppendError> {
+        let deadline = Instant::now() + self.leader_wait;
+        loop {
+            let seen = self.ports.leadership.current();
+            let refusal = match self.attempt_register(seen, command.clone()).await {
+                Err(error @ (AppendError::NotLeader { .. } | AppendError::Unavailable { .. })) => error,
+                result => return result,
+            };
+            if !self.leader_may_have_changed(seen, deadline).await {
+                return Err(refusal);
+            }
+        }
+    }
+
+    async fn attempt_register(
+        &self,
+        seen: Leadership,
+        command: RegistryCommand,
+    ) -> Result<RegistryOutcome, AppendError> {
+        match seen.leader {
+            _ if seen.decides => self.ports.proposer.register(command).await,
+            Some(leader) if leader != self.node => self.forward_register(leader, command).await,
+            _ => Err(AppendError::Unavailable { reason: "none is known".to_owned() }),
+        }
+    }
+
+    /// All projections, each with its status on this node.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, ReadError> {
+        let mut all = Vec::new();
+        for (id, definition) in self.ports.views.projections(self.group).await? {
+            all.push(self.status_of(&id, &definition).await?);
+        }
+        Ok(all)
+    }
+
+    /// One projection's status on this node.
+    ///
+    /// # Errors
+    /// `projection_not_found`, or a [`ReadError`].
+    pub async fn projection(&self, name: &ProjectionName) -> Result<ProjectionStatus, ApiError> {
+        let (id, definition) = self.deployed(name).await?;
+        Ok(self.status_of(&id, &definition).await?)
+    }
+
+    /// One partition's state, once all that `consistency` asks for is folded here.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `stale`, or a [`ReadError`].
+    pub async fn view(
+        &self,
+        name: &ProjectionName,
+        partition: &PartitionKey,
+        consistency: Consistency,
+    ) -> Result<(ProjectionStatus, Option<View>), ApiError> {
+        let _timer = Timer::start("view");
+        let answer = self.projections.view(name, partition, consistency, VIEW_PATIENCE).await;
+        let answer = answer.map_err(refusal)?;
+        let (id, definition) = self.deployed(name).await?;
+        // A redeploy in between: the state is of the deployment before, and so is its checkpoint.
+        let id = if id == answer.id { id } else { answer.id };
+        let applied = self.ports.reader.applied(self.group);
+        Ok((ProjectionStatus::new(&id, &definition, &answer.checkpoint, applied), answer.view))
+    }
+
+    /// Keys of a projection's partitions, in byte order.
+    ///
+    /// # Errors
+    /// `projection_not_found`, or a [`ReadError`].
+    pub async fn partitions(
+        &self,
+        name: &ProjectionName,
+        after: Option<&PartitionKey>,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>, ApiError> {
+        let (id, _) = self.deployed(name).await?;
+        let views = self.ports.views.views(self.group, &id, after, limit).await?;
+        Ok(views.into_iter().map(|(key, _)| key).collect())
+    }
+
+    async fn deployed(&self, name: &ProjectionName) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
+        let all = self.ports.views.projections(self.group).await?;
+        let found = all.into_iter().find(|(id, _)| id.name == *name);
+        found.ok_or_else(|| RegistryError::NotFound.into())
+    }
+
+    async fn status_of(
+        &self,
+        id: &ProjectionId,
+        definition: &ProjectionDefinition,
+    ) -> Result<ProjectionStatus, ReadError> {
+        let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, id).await?;
+        Ok(ProjectionStatus::new(id, definition, &checkpoint, self.ports.reader.applied(self.group)))
+    }
+}
+
+/// Reads what the source declares, off the runtime: it runs the author's code.
+async fn inspected(source: String) -> Result<ProjectionDefinition, ApiError> {
+    match tokio::task::spawn_blocking(move || inspect(&source)).await {
+        Ok(Ok(definition)) => Ok(definition),
+        Ok(Err(error)) => Err(ApiError::new(ErrorCode::ProjectionInvalid, error.to_string())),
+        Err(_) => Err(ApiError::new(ErrorCode::Internal, "projection could not be inspected")),
+    }
+}
+
+fn refusal(error: ViewError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ViewError::NotFound => RegistryError::NotFound.into(),
+        ViewError::Stale { wanted, folded } => {
+            ApiError::new(ErrorCode::Stale, message).with("wanted", wanted.0).with("applied", folded.0)
+        }
+        ViewError::Parked { wanted, folded, reason } => ApiError::new(ErrorCode::Stale, message)
+            .with("wanted", wanted.0)
+            .with("applied", folded.0)
+            .with("parked", reason),
+        ViewError::Read(error) => error.into(),
+    }
+}

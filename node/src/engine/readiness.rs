@@ -1,0 +1,32 @@
+use std::sync::atomic::Ordering;
+
+use super::Engine;
+
+/// Log entries that a node may be behind and still be ready.
+const LAG_MAX: u64 = 10_000;
+
+impl Engine {
+    /// What must hold for this node to be sent requests, each by its name.
+    #[must_use]
+    pub fn readiness(&self) -> Vec<(&'static str, Result<(), String>)> {
+        let status = self.raft.status();
+        let must = |holds: bool, otherwise: &str| if holds { Ok(()) } else { Err(otherwise.to_owned()) };
+        let member = status.members.iter().any(|member| member.node == self.node);
+        let lag = status.committed.0.saturating_sub(status.applied.0);
+        vec![
+            ("serving", must(!self.draining.load(Ordering::Acquire), "node is stopping")),
+            ("running", status.stopped.map_or(Ok(()), Err)),
+            ("member", must(member, "node is no member of a cluster")),
+            ("leader", must(status.leader.is_some(), "no leader is known")),
+            ("applied", must(lag <= LAG_MAX, &format!("{lag} committed entries are not applied"))),
+        ]
+    }
+
+    /// Brings the gauges up to date; called before they are rendered.
+    pub fn measure(&self) {
+        let applied = self.ports.reader.applied(self.group);
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("weir_applied_position").set(applied.0 as f64);
+        metrics::gauge!("weir_is_leader").set(if self.decides() { 1.0 } else { 0.0 });
+    }
+}

@@ -1,0 +1,116 @@
+//! `weir.v1.StreamService`: appends over gRPC or Connect, many in flight on one session.
+
+mod order;
+
+use std::sync::Arc;
+
+use axum::Router;
+use connectrpc::{
+    ConnectError, ConnectRpcService, Encodable, InboundStream, Limits, RequestContext, Response,
+    Router as RpcRouter, ServiceRequest, ServiceResult, ServiceStream, StreamMessage,
+};
+use futures::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use weir_api::{
+    ApiError, ErrorCode,
+    proto::v1::{
+        AppendRequest, AppendResponse, AppendSessionRequest, AppendSessionResponse, STREAM_SERVICE_SERVICE_NAME,
+        StreamService,
+    },
+    session,
+};
+use weir_types::{AppendAck, limits};
+
+use crate::{engine::Engine, grpc::order::StreamOrder};
+
+/// Appends of one session that are not answered yet; the next one is read when one is answered.
+const SESSION_IN_FLIGHT_MAX: usize = 1_024;
+/// Bytes of the same.
+const SESSION_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+pub(crate) fn routes(engine: Arc<Engine>) -> Router {
+    let bounds = Limits::default()
+        .with_max_request_body_size(limits::BODY_BYTES_MAX)
+        .with_max_message_size(limits::BODY_BYTES_MAX);
+    let service = ConnectRpcService::new(RpcRouter::new().add_service(Arc::new(Streams { engine })));
+    Router::new().route_service(&format!("/{STREAM_SERVICE_SERVICE_NAME}/{{method}}"), service.with_limits(bounds))
+}
+
+struct Streams {
+    engine: Arc<Engine>,
+}
+
+#[allow(refining_impl_trait, reason = "the generated trait hides types that only this crate sees")]
+impl StreamService for Streams {
+    async fn append_session(
+        &self,
+        _context: RequestContext,
+        requests: InboundStream<AppendSessionRequest>,
+    ) -> ServiceResult<ServiceStream<impl Encodable<AppendSessionResponse> + Send + use<>>> {
+        Response::ok(answers(self.engine.clone(), requests))
+    }
+
+    async fn append<'a>(
+        &'a self,
+        _context: RequestContext,
+        request: ServiceRequest<'_, AppendRequest>,
+    ) -> ServiceResult<impl Encodable<AppendResponse> + Send + use<'a>> {
+        let request = session::request_from_proto(self.engine.group(), request.to_owned_message());
+        let request = request.map_err(|error| error.to_connect())?;
+        match self.engine.append(request).await {
+            Ok(ack) => Response::ok(session::ack_to_proto(&ack)),
+            Err(error) => Err(ApiError::from(error).to_connect()),
+        }
+    }
+}
+
+/// One request of a session, with the room that it takes.
+type Turn = (StreamMessage<AppendSessionRequest>, OwnedSemaphorePermit);
+
+/// Answers each request by itself. No task is spawned for a message: the
+/// futures are polled where they are, first in the order of submission, so
+/// that appends of one stream reach its actor in that order.
+fn answers(
+    engine: Arc<Engine>,
+    requests: InboundStream<AppendSessionRequest>,
+) -> ServiceStream<AppendSessionResponse> {
+    let (room, order) = (Arc::new(Semaphore::new(SESSION_BYTES_MAX)), Arc::new(StreamOrder::default()));
+    // When the edge closes, what was read is still answered, and then the session ends.
+    let requests = requests.take_until(engine.closing().clone().cancelled_owned());
+    let turns = requests.then(move |message| {
+        let room = room.clone();
+        async move {
+            let message = message?;
+            let bytes = u32::try_from(message.bytes().len().clamp(1, SESSION_BYTES_MAX)).unwrap_or(u32::MAX);
+            let permit = room.acquire_many_owned(bytes).await.expect("the semaphore is never closed");
+            Ok::<Turn, ConnectError>((message, permit))
+        }
+    });
+    let answers = turns.map(move |turn| answer(engine.clone(), order.clone(), turn));
+    Box::pin(answers.buffer_unordered(SESSION_IN_FLIGHT_MAX))
+}
+
+async fn answer(
+    engine: Arc<Engine>,
+    order: Arc<StreamOrder>,
+    turn: Result<Turn, ConnectError>,
+) -> Result<AppendSessionResponse, ConnectError> {
+    let (message, _permit) = turn?;
+    let message = message.to_owned_message();
+    let request_id = message.request_id;
+    let outcome = match message.append.into_option() {
+        Some(append) => run(&engine, &order, append).await,
+        None => Err(ApiError::new(ErrorCode::InvalidRequest, "request holds no append")),
+    };
+    Ok(session::outcome_to_proto(request_id, &outcome))
+}
+
+async fn run(engine: &Engine, order: &StreamOrder, append: AppendRequest) -> Result<AppendAck, ApiError> {
+    let request = session::request_from_proto(engine.group(), append)?;
+    // The local router keeps the order of submission; the link to the leader does not.
+    let _turn = match engine.decides() {
+        true => None,
+        false => Some(order.turn(&request.entity_id).await),
+    };
+    Ok(engine.append(request).await?)
+}

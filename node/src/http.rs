@@ -1,0 +1,72 @@
+//! The edge: which path leads where. What is common to all requests is in
+//! [`guard`]; what is read from them in [`extract`]; how errors look in [`error`].
+
+mod cluster;
+pub(crate) mod error;
+pub(crate) mod extract;
+mod fallback;
+mod guard;
+mod health;
+mod log;
+mod outbox;
+mod projections;
+mod streams;
+mod to_leader;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{delete, get, post},
+};
+use weir_api::v1::paths;
+use weir_types::limits;
+
+use crate::{connect, engine::Engine, grpc};
+
+/// Everything that the edge port answers.
+pub fn router(engine: Arc<Engine>, request_timeout: Duration) -> Router {
+    let bounded = rest()
+        .merge(for_the_leader(&engine))
+        .merge(health::routes())
+        .merge(connect::routes())
+        .fallback(fallback::not_found)
+        .method_not_allowed_fallback(fallback::method_not_allowed)
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
+        .layer(from_fn_with_state(request_timeout, guard::limit_time))
+        .with_state(engine.clone());
+    // A session lives as long as its client wants; it is bounded in messages instead.
+    let unbounded = grpc::routes(engine.clone());
+    bounded
+        .merge(unbounded)
+        .layer(from_fn_with_state(engine, guard::surround))
+        .layer(from_fn(guard::allow_origins))
+}
+
+fn rest() -> Router<Arc<Engine>> {
+    Router::new()
+        .route(paths::STREAMS, get(streams::list))
+        .route(paths::STREAM, get(streams::info))
+        .route(paths::STREAM_EVENTS, get(streams::read).post(streams::append))
+        .route(paths::STREAM_HISTORY, get(streams::history))
+        .route(paths::LOG, get(log::read))
+        .route(paths::PROJECTIONS, get(projections::list).post(projections::deploy))
+        .route(paths::PROJECTION, get(projections::view).delete(projections::remove))
+        .route(paths::PROJECTION_STATUS, get(projections::status))
+        .route(paths::PROJECTION_PARTITIONS, get(projections::partitions))
+        .route(paths::CLUSTER, get(cluster::status))
+        .route(paths::CLUSTER_INIT, post(cluster::init))
+}
+
+/// What only the leader can do or say.
+fn for_the_leader(engine: &Arc<Engine>) -> Router<Arc<Engine>> {
+    Router::new()
+        .route(paths::CLUSTER_MEMBERS, post(cluster::add))
+        .route(paths::CLUSTER_MEMBER, delete(cluster::remove))
+        .route(paths::CLUSTER_TRANSFER, post(cluster::transfer))
+        .route(paths::OUTBOX, get(outbox::status))
+        .route(paths::OUTBOX_REBUILD, post(outbox::rebuild))
+        .route_layer(from_fn_with_state(engine.clone(), to_leader::pass_on))
+}

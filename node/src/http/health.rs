@@ -1,0 +1,68 @@
+//! Is the process there, may it serve, what can it do, what does it measure.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use weir_api::{
+    format_timestamp,
+    v1::{Capabilities, Health, Limits, paths},
+};
+
+use crate::{build_info, engine::Engine, telemetry};
+
+pub(super) fn routes() -> Router<Arc<Engine>> {
+    Router::new()
+        .route(paths::HEALTH, get(health))
+        .route(paths::LIVEZ, get(health))
+        .route(paths::READY, get(ready))
+        .route(paths::READYZ, get(ready))
+        .route(paths::METRICS, get(metrics))
+        .route(paths::CAPABILITIES, get(capabilities))
+        .route(paths::LIMITS, get(|| async { Json(Limits::default()) }))
+}
+
+/// The process answers: that is all that this says.
+async fn health(State(engine): State<Arc<Engine>>) -> Json<Health> {
+    Json(body(&engine, "ok", BTreeMap::new()))
+}
+
+/// 200 when this node may be sent requests, else 503 with the check that fails.
+async fn ready(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Health>) {
+    let checks = engine.readiness();
+    let failing = checks.iter().any(|(_, state)| state.is_err());
+    let words = checks.into_iter().map(|(name, state)| (name.to_owned(), state.err().unwrap_or("ok".to_owned())));
+    let words = words.collect();
+    match failing {
+        false => (StatusCode::OK, Json(body(&engine, "ok", words))),
+        true => (StatusCode::SERVICE_UNAVAILABLE, Json(body(&engine, "unavailable", words))),
+    }
+}
+
+fn body(engine: &Engine, status: &str, checks: BTreeMap<String, String>) -> Health {
+    Health {
+        status: status.to_owned(),
+        timestamp: format_timestamp(engine.now()),
+        version: build_info::VERSION.to_owned(),
+        checks,
+    }
+}
+
+async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
+    engine.measure();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
+}
+
+async fn capabilities() -> Json<Capabilities> {
+    let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
+    Json(Capabilities {
+        transports: words(&["rest", "connect", "grpc"]),
+        features: words(&["entity-streams", "projections", "cluster"]),
+        version: build_info::VERSION.to_owned(),
+    })
+}

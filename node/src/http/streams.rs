@@ -1,0 +1,90 @@
+//! Append, read, info, history and list over REST.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use weir_api::{
+    ApiError,
+    v1::{AppendBody, AppendResult, HistoryPage, ListPage, ListQuery, ReadPage, ReadQuery, StreamSummary},
+};
+use weir_types::{EntityId, StreamPage};
+
+use super::{
+    error::HttpError,
+    extract::{Body, Params, Search},
+};
+use crate::engine::Engine;
+
+/// The header that may carry an append's idempotency key.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+pub(super) async fn append(
+    State(engine): State<Arc<Engine>>,
+    Params(id): Params<String>,
+    headers: HeaderMap,
+    Body(body): Body<AppendBody>,
+) -> Result<(StatusCode, Json<AppendResult>), HttpError> {
+    let entity = EntityId::new(id)?;
+    let key = match headers.get(IDEMPOTENCY_KEY).map(|value| value.to_str()) {
+        None => None,
+        Some(Ok(key)) => Some(key),
+        Some(Err(_)) => return Err(ApiError::invalid("header Idempotency-Key is not visible ASCII").into()),
+    };
+    let request = body.into_request(engine.group(), entity.clone(), key)?;
+    let ack = engine.append(request).await?;
+    let status = if ack.repeated { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(AppendResult::new(&entity, &ack))))
+}
+
+pub(super) async fn read(
+    engine: State<Arc<Engine>>,
+    params: Params<String>,
+    query: Search<ReadQuery>,
+) -> Result<Json<ReadPage>, HttpError> {
+    let (entity, page) = page(engine, params, query).await?;
+    Ok(Json(ReadPage::new(&entity, &page)))
+}
+
+pub(super) async fn history(
+    engine: State<Arc<Engine>>,
+    params: Params<String>,
+    query: Search<ReadQuery>,
+) -> Result<Json<HistoryPage>, HttpError> {
+    let (entity, page) = page(engine, params, query).await?;
+    Ok(Json(HistoryPage::new(&entity, &page)))
+}
+
+async fn page(
+    State(engine): State<Arc<Engine>>,
+    Params(id): Params<String>,
+    Search(query): Search<ReadQuery>,
+) -> Result<(EntityId, StreamPage), HttpError> {
+    let entity = EntityId::new(id)?;
+    let read = query.to_read(engine.group(), entity.clone())?;
+    let page = engine.read(read, query.to_consistency()?, query.to_wait()?).await?;
+    Ok((entity, page))
+}
+
+pub(super) async fn info(
+    State(engine): State<Arc<Engine>>,
+    Params(id): Params<String>,
+    Search(query): Search<ReadQuery>,
+) -> Result<Json<StreamSummary>, HttpError> {
+    let head = engine.head(&EntityId::new(id)?, query.to_consistency()?).await?;
+    let head = head.ok_or_else(ApiError::stream_not_found)?;
+    Ok(Json(StreamSummary::from(&head)))
+}
+
+pub(super) async fn list(
+    State(engine): State<Arc<Engine>>,
+    Search(query): Search<ListQuery>,
+) -> Result<Json<ListPage>, HttpError> {
+    let (entity_type, offset, limit) = query.to_page()?;
+    let consistency = query.to_consistency()?;
+    let (heads, total) = engine.list(entity_type.as_ref(), offset, limit, consistency).await?;
+    Ok(Json(ListPage::new(&heads, total)))
+}

@@ -1,0 +1,21 @@
+//! The process: config, edges, wiring, shutdown. The only crate that knows all the others.
+
+mod build_info;
+mod clock;
+mod command;
+pub mod config;
+mod connect;
+mod dev;
+mod engine;
+mod forward;
+mod grpc;
+mod guard;
+mod http;
+pub mod node;
+mod parent;
+mod serve;
+mod shutdown;
+mod telemetry;
+mod wire;
+
+pub use command::Weir;

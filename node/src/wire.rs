@@ -1,0 +1,206 @@
+//! The composition root: builds every part once, in order, and ends them in the reverse.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+use weir_actors::{
+    AdmissionBounds, EventIds, OutboxHandle, RouterConfig, RouterHandle,
+    jetstream::{Connection, JetStreamConfig, JetStreamPublisher},
+    projection::{ProjectionsArguments, ProjectionsHandle},
+    reducer::ReducerLimits,
+};
+use weir_raft::{MembershipError, PeerNode, RaftNode, RaftOptions, RaftTiming};
+use weir_storage::{
+    folder::DataFolder,
+    group_store::{GroupStore, Opened},
+    log::{LogConfig, LogThread},
+};
+use weir_types::{GroupId, NodeId, ports::Ports};
+
+use crate::{
+    clock::SystemClock,
+    config::{Member, Nats, NodePlan},
+    engine::{Engine, EngineParts},
+    forward::{Deciders, LeaderSide},
+    node::StartError,
+};
+
+/// Everything that runs in a node, the edge apart.
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    raft: Arc<RaftNode>,
+    router: RouterHandle,
+    projections: ProjectionsHandle,
+    outbox: Option<OutboxHandle>,
+    /// The last handle of the log's thread: it flushes when it is dropped.
+    log_thread: LogThread,
+    /// The lock on the data folder, held until all else has ended.
+    folder: DataFolder,
+}
+
+/// Builds a node's parts on an open data folder.
+pub(crate) async fn wire(
+    plan: &NodePlan,
+    folder: DataFolder,
+    peers: TcpListener,
+    closing: CancellationToken,
+) -> Result<Parts, StartError> {
+    let (store, log_thread) = open_stores(plan.node, folder.clone()).await?;
+    let leader_side = LeaderSide::default();
+    let options = RaftOptions {
+        cluster: folder.identity().cluster,
+        node: plan.node,
+        listener: peers,
+        store,
+        timing: timing(plan),
+        forward: Arc::new(leader_side.clone()),
+    };
+    let raft = RaftNode::start(options).await.map_err(|error| StartError::part("raft", &error))?;
+    let raft = Arc::new(raft);
+    let ports = Ports {
+        clock: Arc::new(SystemClock),
+        leadership: raft.leadership(),
+        proposer: raft.proposer(),
+        reader: raft.reader(),
+        views: raft.views(),
+    };
+    let ids = EventIds::seeded(Uuid::new_v4().as_u128());
+    let router = RouterHandle::start(router_config(plan), ports.clone(), ids).await;
+    let router = router.map_err(|error| StartError::part("router", &error))?;
+    leader_side.begin(Deciders { router: router.clone(), proposer: ports.proposer.clone() });
+    let bus = open_bus(plan.node, plan.nats.as_ref()).await?;
+    let outbox = start_outbox(&ports, bus.as_ref()).await?;
+    let projections = start_projections(&ports).await?;
+    begin_cluster(plan, &raft).await?;
+    let engine = Arc::new(Engine::new(EngineParts {
+        node: plan.node,
+        own: peer_node(&plan.own).1,
+        ports,
+        raft: raft.clone(),
+        router: router.clone(),
+        projections: projections.clone(),
+        outbox: outbox.clone(),
+        leader_wait: plan.leader_wait(),
+        closing,
+    }));
+    Ok(Parts { engine, raft, router, projections, outbox, log_thread, folder })
+}
+
+impl Parts {
+    /// Gives leadership away, if this node has it and somebody can take it.
+    pub(crate) async fn hand_over(&self) {
+        match self.raft.hand_over().await {
+            Ok(Some(to)) => info!(to = to.0, "leadership handed over"),
+            Ok(None) => {}
+            // The others elect a leader by themselves, only later.
+            Err(error) => warn!(%error, "leadership not handed over"),
+        }
+    }
+
+    /// Ends everything and makes it durable.
+    pub(crate) async fn stop(self) {
+        let Self { engine, raft, router, projections, outbox, log_thread, folder } = self;
+        if let Some(outbox) = outbox {
+            outbox.stop();
+        }
+        projections.stop().await;
+        router.stop();
+        if let Err(error) = raft.shutdown().await {
+            warn!(%error, "index or state not flushed; the next start replays more");
+        }
+        drop((engine, raft, router));
+        // Dropping the last handle waits for the thread's last write.
+        if let Err(error) = tokio::task::spawn_blocking(move || drop((log_thread, folder))).await {
+            error!(%error, "log thread ended badly");
+        }
+    }
+}
+
+async fn open_stores(node: NodeId, folder: DataFolder) -> Result<(GroupStore, LogThread), StartError> {
+    let opening = tokio::task::spawn_blocking(move || {
+        let thread = LogThread::start(Box::new(end_process)).map_err(|error| StartError::part("log", &error))?;
+        let opened = GroupStore::open(&folder, GroupId::DEFAULT, LogConfig::default(), &thread)?;
+        Ok::<_, StartError>((opened, thread))
+    });
+    let opened = opening.await.map_err(|error| StartError::part("stores", &error))?;
+    let (Opened { store, rebuilt }, thread) = opened?;
+    for moved in rebuilt {
+        let (store, reason, moved_to) = (moved.store, moved.reason, moved.moved_to.display());
+        warn!(node_id = node.0, store, reason, %moved_to, "store moved aside, it is rebuilt from the log");
+    }
+    Ok((store, thread))
+}
+
+/// A failed write or fsync is never tried again: what the disk holds is not
+/// known any more. The process ends at once, before anything more is
+/// acknowledged, and the next start reads what is there.
+fn end_process(error: &std::io::Error) {
+    error!(%error, "log cannot be written; the process ends");
+    std::process::abort();
+}
+
+fn timing(plan: &NodePlan) -> RaftTiming {
+    let millis = std::time::Duration::from_millis;
+    RaftTiming {
+        heartbeat_interval: millis(plan.shared.heartbeat_ms),
+        election_timeout_min: millis(plan.shared.election_timeout_min_ms),
+        election_timeout_max: millis(plan.shared.election_timeout_max_ms),
+        ..RaftTiming::default()
+    }
+}
+
+fn router_config(plan: &NodePlan) -> RouterConfig {
+    let admission = AdmissionBounds {
+        appends: plan.limits.in_flight_appends,
+        bytes: plan.limits.in_flight_bytes,
+        ..AdmissionBounds::default()
+    };
+    RouterConfig { admission, active_streams_max: plan.limits.active_streams, ..RouterConfig::default() }
+}
+
+async fn open_bus(node: NodeId, nats: Option<&Nats>) -> Result<Option<Connection>, StartError> {
+    let Some(nats) = nats else { return Ok(None) };
+    let (name, replicas) = (format!("weir-{node}"), nats.replicas);
+    let config = JetStreamConfig { name, replicas, ..JetStreamConfig::to(nats.urls.clone()) };
+    let connection = Connection::open(&config).await.map_err(|error| StartError::part("bus", &error))?;
+    Ok(Some(connection))
+}
+
+async fn start_outbox(ports: &Ports, bus: Option<&Connection>) -> Result<Option<OutboxHandle>, StartError> {
+    let Some(bus) = bus else { return Ok(None) };
+    let publisher = Arc::new(JetStreamPublisher::new(bus.clone()));
+    let outbox = OutboxHandle::start(GroupId::DEFAULT, ports, publisher).await;
+    outbox.map(Some).map_err(|error| StartError::part("outbox", &error))
+}
+
+async fn start_projections(ports: &Ports) -> Result<ProjectionsHandle, StartError> {
+    let arguments = ProjectionsArguments {
+        group: GroupId::DEFAULT,
+        reader: ports.reader.clone(),
+        views: ports.views.clone(),
+        feed: None,
+        limits: ReducerLimits::default(),
+    };
+    ProjectionsHandle::start(arguments).await.map_err(|error| StartError::part("projections", &error))
+}
+
+/// Begins the cluster, if it is to begin and has not. Of several members the
+/// one with the lowest id does it, so that it is done once.
+async fn begin_cluster(plan: &NodePlan, raft: &RaftNode) -> Result<(), StartError> {
+    let first = plan.members.first().is_some_and(|member| member.node == plan.node);
+    if !plan.bootstrap || !first || raft.status().initialized() {
+        return Ok(());
+    }
+    let members: BTreeMap<NodeId, PeerNode> = plan.members.iter().map(peer_node).collect();
+    match raft.initialize(members).await {
+        Ok(()) | Err(MembershipError::AlreadyInitialized) => Ok(()),
+        Err(error) => Err(StartError::part("cluster", &error)),
+    }
+}
+
+fn peer_node(member: &Member) -> (NodeId, PeerNode) {
+    (member.node, PeerNode { peer: member.peer.clone(), edge: member.edge_address().to_owned() })
+}

@@ -46,6 +46,7 @@ use bytes::Bytes;
 use tracing::info;
 use weir_types::{GroupId, LogId, LogIndex, limits};
 
+pub(crate) use self::segment::path_of as segment_path;
 pub use self::{
     error::LogError,
     record::{LogRecord, Place, RecordKind},

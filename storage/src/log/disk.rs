@@ -172,3 +172,123 @@ impl LogDisk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use weir_types::{ClusterId, GroupId, LogIndex, NodeId, Term};
+
+    use super::*;
+    use crate::{
+        folder::Identity,
+        log::{RecordKind, recovery::recover},
+    };
+
+    const CAPACITY: u64 = 512;
+    const PER_SEGMENT: u64 = 4;
+
+    fn owner() -> Owner {
+        let identity = Identity { cluster: ClusterId(uuid::Uuid::from_u128(7)), node: NodeId(1) };
+        Owner { identity, group: GroupId(1) }
+    }
+
+    fn record(index: u64) -> LogRecord {
+        let id = LogId { term: Term(1), leader: NodeId(1), index: LogIndex(index) };
+        LogRecord { id, kind: RecordKind::Command, payload: Bytes::from_static(b"12345678") }
+    }
+
+    /// Bytes of one such record.
+    const FRAME: u64 = 72;
+
+    fn written(dir: &std::path::Path, segments: u64) -> LogDisk {
+        let mut disk = recover(dir, owner()).unwrap().disk;
+        for first in (0..segments).map(|segment| 1 + segment * PER_SEGMENT) {
+            disk.roll(first, Blank::Bytes(CAPACITY)).unwrap();
+            for index in first..first + PER_SEGMENT {
+                disk.stage(&[record(index)]);
+                disk.flush().unwrap();
+            }
+        }
+        disk.settle().unwrap();
+        disk
+    }
+
+    #[test]
+    fn l4_an_interrupted_truncation_is_finished_wherever_it_stopped() {
+        let keep = 6;
+        let (segment, offset) = (5, segment::SEGMENT_HEADER_BYTES + 2 * FRAME);
+        let zeroed = [(0, 0), (0, FRAME), (FRAME, 2 * FRAME), (0, 2 * FRAME), (40, 100)];
+        for (dropped, (from, until)) in (0..=2).flat_map(|dropped| zeroed.map(|zeros| (dropped, zeros))) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut disk = written(dir.path(), 4);
+            disk.mark =
+                Mark { durable_until: keep + 1, cut: Some(Cut::After { segment, offset }), ..disk.mark };
+            disk.settle().unwrap();
+            for first in [13, 9].iter().take(dropped) {
+                fs::remove_file(segment::path_of(dir.path(), *first)).unwrap();
+            }
+            let kept = File::options().write(true).open(segment::path_of(dir.path(), segment)).unwrap();
+            write_zeros(&kept, offset + from, offset + until).unwrap();
+            drop(disk);
+            let what = format!("{dropped} segments dropped, bytes {from} to {until} zeroed");
+            let mut disk = {
+                let found = recover(dir.path(), owner()).unwrap();
+                assert_eq!(found.last, Some(record(keep).id), "{what}");
+                assert_eq!((found.report.torn_bytes, found.disk.mark.cut), (0, None), "{what}");
+                found.disk
+            };
+            disk.stage(&[record(keep + 1)]);
+            disk.flush().unwrap();
+            assert_eq!(recover(dir.path(), owner()).unwrap().last, Some(record(keep + 1).id), "{what}");
+        }
+    }
+
+    #[test]
+    fn l4_an_interrupted_truncation_of_everything_is_finished() {
+        for dropped in 0..=3 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut disk = written(dir.path(), 3);
+            disk.mark = Mark { durable_until: 0, cut: Some(Cut::All), ..disk.mark };
+            disk.settle().unwrap();
+            for first in [9, 5, 1].iter().take(dropped) {
+                fs::remove_file(segment::path_of(dir.path(), *first)).unwrap();
+            }
+            let found = recover(dir.path(), owner()).unwrap();
+            assert_eq!((found.last, found.map.len()), (None, 0));
+        }
+    }
+
+    #[test]
+    fn l4_a_segment_without_a_record_and_an_unfinished_one_confuse_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = written(dir.path(), 2);
+        disk.roll(9, Blank::Bytes(CAPACITY)).unwrap();
+        for unfinished in ["spare-0.new", "00000000000000000013.new"] {
+            fs::write(dir.path().join(unfinished), b"half").unwrap();
+        }
+        drop(disk);
+        for _ in 0..2 {
+            let found = recover(dir.path(), owner()).unwrap();
+            assert_eq!((found.last, found.map.len()), (Some(record(8).id), 3));
+            assert!(!dir.path().join("spare-0.new").exists());
+        }
+        let mut disk = recover(dir.path(), owner()).unwrap().disk;
+        disk.stage(&[record(9)]);
+        disk.flush().unwrap();
+        assert_eq!(recover(dir.path(), owner()).unwrap().last, Some(record(9).id));
+    }
+
+    #[test]
+    fn a_record_carries_the_mark_that_was_known_when_it_was_staged() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = written(dir.path(), 1);
+        disk.stage(&[record(5)]);
+        disk.stage(&[record(6)]);
+        let seed = disk.active.as_ref().unwrap().seed;
+        let start = segment::SEGMENT_HEADER_BYTES + PER_SEGMENT * FRAME;
+        for at in [0, FRAME] {
+            let header = disk.staged[at as usize..].first_chunk().unwrap();
+            assert_eq!(frame::decode(header, seed, start + at).unwrap().durable_until, 5);
+        }
+    }
+}

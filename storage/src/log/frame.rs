@@ -133,9 +133,10 @@ impl FrameHeader {
 
     /// Whether these bytes, padding included, are the payload that was written.
     pub(super) fn owns(&self, padded: &[u8]) -> bool {
-        let Some((payload, padding)) = padded.split_at_checked(self.payload_bytes as usize) else {
+        if (HEADER_BYTES + padded.len()) as u64 != self.frame_bytes() {
             return false;
-        };
+        }
+        let (payload, padding) = padded.split_at(self.payload_bytes as usize);
         crc32c::crc32c(payload) == self.payload_crc && padding.iter().all(|byte| *byte == 0)
     }
 
@@ -182,6 +183,7 @@ mod tests {
             let header = decode(bytes.first_chunk().unwrap(), 77, 128).unwrap();
             assert_eq!((header.previous, header.durable_until, header.chain), (Chain(5), 4, chain));
             assert!(header.owns(&bytes[HEADER_BYTES..]));
+            assert!(bytes.len() == HEADER_BYTES || !header.owns(&bytes[HEADER_BYTES..bytes.len() - 1]));
             assert_eq!(header.record(Bytes::copy_from_slice(payload)), record(payload));
         }
     }

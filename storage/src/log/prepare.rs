@@ -137,3 +137,77 @@ fn discard(path: &Path) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no holder of these locks panics")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::log::segment::is_zero;
+
+    fn ready(preparer: &Preparer, bytes_min: u64) -> Spare {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(spare) = preparer.take(bytes_min) {
+                return spare;
+            }
+            assert!(Instant::now() < deadline, "a spare becomes ready");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_spare_is_zeroed_and_taken_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let preparer = Preparer::new(dir.path().to_path_buf(), 3 * 256 * 1024 + 5);
+        assert!(preparer.take(0).is_none(), "nothing is prepared unasked");
+        preparer.request();
+        preparer.request();
+        let spare = ready(&preparer, 1);
+        let bytes = fs::read(&spare.path).unwrap();
+        assert!(bytes.len() as u64 == spare.bytes && is_zero(&bytes));
+        assert!(preparer.take(0).is_none());
+        preparer.request();
+        assert_ne!(ready(&preparer, 1).path, spare.path);
+    }
+
+    #[test]
+    fn a_spare_that_is_too_short_waits_for_a_shorter_need() {
+        let dir = tempfile::tempdir().unwrap();
+        let preparer = Preparer::new(dir.path().to_path_buf(), 1000);
+        preparer.request();
+        let spare = ready(&preparer, 1000);
+        assert_eq!(spare.bytes, 1000);
+        preparer.request();
+        preparer.worker.lock().unwrap().take().unwrap().join().unwrap();
+        assert!(preparer.take(1001).is_none());
+        assert!(preparer.take(1000).is_some());
+    }
+
+    #[test]
+    fn nothing_is_left_behind() {
+        for wait in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let preparer = Preparer::new(dir.path().to_path_buf(), 1 << 20);
+            preparer.request();
+            if wait {
+                preparer.worker.lock().unwrap().take().unwrap().join().unwrap();
+            }
+            drop(preparer);
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "waited: {wait}");
+        }
+    }
+
+    #[test]
+    fn a_failed_preparation_is_tried_again_at_the_next_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("log");
+        let preparer = Preparer::new(missing.clone(), 1000);
+        preparer.request();
+        preparer.worker.lock().unwrap().take().unwrap().join().unwrap();
+        assert!(preparer.take(0).is_none());
+        fs::create_dir(missing).unwrap();
+        preparer.request();
+        ready(&preparer, 1);
+    }
+}

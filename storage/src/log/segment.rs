@@ -138,7 +138,7 @@ impl SegmentHeader {
 }
 
 /// The file of the segment that begins at `first`.
-pub(super) fn path_of(dir: &Path, first: u64) -> PathBuf {
+pub(crate) fn path_of(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:020}{ENDING}"))
 }
 

@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     io,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -166,7 +167,16 @@ struct Completion {
 }
 
 impl Writer {
+    /// Works until all senders are gone. A broken invariant, or a panic in a
+    /// completion, ends the log as a failed write does, and is not passed over in silence.
     fn run(mut self, receiver: &Receiver<Op>) {
+        let end = panic::catch_unwind(AssertUnwindSafe(|| self.work(receiver)));
+        if end.is_err() && self.stopped.error().is_none() {
+            self.stop(&io::Error::other("the log thread panicked"));
+        }
+    }
+
+    fn work(&mut self, receiver: &Receiver<Op>) {
         while let Some(first) = self.wait(receiver) {
             self.take(first);
             while self.gathered_bytes() < GATHERED_BYTES_MAX

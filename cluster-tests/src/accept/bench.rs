@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
+use weir_api::v1::paths;
 
 use super::{Flags, Outcome, Recipe};
 use crate::{Cluster, ClusterSpec, Node, report::Report, weir, window};
@@ -33,18 +34,14 @@ pub async fn story(report: &mut Report, flags: &Flags) -> Result<Outcome> {
     let idle = idle(&cluster, flags.window).await?;
     report.phase(&format!("idle: {idle:?} of a core per node"));
     report.note("idle_core_per_node", idle.clone());
-    let mut runs = Vec::new();
-    for in_flight in [1, 16, 64, 256] {
-        let run = append(&cluster, in_flight, flags.window).await?;
-        report.phase(&format!("{in_flight} in flight: {run}"));
-        runs.push(run);
-    }
+    let runs = appends(&cluster, flags.window).await?;
+    runs.iter().for_each(|run| report.phase(&run.to_string()));
     report.note("appends", runs.clone());
     report.note("rss_mb_before_streams", resident(&cluster)?);
-    touch_streams(&cluster).await?;
+    let streams = touch_streams(&cluster).await?;
     let memory = resident(&cluster)?;
-    report.phase(&format!("{STREAMS} streams touched: {memory:?} MB resident"));
-    report.note("streams_touched", STREAMS);
+    report.phase(&format!("{streams} streams touched: {memory:?} MB resident"));
+    report.note("streams_touched", streams);
     report.note("rss_mb_per_node", memory);
     let settled = self::idle(&cluster, flags.window).await?;
     report.note("idle_core_per_node_after", settled.clone());
@@ -71,25 +68,37 @@ fn bars(runs: &[Value], idle: &[f64], settled: &[f64]) -> Result<()> {
     Ok(())
 }
 
-async fn append(cluster: &Cluster, in_flight: u32, length: Duration) -> Result<Value> {
-    let (in_flight_text, seconds) = (in_flight.to_string(), length.as_secs().to_string());
-    let args = ["bench", "append", "--session", "--in-flight", &in_flight_text, "--seconds", &seconds];
+/// One run for each number in flight, by the client that is shipped.
+async fn appends(cluster: &Cluster, length: Duration) -> Result<Vec<Value>> {
+    let length = format!("{}s", length.as_secs());
+    let args = ["bench", "append", "--session", "--in-flight", "1,16,64,256", "--duration", &length];
     let printed = weir::run(&cluster.edges(), &args).await?;
-    let run = printed.last().context("`weir bench append` printed nothing")?;
-    Ok(json!({
-        "in_flight": in_flight,
-        "appends_per_s": run["appendsPerSecond"],
-        "p50_ms": run["p50Ms"],
-        "p99_ms": run["p99Ms"],
-        "p999_ms": run["p999Ms"],
-    }))
+    let bench = printed.last().context("`weir bench append` printed nothing")?;
+    let run = |run: &Value| {
+        let ms = |name: &str| run[name].as_f64().unwrap_or(f64::NAN) / 1_000.0;
+        json!({
+            "in_flight": run["inFlight"],
+            "appends_per_s": run["callsPerSecond"],
+            "p50_ms": ms("p50Micros"),
+            "p99_ms": ms("p99Micros"),
+            "p999_ms": ms("p999Micros"),
+            "errors": run["errors"],
+        })
+    };
+    Ok(bench["runs"].as_array().context("bench reports no runs")?.iter().map(run).collect())
 }
 
-async fn touch_streams(cluster: &Cluster) -> Result<()> {
+/// Appends to a hundred thousand new streams; how many streams there are then.
+async fn touch_streams(cluster: &Cluster) -> Result<u64> {
     let streams = STREAMS.to_string();
     let args =
-        ["bench", "append", "--session", "--in-flight", "256", "--streams", &streams, "--count", &streams];
-    weir::run(&cluster.edges(), &args).await.map(|_| ())
+        ["bench", "append", "--session", "--in-flight", "256", "--streams", &streams, "--duration", "20s"];
+    weir::run(&cluster.edges(), &args).await?;
+    let list = cluster.node(1).edge.get(&format!("{}?limit=1", paths::STREAMS)).await?;
+    let total =
+        list["totalCount"].as_u64().or(list["total_count"].as_u64()).context("list names no total")?;
+    ensure!(total >= STREAMS, "only {total} streams were touched");
+    Ok(total)
 }
 
 /// The share of a core that each node takes while nobody asks anything.

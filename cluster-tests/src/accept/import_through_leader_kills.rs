@@ -53,7 +53,12 @@ pub async fn story(report: &mut Report, data: &Dataset) -> Result<Outcome> {
     let total = data.events() as u64;
     report.phase(&format!("import of {total} events begins"));
     import_under_fire(&mut cluster, data, report).await?;
-    import(&cluster.edges(), data).await.context("import run again")?;
+    let again = import(&cluster.edges(), data).await.context("import run again")?;
+    let repeated = again.last().context("import printed nothing")?;
+    ensure!(
+        repeated["appended"] == 0 && repeated["alreadyThere"] == total,
+        "import run again says {repeated}"
+    );
     report.phase("imported, and imported again");
     cluster.all_ready().await?;
     let replicas = audit(&cluster, &History::default()).await?;

@@ -28,7 +28,7 @@ pub async fn story(report: &mut Report, appends: u64) -> Result<Outcome> {
     nats.delete_stream().await?;
     ensure!(nats.extent().await.is_err(), "the deleted stream is still there");
     report.phase("the stream is deleted");
-    weir::run(&cluster.edges(), &["outbox", "rebuild"]).await?;
+    weir::run(&cluster.edges(), &["outbox", "rebuild", "--yes"]).await?;
     cluster.published(cluster.settled().await?, PATIENCE).await?;
     report.phase("the stream is rebuilt");
     let load = Load::start("after", &cluster.edges(), 8);

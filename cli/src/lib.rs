@@ -1,1 +1,21 @@
-//! stub
+//! The commands of `weir` that speak to a running cluster.
+//!
+//! stdout carries data only; progress, prompts and errors go to stderr. With
+//! `--json` the data is JSON of the REST API's shapes. Exit codes are in [`exit`].
+
+mod bench;
+mod cluster;
+mod command;
+mod duration;
+mod error;
+pub mod exit;
+mod global;
+mod import;
+mod outbox;
+mod output;
+mod payload;
+mod progress;
+mod projection;
+mod stream;
+
+pub use command::{Command, run};

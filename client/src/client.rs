@@ -88,6 +88,13 @@ impl Client {
         Ok(client)
     }
 
+    /// A clone with another deadline for its calls.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        let options = ClientOptions { deadline, ..self.options };
+        Self { options, ..self.clone() }
+    }
+
     /// The options.
     #[must_use]
     pub fn options(&self) -> ClientOptions {
@@ -160,7 +167,7 @@ impl Client {
                 return Err(ClientError::Deadline { after: deadline, outcome_unknown: unknown, last });
             }
             if error.blames_node() {
-                self.endpoints(|endpoints| endpoints.failed(&url));
+                self.node_failed(&url);
                 self.prefer_leader(&error).await;
             }
             tokio::time::sleep(pause(tries, jitter)).await;
@@ -207,6 +214,11 @@ impl Client {
                 .map_err(|error| ClientError::NotUnderstood { url: url.into(), reason: error.to_string() });
         }
         Err(ClientError::Api(api_error(status.as_u16(), &bytes)))
+    }
+
+    /// This node did not do well: another one is asked next.
+    pub(crate) fn node_failed(&self, url: &str) {
+        self.endpoints(|endpoints| endpoints.failed(url));
     }
 
     fn endpoints<T>(&self, act: impl FnOnce(&mut Endpoints) -> T) -> T {

@@ -6,6 +6,7 @@
 //! flight over one connection. An error says whether the outcome is known.
 
 mod append;
+mod appender;
 mod client;
 mod cluster;
 mod endpoints;
@@ -18,6 +19,7 @@ mod session;
 mod stream;
 
 pub use append::Append;
+pub use appender::Appender;
 pub use client::Client;
 pub use error::ClientError;
 pub use options::ClientOptions;

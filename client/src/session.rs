@@ -134,6 +134,12 @@ impl AppendSession {
         self.waiting.callers().is_none()
     }
 
+    /// Whether this is a clone of `other`.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.waiting, &other.waiting)
+    }
+
     /// The node's address.
     #[must_use]
     pub fn url(&self) -> &str {

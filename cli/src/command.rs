@@ -1,0 +1,136 @@
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    bench::BenchCommand, cluster::ClusterCommand, error::CliError, exit, global::GlobalArgs,
+    import::ImportArgs, outbox::OutboxCommand, output::Output, projection::ProjectionCommand,
+    stream::StreamCommand,
+};
+
+/// The nouns of the command line. The `weir` binary flattens them beside its own.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Append to streams, read and watch them
+    Stream(Noun<StreamCommand>),
+    /// Import a CSV file as events, exactly once
+    Import(Box<Alone<ImportArgs>>),
+    /// Deploy and read projections
+    Projection(Noun<ProjectionCommand>),
+    /// Look at the cluster and change its members
+    Cluster(Noun<ClusterCommand>),
+    /// Look at what is published to JetStream
+    Outbox(Noun<OutboxCommand>),
+    /// Measure appends and reads
+    Bench(Noun<BenchCommand>),
+}
+
+/// A noun with its verbs.
+#[derive(Debug, Args)]
+pub struct Noun<T: Subcommand> {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    verb: T,
+}
+
+/// A noun that is its own verb.
+#[derive(Debug, Args)]
+pub struct Alone<T: Args> {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(flatten)]
+    args: T,
+}
+
+/// Carries a command out, prints its data and errors, and gives the exit code of [`exit`].
+pub async fn run(command: Command) -> ExitCode {
+    let output = Output::new(command.global().json);
+    match dispatch(&command, &output).await {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) if error.is_broken_pipe() => ExitCode::from(exit::OK),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+impl Command {
+    fn global(&self) -> &GlobalArgs {
+        match self {
+            Self::Stream(noun) => &noun.global,
+            Self::Import(alone) => &alone.global,
+            Self::Projection(noun) => &noun.global,
+            Self::Cluster(noun) => &noun.global,
+            Self::Outbox(noun) => &noun.global,
+            Self::Bench(noun) => &noun.global,
+        }
+    }
+}
+
+async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
+    let client = command.global().client()?;
+    match command {
+        Command::Stream(noun) => crate::stream::run(&noun.verb, &client, output).await,
+        Command::Import(alone) => crate::import::run(&alone.args, &client, output).await,
+        Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
+        Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
+        Command::Outbox(noun) => crate::outbox::run(&noun.verb, &client, output).await,
+        Command::Bench(noun) => crate::bench::run(&noun.verb, &client, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Weir {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Weir::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_are_understood() {
+        for line in [
+            "weir stream append o-1 --type order --name order.placed --data {} --expected-version none --json",
+            "weir stream append o-1 --type order --name n --data @f.json --expected-version 3 --idempotency-key k",
+            "weir stream read o-1 --from 3 --limit 10 --backward --server http://a:1,http://b:2",
+            "weir stream watch o-1 --from now --json",
+            "weir stream ls --type order",
+            "weir import --csv f.csv --entity-id case --entity-type order --event-name activity --occurred-at t",
+            "weir import --csv f.csv --mapping m.toml --json --in-flight 8 --unary",
+            "weir projection deploy p.js",
+            "weir projection get p --partition k --min-position 7",
+            "weir cluster init --member 1,a:9124,http://a:9123 --member 2,b:9124,http://b:9123",
+            "weir cluster add 4 d:9124 http://d:9123 --learner",
+            "weir cluster status --wait 10s",
+            "weir cluster transfer 2",
+            "weir outbox rebuild --yes",
+            "weir bench append --in-flight 1,64,512 --duration 5s --session",
+            "weir bench read --in-flight 8 --duration 5s",
+        ] {
+            Weir::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for line in [
+            "weir stream append o-1 --type order --name n",
+            "weir stream append o-1 --type t --name n --data {} --expected-version -2",
+            "weir stream append o-1 --type t --name n --data {} --expected-version latest",
+            "weir import --csv f.csv",
+            "weir bench append --session --unary",
+            "weir cluster init --member 1,a:9124",
+            "weir cluster status --wait soon",
+        ] {
+            let error = Weir::try_parse_from(line.split(' ')).expect_err(line);
+            assert_eq!(error.exit_code(), i32::from(exit::USAGE), "{line}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Exit codes. Scripts may rely on them.
+
+use weir_client::{ClientError, ErrorCode};
+
+/// Done, or healthy.
+pub const OK: u8 = 0;
+/// It failed, in a way that no other code names.
+pub const FAILED: u8 = 1;
+/// The command line is not legal.
+pub const USAGE: u8 = 2;
+/// There is no such stream, projection or partition.
+pub const NOT_FOUND: u8 = 3;
+/// A conflict: wrong version, other type, exists already.
+pub const CONFLICT: u8 = 4;
+/// Not healthy, or the condition waited for was not met.
+pub const NOT_HEALTHY: u8 = 5;
+/// No connection, or no leader. Nothing was changed.
+pub const NO_CONNECTION: u8 = 6;
+/// No answer in time. The outcome is **not known**: it may have happened.
+pub const OUTCOME_UNKNOWN: u8 = 7;
+
+/// The exit code of a call that failed.
+#[must_use]
+pub fn of(error: &ClientError) -> u8 {
+    if error.outcome_unknown() {
+        return OUTCOME_UNKNOWN;
+    }
+    match error {
+        ClientError::Address { .. } => USAGE,
+        ClientError::NoConnection { .. } => NO_CONNECTION,
+        ClientError::Deadline { last, .. } => of(last),
+        ClientError::Api(error) => of_code(error.code),
+        ClientError::Lost { .. } | ClientError::NotUnderstood { .. } => FAILED,
+    }
+}
+
+fn of_code(code: ErrorCode) -> u8 {
+    match code {
+        ErrorCode::StreamNotFound | ErrorCode::ProjectionNotFound | ErrorCode::NotFound => NOT_FOUND,
+        ErrorCode::VersionConflict
+        | ErrorCode::EntityTypeConflict
+        | ErrorCode::IdempotencyConflict
+        | ErrorCode::AlreadyInitialized
+        | ErrorCode::MembershipConflict => CONFLICT,
+        ErrorCode::Stale | ErrorCode::BusDiverged | ErrorCode::BusUnavailable => NOT_HEALTHY,
+        ErrorCode::NotLeader | ErrorCode::Unavailable | ErrorCode::NotInitialized => NO_CONNECTION,
+        _ => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use weir_client::ApiError;
+
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_code() {
+        let api = |code| ClientError::Api(ApiError::new(code, ""));
+        let none = ClientError::NoConnection { url: String::new(), reason: String::new() };
+        let late = |outcome_unknown| ClientError::Deadline {
+            after: Duration::ZERO,
+            outcome_unknown,
+            last: Box::new(none.clone()),
+        };
+        for (error, code) in [
+            (api(ErrorCode::StreamNotFound), NOT_FOUND),
+            (api(ErrorCode::ProjectionNotFound), NOT_FOUND),
+            (api(ErrorCode::VersionConflict), CONFLICT),
+            (api(ErrorCode::AlreadyInitialized), CONFLICT),
+            (api(ErrorCode::Unavailable), NO_CONNECTION),
+            (api(ErrorCode::OutcomeUnknown), OUTCOME_UNKNOWN),
+            (api(ErrorCode::StorageFailed), OUTCOME_UNKNOWN),
+            (api(ErrorCode::InvalidRequest), FAILED),
+            (none.clone(), NO_CONNECTION),
+            (late(false), NO_CONNECTION),
+            (late(true), OUTCOME_UNKNOWN),
+            (ClientError::Lost { url: String::new(), reason: String::new() }, OUTCOME_UNKNOWN),
+            (ClientError::Address { url: String::new(), reason: String::new() }, USAGE),
+        ] {
+            assert_eq!(of(&error), code, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+use std::time::Duration;
+
+use clap::Args;
+use weir_client::{Client, ClientOptions};
+
+use crate::{duration::parse_duration, error::CliError};
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Addresses of nodes, with commas between
+    #[arg(
+        long,
+        global = true,
+        env = "WEIR_SERVER",
+        default_value = "http://127.0.0.1:9123",
+        value_name = "URL[,URL]"
+    )]
+    pub(crate) server: String,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How long a call may take, all its tries together
+    #[arg(long, global = true, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
+    pub(crate) timeout: Duration,
+}
+
+impl GlobalArgs {
+    pub(crate) fn client(&self) -> Result<Client, CliError> {
+        let options = ClientOptions { deadline: self.timeout, ..ClientOptions::default() };
+        Ok(Client::new([&self.server], options)?)
+    }
+}

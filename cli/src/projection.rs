@@ -1,0 +1,173 @@
+//! `weir projection …`
+
+use std::{fs, path::PathBuf};
+
+use clap::Subcommand;
+use weir_client::{
+    Client,
+    v1::{Freshness, PartitionsQuery, ProjectionStatus, ProjectionStatusKind, ViewQuery},
+};
+
+use crate::{error::CliError, output::Output};
+
+#[derive(Debug, Subcommand)]
+pub enum ProjectionCommand {
+    /// Deploy a projection from its JavaScript file
+    Deploy {
+        /// The file
+        file: PathBuf,
+    },
+    /// List projections
+    #[command(alias = "ls")]
+    List,
+    /// Print the state of one partition
+    Get {
+        /// The projection
+        name: String,
+        /// The partition's key
+        #[arg(long, value_name = "KEY")]
+        partition: Option<String>,
+        /// A position that must be folded before the answer
+        #[arg(long, value_name = "POSITION", conflicts_with = "linearizable")]
+        min_position: Option<u64>,
+        /// Fold all that was acknowledged before, then answer
+        #[arg(long)]
+        linearizable: bool,
+    },
+    /// Show how far a projection is; exit code 5 when it is parked
+    Status {
+        /// The projection
+        name: String,
+    },
+    /// List the keys of a projection's partitions
+    Partitions {
+        /// The projection
+        name: String,
+        /// Only keys after this one
+        #[arg(long)]
+        after: Option<String>,
+        /// Keys to show
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
+    /// Remove a projection with its states
+    #[command(alias = "rm")]
+    Remove {
+        /// The projection
+        name: String,
+    },
+}
+
+pub(crate) async fn run(
+    command: &ProjectionCommand,
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    match command {
+        ProjectionCommand::Deploy { file } => deploy(file, client, output).await,
+        ProjectionCommand::List => list(client, output).await,
+        ProjectionCommand::Get { name, partition, min_position, linearizable } => {
+            let query = ViewQuery {
+                partition: partition.clone(),
+                min_position: *min_position,
+                consistency: linearizable.then_some(Freshness::Linearizable),
+            };
+            get(name, &query, client, output).await
+        }
+        ProjectionCommand::Status { name } => status(name, client, output).await,
+        ProjectionCommand::Partitions { name, after, limit } => {
+            let query = PartitionsQuery { after: after.clone(), limit: Some(*limit) };
+            let page = client.partitions(name, &query).await?;
+            if output.is_json() {
+                return output.json(&page);
+            }
+            page.partitions.iter().try_for_each(|key| output.line(key))
+        }
+        ProjectionCommand::Remove { name } => {
+            client.remove_projection(name).await?;
+            done(output, &format!("projection `{name}` removed"))
+        }
+    }
+}
+
+/// Says that a change is made, where it does not disturb the data.
+pub(crate) fn done(output: &Output, text: &str) -> Result<(), CliError> {
+    if output.is_json() {
+        return output.json(&serde_json::json!({ "ok": true }));
+    }
+    eprintln!("{text}");
+    Ok(())
+}
+
+async fn deploy(file: &PathBuf, client: &Client, output: &Output) -> Result<(), CliError> {
+    let source = fs::read_to_string(file).map_err(CliError::io(format!("read `{}`", file.display())))?;
+    let result = client.deploy_projection(&source).await?;
+    if output.is_json() {
+        return output.json(&result);
+    }
+    output.facts(&[
+        ("projection", result.name),
+        ("deployed", result.deployed.to_string()),
+        ("events", result.events.join(", ")),
+        ("partition key", result.partition_key.unwrap_or_else(|| "-".into())),
+    ])
+}
+
+fn kind(status: &ProjectionStatus) -> &'static str {
+    match status.status {
+        ProjectionStatusKind::Active => "active",
+        ProjectionStatusKind::Error => "error",
+    }
+}
+
+async fn list(client: &Client, output: &Output) -> Result<(), CliError> {
+    let list = client.projections().await?;
+    if output.is_json() {
+        return output.json(&list);
+    }
+    let row = |projection: &ProjectionStatus| {
+        [
+            projection.name.clone(),
+            kind(projection).into(),
+            projection.checkpoint.to_string(),
+            projection.lag.to_string(),
+            projection.events.join(", "),
+            projection.error_message.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = list.projections.iter().map(row).collect();
+    output.table(["PROJECTION", "STATUS", "CHECKPOINT", "LAG", "EVENTS", "ERROR"], &rows)
+}
+
+async fn get(name: &str, query: &ViewQuery, client: &Client, output: &Output) -> Result<(), CliError> {
+    let view = client.projection(name, query).await?;
+    if output.is_json() {
+        return output.json(&view);
+    }
+    let state = view.state.map_or(serde_json::Value::Null, |state| state.state);
+    let text = serde_json::to_string_pretty(&state).map_err(|error| CliError::Failed(error.to_string()))?;
+    output.line(&text)?;
+    eprintln!("partition {}, checkpoint {}, lag {}", view.partition, view.status.checkpoint, view.status.lag);
+    Ok(())
+}
+
+async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliError> {
+    let status = client.projection_status(name).await?;
+    if output.is_json() {
+        output.json(&status)?;
+    } else {
+        output.facts(&[
+            ("projection", status.name.clone()),
+            ("status", kind(&status).into()),
+            ("checkpoint", status.checkpoint.to_string()),
+            ("lag", status.lag.to_string()),
+            ("folded events", status.folded_events.to_string()),
+            ("digest", status.digest.clone()),
+            ("error", status.error_message.clone().unwrap_or_else(|| "-".into())),
+        ])?;
+    }
+    match status.status {
+        ProjectionStatusKind::Active => Ok(()),
+        ProjectionStatusKind::Error => Err(CliError::NotHealthy(format!("projection `{name}` is parked"))),
+    }
+}

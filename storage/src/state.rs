@@ -52,10 +52,11 @@ impl State {
             let reason = "damage was found when it was last used".to_owned();
             return Err(StateError::Damaged { dir: dir.to_owned(), what: "state", reason });
         }
+        let is_new = !dir.read_dir().is_ok_and(|mut files| files.next().is_some());
         // The engine is known to panic on damaged files; whatever is half open is dropped here.
         let checked = catch_unwind(AssertUnwindSafe(|| {
             let state = Self::open_engine(dir, group)?;
-            state.check_self()?;
+            state.check_self(is_new)?;
             state.registry()?;
             state.checkpoints()?;
             Ok(state)
@@ -78,10 +79,11 @@ impl State {
         Ok(Self { dir: dir.to_owned(), group, tree, db })
     }
 
-    /// A new state gets its self-check record; any other must have it.
-    fn check_self(&self) -> Result<(), StateError> {
+    /// A new state gets its self-check record; any other must have it. (The
+    /// engine makes what is missing anew, and would pass for empty.)
+    fn check_self(&self, is_new: bool) -> Result<(), StateError> {
         let Some(bytes) = self.get(StateKey::SelfCheck)? else {
-            if !self.tree.is_empty() {
+            if !is_new {
                 return Err(self.damaged("self-check", "its record is missing"));
             }
             self.tree

@@ -153,4 +153,9 @@ fn a_state_of_another_group_or_of_garbage_does_not_open() {
     fs::write(garbage.path().join("conf"), b"not a database").unwrap();
     fs::write(garbage.path().join("db"), vec![0xa5; 4096]).unwrap();
     assert!(matches!(State::open(garbage.path(), GROUP), Err(StateError::Open { .. })));
+    let hollow = tempfile::tempdir().unwrap();
+    drop(State::open(hollow.path(), GROUP).unwrap());
+    fs::remove_file(hollow.path().join("db")).unwrap();
+    let error = State::open(hollow.path(), GROUP).err().unwrap();
+    assert!(matches!(error, StateError::Open { .. } | StateError::Damaged { .. }), "{error}");
 }

@@ -9,7 +9,7 @@ use super::GroupStore;
 use crate::{
     codec::event,
     index::{IndexHead, Located},
-    log::{LogError, Place},
+    log::{LogError, Place, segment_path},
 };
 
 /// Bytes that one read of the log asks for, unless one event is larger.
@@ -141,10 +141,11 @@ impl GroupStore {
     }
 
     fn damaged(&self, place: Place, what: &str) -> ReadError {
-        let (segment, offset, dir) = (place.segment, place.offset, self.log_dir.display());
+        let file = segment_path(&self.log_dir, place.segment);
         let detail = format!(
-            "event in the log segment that begins at index {segment} in {dir}, at byte {offset}: {what}; \
-             keep the file and read from another node"
+            "event in log file {} at byte {}: {what}; keep the file and read from another node",
+            file.display(),
+            place.offset
         );
         ReadError::Damaged { detail }
     }

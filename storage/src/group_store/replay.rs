@@ -5,7 +5,7 @@ use weir_types::LogIndex;
 use super::{GroupStore, open::WALK_BYTES};
 use crate::{
     index::IndexError,
-    log::{LogError, LogRecord},
+    log::{LogError, LogRecord, Place},
     state::StateError,
 };
 
@@ -37,7 +37,7 @@ impl GroupStore {
     /// What `apply` refuses, and the stores' own errors.
     pub fn replay_committed<E>(
         &self,
-        mut apply: impl FnMut(&[LogRecord]) -> Result<(), E>,
+        mut apply: impl FnMut(&[(LogRecord, Place)]) -> Result<(), E>,
         mut progress: impl FnMut(LogIndex, LogIndex),
     ) -> Result<u64, E>
     where
@@ -49,8 +49,8 @@ impl GroupStore {
         let mut next = self.replay_from::<E>()?;
         let mut replayed = 0;
         while next <= until {
-            let records = self.log.read(next, until.next(), WALK_BYTES)?;
-            let Some(newest) = records.last() else { break };
+            let records = self.log.read_placed(next, until.next(), WALK_BYTES)?;
+            let Some((newest, _)) = records.last() else { break };
             next = newest.id.index.next();
             replayed += records.len() as u64;
             apply(&records)?;

@@ -38,6 +38,7 @@ impl Index {
             let reason = "damage was found when it was last used".to_owned();
             return Err(IndexError::Damaged { dir: dir.to_owned(), what: "index", reason });
         }
+        let is_new = !dir.read_dir().is_ok_and(|mut files| files.next().is_some());
         // The engine panics on some damage; whatever is half open is dropped here.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::open_engine(dir, group)));
         let index = match opened {
@@ -45,7 +46,7 @@ impl Index {
             Ok(Err(error)) => return Err(open_error(dir, &error.to_string())),
             Err(panic) => return Err(open_error(dir, &panic_text(panic.as_ref()))),
         };
-        index.check_self()?;
+        index.check_self(is_new)?;
         let mark = index.load_mark()?;
         index.check_holes(mark.as_ref().map_or(Position::ZERO, |mark| mark.position))?;
         *index.inner.mark.write().expect("nobody else holds the index yet") = mark;
@@ -65,10 +66,11 @@ impl Index {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// A new index gets its self-check record; any other must have it.
-    fn check_self(&self) -> Result<(), IndexError> {
+    /// A new index gets its self-check record; any other must have it. (The
+    /// engine makes what is missing anew, and would pass for empty.)
+    fn check_self(&self, is_new: bool) -> Result<(), IndexError> {
         let Some(bytes) = self.get(IndexKey::SelfCheck)? else {
-            if self.inner.keys.first_key_value().is_some() {
+            if !is_new {
                 return Err(self.damaged("self-check", "its record is missing"));
             }
             let mut batch = self.batch();

@@ -147,3 +147,94 @@ impl Drop for Place<'_> {
         self.admission.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::FutureExt;
+    use weir_types::{
+        ContentType, EntityId, EntityType, EventName, EventSource, ExpectedVersion, GroupId, NewEvent,
+    };
+
+    use super::*;
+
+    fn append(bytes: usize) -> AppendRequest {
+        AppendRequest {
+            group: GroupId::DEFAULT,
+            entity_id: EntityId::new("a").unwrap(),
+            entity_type: EntityType::new("a").unwrap(),
+            expected: ExpectedVersion::Any,
+            idempotency_key: None,
+            events: vec![NewEvent {
+                name: EventName::new("a").unwrap(),
+                schema_version: 1,
+                content_type: ContentType::Json,
+                data: Bytes::from(vec![b'1'; bytes]),
+                metadata: Bytes::new(),
+                occurred_at: None,
+                source: EventSource::Api,
+            }],
+        }
+    }
+
+    fn admission(appends: usize, bytes: usize, queue_appends: usize, queue_bytes: usize) -> Arc<Admission> {
+        let wait = Duration::from_millis(20);
+        Admission::new(AdmissionBounds { appends, bytes, queue_appends, queue_bytes, wait })
+    }
+
+    #[tokio::test]
+    async fn what_fits_is_taken_at_once_and_gives_its_room_back() {
+        let admission = admission(2, 100, 0, 0);
+        let first = admission.admit(append(60)).await.unwrap();
+        assert_eq!(admission.in_flight(), (1, 60));
+        assert!(matches!(admission.admit(append(60)).await, Err(AppendError::Overloaded)), "bytes");
+        let second = admission.admit(append(40)).await.unwrap();
+        assert!(matches!(admission.admit(append(0)).await, Err(AppendError::Overloaded)), "count");
+        drop((first, second));
+        assert_eq!((admission.in_flight(), admission.waiting()), ((0, 0), 0));
+    }
+
+    #[tokio::test]
+    async fn an_append_larger_than_the_bound_is_taken_alone() {
+        let admission = admission(2, 100, 0, 0);
+        let alone = admission.admit(append(1_000)).await.unwrap();
+        assert_eq!(admission.in_flight(), (1, 100));
+        drop(alone);
+        assert_eq!(admission.in_flight(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_first_come_first_served_and_bounded() {
+        let admission = admission(1, 100, 2, 150);
+        let inside = admission.admit(append(10)).await.unwrap();
+        let mut first = Box::pin(admission.admit(append(90)));
+        assert!((&mut first).now_or_never().is_none(), "waits");
+        assert!(
+            matches!(admission.admit(append(70)).now_or_never(), Some(Err(AppendError::Overloaded))),
+            "no room for its bytes in the queue"
+        );
+        let mut second = Box::pin(admission.admit(append(20)));
+        assert!((&mut second).now_or_never().is_none(), "waits");
+        assert_eq!(admission.waiting(), 2);
+        assert!(
+            matches!(admission.admit(append(1)).now_or_never(), Some(Err(AppendError::Overloaded))),
+            "no place in the queue"
+        );
+        drop(inside);
+        assert!((&mut second).now_or_never().is_none(), "the first is served first");
+        drop(first.await.unwrap());
+        second.await.unwrap();
+        assert_eq!((admission.in_flight(), admission.waiting()), ((0, 0), 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_in_time_and_leaves_nothing_behind() {
+        let admission = admission(1, 100, 2, 150);
+        let inside = admission.admit(append(10)).await.unwrap();
+        assert!(matches!(admission.admit(append(10)).await, Err(AppendError::Overloaded)));
+        assert_eq!(admission.waiting(), 0);
+        drop(inside);
+        assert_eq!(admission.in_flight(), (0, 0));
+        admission.admit(append(100)).await.unwrap();
+    }
+}

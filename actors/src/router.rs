@@ -109,7 +109,9 @@ impl RouterHandle {
     pub async fn start(config: RouterConfig, ports: Ports, ids: EventIds) -> Result<Self, StartError> {
         let tally = Arc::new(Tally::default());
         let failures = Arc::clone(&tally);
-        let on_failure = Box::new(move || drop(failures.failures.fetch_add(1, Relaxed)));
+        let on_failure = Box::new(move || {
+            failures.failures.fetch_add(1, Relaxed);
+        });
         let supervisor = Supervisor::start(supervisor::Arguments { kind: "stream", on_failure }).await?;
         let streams = Arc::new(StreamPorts {
             group: config.group,
@@ -232,10 +234,10 @@ impl Router {
             Ok(lease) => {
                 drop(shard);
                 self.tally.activations.fetch_add(1, Relaxed);
-                match predecessor {
-                    Some(_) => drop(self.tally.retirements.fetch_add(1, Relaxed)),
-                    None if self.active.fetch_add(1, Relaxed) == 0 => self.woken.notify_one(),
-                    None => {}
+                if predecessor.is_some() {
+                    self.tally.retirements.fetch_add(1, Relaxed);
+                } else if self.active.fetch_add(1, Relaxed) == 0 {
+                    self.woken.notify_one();
                 }
                 Ok(Some((fresh, lease)))
             }

@@ -36,7 +36,7 @@ impl StreamHandle {
         predecessor: Option<Self>,
         supervisor: ActorCell,
     ) -> Result<Self, AppendError> {
-        let shared = Arc::new(Shared::default());
+        let shared = Shared::new();
         let arguments = Arguments {
             ports: Arc::clone(ports),
             shared: Arc::clone(&shared),

@@ -69,19 +69,24 @@ struct Envelope<'a> {
     position: u64,
     schema_version: u32,
     content_type: String,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_base64: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     data_omitted: bool,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata_base64: Option<String>,
     recorded_at: Moment,
     occurred_at: Option<Moment>,
     source: Source,
+}
+
+/// A field that is there, be it `null`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// RFC 3339 with microseconds; as a number of microseconds outside its years.

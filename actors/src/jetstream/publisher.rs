@@ -1,11 +1,16 @@
 //! Publishes to JetStream.
 //!
 //! Invariant O1. Sequence = position: every publish expects the sequence before
-//! its own, so that JetStream itself refuses a hole, a repeat, and a second
-//! publisher. Publishes are sent without waiting for each other; what is refused
-//! takes all that follow it along.
+//! its own, so that JetStream itself refuses a hole and a repeat, and a second
+//! publisher can only write what this one would have written. Publishes are sent
+//! without waiting for each other. Where a stranger's message took a sequence,
+//! those behind it may still be accepted; therefore what was not acknowledged in
+//! full is read back, message by message, before the next batch.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard},
+};
 
 use async_nats::{
     HeaderMap,
@@ -19,7 +24,7 @@ use async_nats::{
     },
 };
 use async_trait::async_trait;
-use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use uuid::Uuid;
 use weir_types::{
     EventId, GroupId, Position, RecordedEvent,
@@ -30,22 +35,36 @@ use weir_types::{
 use super::{
     Connection,
     envelope::{self, Data},
-    topology::{self, EVENT_ID_HEADER, FORMAT, FORMAT_HEADER, Holding, POSITION_HEADER},
+    topology::{self, EVENT_ID_HEADER, FORMAT, FORMAT_HEADER, POSITION_HEADER},
 };
+
+/// Messages that are read back at once.
+const READS_IN_FLIGHT: usize = 64;
 
 /// The bus as an outbox sees it, in JetStream.
 pub struct JetStreamPublisher {
     connection: Connection,
+    progress: Mutex<HashMap<GroupId, Progress>>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Progress {
+    /// Up to this position every message is known to be what an outbox published.
+    verified: Position,
     /// Up to this position messages carry no message id, because JetStream took
-    /// one for a duplicate of a message that it does not hold.
-    unnamed_to: AtomicU64,
+    /// one for a duplicate of a message that it may not hold.
+    unnamed: Position,
 }
 
 impl JetStreamPublisher {
     /// A publisher over a connection.
     #[must_use]
     pub fn new(connection: Connection) -> Self {
-        Self { connection, unnamed_to: AtomicU64::new(0) }
+        Self { connection, progress: Mutex::default() }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, HashMap<GroupId, Progress>> {
+        self.progress.lock().expect("no holder of the lock panics")
     }
 
     async fn stream(&self, group: GroupId) -> Result<Stream, BusError> {
@@ -86,7 +105,7 @@ impl JetStreamPublisher {
             if ack.duplicate {
                 // No proof that it is stored. If it is not, the next try must
                 // not be taken for a duplicate again.
-                self.unnamed_to.fetch_max(position.0, Ordering::Relaxed);
+                self.progress().entry(group).or_default().unnamed = position;
                 return Err(BusError::Unavailable { reason: format!("position {position} is a duplicate") });
             }
             if ack.sequence != position.0 {
@@ -106,29 +125,14 @@ impl JetStreamPublisher {
         event: &RecordedEvent,
     ) -> Result<PublishAckFuture, PublishError> {
         let subject = subject_of(group, &event.entity_type, &event.entity_id, &event.name);
-        let sent = context.send_publish(subject.clone(), self.message(event, Data::Whole)).await;
+        let named = event.position > self.progress().entry(group).or_default().unnamed;
+        let sent = context.send_publish(subject.clone(), message(event, Data::Whole, named)).await;
         match sent {
             // Larger than this NATS takes: its readers fetch the data from the log.
             Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
-                context.send_publish(subject, self.message(event, Data::Omitted)).await
+                context.send_publish(subject, message(event, Data::Omitted, named)).await
             }
             other => other,
-        }
-    }
-
-    fn message(&self, event: &RecordedEvent, data: Data) -> PublishMessage {
-        let mut headers = HeaderMap::new();
-        headers.insert(POSITION_HEADER, event.position.to_string());
-        headers.insert(EVENT_ID_HEADER, event.id.to_string());
-        headers.insert(FORMAT_HEADER, FORMAT);
-        let body: Bytes = envelope::encode(event, data);
-        let message = PublishMessage::build()
-            .payload(body)
-            .headers(headers)
-            .expected_last_sequence(event.position.0 - 1);
-        match event.position.0 <= self.unnamed_to.load(Ordering::Relaxed) {
-            true => message,
-            false => message.message_id(event.position.to_string()),
         }
     }
 }
@@ -137,13 +141,19 @@ impl JetStreamPublisher {
 impl Publisher for JetStreamPublisher {
     async fn published(&self, group: GroupId) -> Result<Position, BusError> {
         let stream = self.stream(group).await?;
-        let state = &stream.cached_info().state;
-        let holding = Holding { messages: state.messages, last_sequence: state.last_sequence };
-        let last = match holding.messages {
-            0 => None,
-            _ => headers_of(&stream, holding.last_sequence).await?,
-        };
-        topology::held(holding, last.as_ref()).map_err(|reason| BusError::Diverged { reason })
+        let held = Position(stream.cached_info().state.last_sequence);
+        let verified = self.progress().entry(group).or_default().verified.min(held);
+        let unverified = topology::unverified(verified, held);
+        let messages = unverified.map(|sequence| {
+            let stream = &stream;
+            async move { Ok((sequence, headers_of(stream, sequence).await?)) }
+        });
+        let mut messages = futures::stream::iter(messages).buffered(READS_IN_FLIGHT);
+        while let Some((sequence, headers)) = messages.try_next().await? {
+            topology::vouch(sequence, headers.as_ref()).map_err(|reason| BusError::Diverged { reason })?;
+        }
+        self.progress().entry(group).or_default().verified = held;
+        Ok(held)
     }
 
     async fn publish(
@@ -157,7 +167,10 @@ impl Publisher for JetStreamPublisher {
         }
         let end = after.plus(events.len() as u64);
         match self.send(group, after, events).await {
-            Ok(()) => Ok(end),
+            Ok(()) => {
+                self.progress().entry(group).or_default().verified = end;
+                Ok(end)
+            }
             Err(error @ BusError::Diverged { .. }) => Err(error),
             // It proves nothing: what the bus holds now does.
             Err(error) => match self.published(group).await? {
@@ -182,6 +195,21 @@ impl Publisher for JetStreamPublisher {
             Err(error) if is_missing(&error.kind()) => Ok(()),
             Err(error) => Err(unavailable(error)),
         }
+    }
+}
+
+fn message(event: &RecordedEvent, data: Data, named: bool) -> PublishMessage {
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION_HEADER, event.position.to_string());
+    headers.insert(EVENT_ID_HEADER, event.id.to_string());
+    headers.insert(FORMAT_HEADER, FORMAT);
+    let message = PublishMessage::build()
+        .payload(envelope::encode(event, data))
+        .headers(headers)
+        .expected_last_sequence(event.position.0 - 1);
+    match named {
+        true => message.message_id(event.position.to_string()),
+        false => message,
     }
 }
 

@@ -7,7 +7,7 @@ use async_nats::{
     HeaderMap,
     jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
 };
-use weir_types::{GroupId, Position};
+use weir_types::{GroupId, Position, limits};
 
 /// The header that holds the event's position, equal to the message's sequence.
 pub const POSITION_HEADER: &str = "Weir-Position";
@@ -75,32 +75,27 @@ pub(crate) fn unfit(config: &Config, group: GroupId) -> Option<String> {
     None
 }
 
-/// What a stream in JetStream says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Holding {
-    pub(crate) messages: u64,
-    pub(crate) last_sequence: u64,
-}
-
-/// The last position that a stream holds. `last` are the headers of the message
-/// at its last sequence; `None` when that message was trimmed or deleted, which
-/// leaves the sequence as the only witness.
+/// Whether the message at a sequence is what an outbox published there. `None`
+/// is a message that was trimmed or deleted: sequences stay, so it is no hole.
 ///
 /// # Errors
-/// In words, when the stream holds what no outbox published.
-pub(crate) fn held(holding: Holding, last: Option<&HeaderMap>) -> Result<Position, String> {
-    let Holding { messages, last_sequence } = holding;
-    if last_sequence == 0 || messages == 0 {
-        return Ok(Position(last_sequence));
-    }
-    let Some(headers) = last else { return Ok(Position(last_sequence)) };
+/// In words, when it is not.
+pub(crate) fn vouch(sequence: u64, message: Option<&HeaderMap>) -> Result<(), String> {
+    let Some(headers) = message else { return Ok(()) };
     match position_of(headers) {
-        None => Err(format!("message {last_sequence} is not from an outbox")),
-        Some(position) if position.0 != last_sequence => {
-            Err(format!("message {last_sequence} holds position {position}"))
+        None => Err(format!("message {sequence} is not from an outbox")),
+        Some(position) if position.0 != sequence => {
+            Err(format!("message {sequence} holds position {position}"))
         }
-        Some(position) => Ok(position),
+        Some(_) => Ok(()),
     }
+}
+
+/// The sequences that nobody has vouched for: those after `verified`, as far
+/// back as a publisher may have got without hearing what became of them.
+pub(crate) fn unverified(verified: Position, held: Position) -> std::ops::RangeInclusive<u64> {
+    let oldest = held.0.saturating_sub(limits::OUTBOX_BATCH_MAX as u64);
+    verified.0.max(oldest) + 1..=held.0
 }
 
 /// The position that a message's headers name.
@@ -120,21 +115,29 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_ours_only_if_its_last_message_says_so() {
-        let (ours, wrong, alien) = (headers("7"), headers("8"), HeaderMap::new());
-        let garbled = headers("seven");
-        for (case, messages, last_sequence, last, expected) in [
-            ("fresh", 0, 0, None, Some(0)),
-            ("filled", 7, 7, Some(&ours), Some(7)),
-            ("trimmed from its start", 2, 7, Some(&ours), Some(7)),
-            ("purged", 0, 7, None, Some(7)),
-            ("its last message deleted", 6, 7, None, Some(7)),
-            ("another's message", 7, 7, Some(&alien), None),
-            ("a position in words", 7, 7, Some(&garbled), None),
-            ("position and sequence apart", 7, 7, Some(&wrong), None),
+    fn a_message_is_ours_only_if_it_says_so() {
+        for (case, message, ours) in [
+            ("ours", Some(headers("7")), true),
+            ("trimmed", None, true),
+            ("another's message", Some(HeaderMap::new()), false),
+            ("a position in words", Some(headers("seven")), false),
+            ("position and sequence apart", Some(headers("8")), false),
         ] {
-            let held = held(Holding { messages, last_sequence }, last);
-            assert_eq!(held.ok(), expected.map(Position), "{case}");
+            assert_eq!(vouch(7, message.as_ref()).is_ok(), ours, "{case}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_the_last_batch_is_verified_again() {
+        for (verified, held, sequences) in [
+            (0, 0, 1..=0),
+            (0, 3, 1..=3),
+            (3, 3, 4..=3),
+            (3, 5, 4..=5),
+            (0, 10_000, 9_501..=10_000),
+            (9_900, 10_000, 9_901..=10_000),
+        ] {
+            assert_eq!(unverified(Position(verified), Position(held)), sequences);
         }
     }
 

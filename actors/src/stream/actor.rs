@@ -79,7 +79,8 @@ impl State {
                 let event_ids = decided.events.iter().map(|event| event.id).collect();
                 answer.proposing();
                 let outcome = self.args.ports.proposer.append(self.args.term, decided);
-                answer.send(Reply::Proposed(Proposed::new(outcome, event_ids, last_version, lease)));
+                let proposed = Proposed::new(outcome, event_ids, last_version, lease, append);
+                answer.send(Reply::Proposed(proposed));
             }
             Ok(Decision::Repeated(outcome)) => answer.send(Reply::Repeated(outcome)),
             Ok(Decision::RefuseNow(error)) | Err(error) => answer.send(Reply::Refused(error)),

@@ -1,6 +1,8 @@
 //! Answers that wait until what they rest on is durable. The caller waits, not
 //! the actor.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use weir_types::{AppendAck, AppendError, AppendOutcome, AppendRequest, EventId, Position, StreamVersion};
 
@@ -10,6 +12,7 @@ use super::{
     lease::Lease,
     state,
 };
+use crate::admission::Admitted;
 
 /// What an actor answered.
 pub(crate) enum Reply {
@@ -54,6 +57,8 @@ struct InFlight {
     event_ids: Vec<EventId>,
     last_version: StreamVersion,
     lease: Lease,
+    /// Its room on this node is taken as long as it is in the proposer's hands.
+    _append: Arc<Admitted>,
 }
 
 impl Proposed {
@@ -62,8 +67,9 @@ impl Proposed {
         event_ids: Vec<EventId>,
         last_version: StreamVersion,
         lease: Lease,
+        append: Arc<Admitted>,
     ) -> Self {
-        Self(Some(InFlight { outcome, event_ids, last_version, lease }))
+        Self(Some(InFlight { outcome, event_ids, last_version, lease, _append: append }))
     }
 
     async fn settle(mut self, ports: &StreamPorts) -> Settled {
@@ -103,13 +109,11 @@ impl InFlight {
 impl Drop for Proposed {
     fn drop(&mut self) {
         let Some(mut in_flight) = self.0.take() else { return };
-        // Without a runtime the process is ending, and nobody is left to know.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let outcome = (&mut in_flight.outcome).await;
-                in_flight.note(&outcome);
-            });
-        }
+        // When the runtime has ended the task is not run, and nobody is left to know.
+        in_flight.lease.runtime().spawn(async move {
+            let outcome = (&mut in_flight.outcome).await;
+            in_flight.note(&outcome);
+        });
     }
 }
 

@@ -154,3 +154,195 @@ pub(crate) fn refusal(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+    use weir_types::{
+        ContentType, EntityId, EventName, EventSource, ExpectedVersion, GroupId, NewEvent, Position,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn request(expected: Option<u64>, key: Option<&str>, data: &'static str) -> AppendRequest {
+        AppendRequest {
+            group: GroupId::DEFAULT,
+            entity_id: EntityId::new("order-1").unwrap(),
+            entity_type: EntityType::new("order").unwrap(),
+            expected: expected.map_or(ExpectedVersion::Any, |v| ExpectedVersion::Exact(StreamVersion(v))),
+            idempotency_key: key.map(|key| IdempotencyKey::new(key).unwrap()),
+            events: vec![NewEvent {
+                name: EventName::new("order.placed").unwrap(),
+                schema_version: 1,
+                content_type: ContentType::Json,
+                data: Bytes::from_static(data.as_bytes()),
+                metadata: Bytes::new(),
+                occurred_at: None,
+                source: EventSource::Api,
+            }],
+        }
+    }
+
+    fn at(version: u64, entity_type: &str, updated_at: i64) -> StreamState {
+        StreamState::at_head(Some(StreamHead {
+            entity_id: EntityId::new("order-1").unwrap(),
+            entity_type: EntityType::new(entity_type).unwrap(),
+            version: StreamVersion(version),
+            first_position: Position(1),
+            last_position: Position(version),
+            created_at: Timestamp(0),
+            updated_at: Timestamp(updated_at),
+        }))
+    }
+
+    fn remembered(of: &AppendRequest) -> RememberedAppend {
+        RememberedAppend {
+            idempotency: Idempotency { key: of.idempotency_key.clone().unwrap(), digest: digest_of(of) },
+            outcome: AppendOutcome::Repeated {
+                first_version: StreamVersion(2),
+                last_version: StreamVersion(2),
+                first_position: Position(9),
+            },
+        }
+    }
+
+    fn decide_at(
+        state: &StreamState,
+        durable: u64,
+        request: &AppendRequest,
+        known: Option<&RememberedAppend>,
+    ) -> Decision {
+        let mut drawn = 0;
+        decide(state, StreamVersion(durable), request, known, NOW, || {
+            drawn += 1;
+            EventId(Uuid::from_u128(drawn))
+        })
+    }
+
+    #[test]
+    fn the_guard_is_checked_against_what_was_decided_last() {
+        for (version, expected, passes) in [
+            (0, None, true),
+            (0, Some(0), true),
+            (0, Some(1), false),
+            (5, None, true),
+            (5, Some(5), true),
+            (5, Some(4), false),
+            (5, Some(6), false),
+            (5, Some(0), false),
+        ] {
+            let state = if version == 0 { StreamState::default() } else { at(version, "order", 0) };
+            let request = request(expected, None, "1");
+            match decide_at(&state, version, &request, None) {
+                Decision::Append(append) if passes => {
+                    assert_eq!(append.base, StreamVersion(version), "the guard is always exact");
+                    assert_eq!(append.idempotency, None);
+                }
+                Decision::Refuse(AppendError::VersionConflict { expected, actual }) if !passes => {
+                    assert_eq!((expected, actual), (request.expected, StreamVersion(version)));
+                }
+                other => panic!("{version} {expected:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_type_is_fixed_once_it_is_durable_and_held_before() {
+        let other = at(1, "account", 0);
+        let conflict = AppendError::TypeConflict { actual: EntityType::new("account").unwrap() };
+        let request = request(None, None, "1");
+        assert_eq!(decide_at(&other, 1, &request, None), Decision::RefuseNow(conflict.clone()));
+        assert_eq!(decide_at(&other, 0, &request, None), Decision::Refuse(conflict));
+    }
+
+    #[test]
+    fn a_recorded_time_never_falls() {
+        for (last, expected) in [(500, 1_000), (1_000, 1_000), (2_000, 2_000)] {
+            let Decision::Append(append) =
+                decide_at(&at(1, "order", last), 1, &request(None, None, "1"), None)
+            else {
+                panic!("an append without guard is decided")
+            };
+            assert_eq!(append.recorded_at, Timestamp(expected));
+        }
+    }
+
+    #[test]
+    fn a_key_decides_before_guard_and_type() {
+        let first = request(Some(1), Some("k"), "1");
+        let known = remembered(&first);
+        let state = at(2, "account", 0);
+        for (case, again, decision) in [
+            ("same content", request(Some(1), Some("k"), "1"), Decision::Repeated(known.outcome.clone())),
+            ("another guard", request(None, Some("k"), "1"), Decision::Repeated(known.outcome.clone())),
+            (
+                "other content",
+                request(Some(2), Some("k"), "2"),
+                Decision::RefuseNow(AppendError::IdempotencyConflict),
+            ),
+        ] {
+            assert_eq!(decide_at(&state, 2, &again, Some(&known)), decision, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_flight_is_waited_for_and_forgotten_when_durable() {
+        let mut state = StreamState::default();
+        let key = IdempotencyKey::new("k").unwrap();
+        assert!(!state.must_look_up(&key), "a stream without events has no keys");
+        let Decision::Append(append) = decide_at(&state, 0, &request(Some(0), Some("k"), "1"), None) else {
+            panic!("the first is decided")
+        };
+        state.accept(&append);
+        assert_eq!(state.version(), StreamVersion(1));
+        assert_eq!(decide_at(&state, 0, &request(None, Some("k"), "2"), None), Decision::KeyInFlight);
+        assert!(!state.must_look_up(&key));
+        state.settle(StreamVersion(0));
+        assert!(!state.must_look_up(&key), "nothing is durable yet");
+        state.settle(StreamVersion(1));
+        assert!(state.must_look_up(&key), "the index knows it now");
+    }
+
+    #[test]
+    fn the_next_append_is_decided_on_the_last_one_in_flight() {
+        let mut state = StreamState::default();
+        for version in 0..3 {
+            let Decision::Append(append) = decide_at(&state, 0, &request(Some(version), None, "1"), None)
+            else {
+                panic!("version {version} is decided")
+            };
+            assert_eq!(append.events.len(), 1);
+            state.accept(&append);
+        }
+        assert_eq!(state.version(), StreamVersion(3));
+    }
+
+    #[test]
+    fn the_digest_tells_contents_apart_and_never_changes() {
+        let plain = request(None, Some("k"), "1");
+        assert_eq!(digest_of(&plain), digest_of(&request(Some(4), Some("other"), "1")));
+        let changes: Vec<fn(&mut AppendRequest)> = vec![
+            |r| r.entity_type = EntityType::new("orde").unwrap(),
+            |r| r.events[0].data = Bytes::from_static(b"2"),
+            |r| r.events[0].metadata = Bytes::from_static(b"1"),
+            |r| r.events[0].schema_version = 2,
+            |r| r.events[0].occurred_at = Some(Timestamp(0)),
+            |r| r.events[0].source = EventSource::Import,
+            |r| r.events[0].content_type = ContentType::Other("text/plain".into()),
+            |r| r.events.push(r.events[0].clone()),
+        ];
+        let mut seen = std::collections::HashSet::from([digest_of(&plain)]);
+        for change in changes {
+            let mut changed = plain.clone();
+            change(&mut changed);
+            assert!(seen.insert(digest_of(&changed)), "{changed:?}");
+        }
+        assert_eq!(digest_of(&plain), DIGEST_OF_FORMAT_1, "stored digests would not match");
+    }
+
+    /// Computed once, when the format was fixed.
+    const DIGEST_OF_FORMAT_1: u64 = 3_755_062_181_602_954_702;
+}

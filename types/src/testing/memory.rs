@@ -99,6 +99,11 @@ impl MemoryLog {
         }
     }
 
+    /// Loses the first `count` of what is queued: answered `OutcomeUnknown`, not written.
+    pub fn release_lost(&self, count: usize) {
+        self.inner().lose(count);
+    }
+
     /// How many appends and barriers are queued.
     #[must_use]
     pub fn queued(&self) -> usize {

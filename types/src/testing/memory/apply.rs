@@ -28,18 +28,30 @@ impl Inner {
     }
 
     pub(super) fn abandon_queue(&mut self, fate: Fate) {
-        let unknown = || AppendError::OutcomeUnknown { reason: "leadership was lost".into() };
         while let Some(queued) = self.queue.pop_front() {
-            match queued {
-                Queued::Append(append, answer) => {
-                    if fate == Fate::Committed {
-                        self.apply(*append);
-                    }
-                    let _gone = answer.send(Err(unknown()));
+            self.abandon(queued, fate);
+        }
+    }
+
+    pub(super) fn lose(&mut self, count: usize) {
+        for _ in 0..count {
+            if let Some(queued) = self.queue.pop_front() {
+                self.abandon(queued, Fate::Lost);
+            }
+        }
+    }
+
+    fn abandon(&mut self, queued: Queued, fate: Fate) {
+        let unknown = || AppendError::OutcomeUnknown { reason: "leadership was lost".into() };
+        match queued {
+            Queued::Append(append, answer) => {
+                if fate == Fate::Committed {
+                    self.apply(*append);
                 }
-                Queued::Barrier(answer) => {
-                    let _gone = answer.send(Err(unknown()));
-                }
+                let _gone = answer.send(Err(unknown()));
+            }
+            Queued::Barrier(answer) => {
+                let _gone = answer.send(Err(unknown()));
             }
         }
     }

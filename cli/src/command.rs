@@ -43,20 +43,21 @@ pub struct Alone<T: Args> {
     args: T,
 }
 
-/// Carries a command out, prints its data and errors, and gives the exit code of [`exit`].
-pub async fn run(command: Command) -> ExitCode {
-    let output = Output::new(command.global().json);
-    match dispatch(&command, &output).await {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) if error.is_broken_pipe() => ExitCode::from(exit::OK),
-        Err(error) => {
-            output.error(&error);
-            ExitCode::from(error.exit_code())
+impl Command {
+    /// Carries the command out, prints its data and errors, and gives the exit
+    /// code of [`exit`].
+    pub async fn run(self) -> ExitCode {
+        let output = Output::new(self.global().json);
+        match dispatch(&self, &output).await {
+            Ok(()) => ExitCode::from(exit::OK),
+            Err(error) if error.is_broken_pipe() => ExitCode::from(exit::OK),
+            Err(error) => {
+                output.error(&error);
+                ExitCode::from(error.exit_code())
+            }
         }
     }
-}
 
-impl Command {
     fn global(&self) -> &GlobalArgs {
         match self {
             Self::Stream(noun) => &noun.global,

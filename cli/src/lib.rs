@@ -18,4 +18,4 @@ mod progress;
 mod projection;
 mod stream;
 
-pub use command::{Command, run};
+pub use command::Command;

@@ -204,7 +204,7 @@ mod tests {
                 "\u{feff}case,activity,time,amount,note\r\n",
                 "173688,A_SUBMITTED,2011-10-11 13:45:40.276000+02:00,20000,\"said \"\"yes\"\", twice\"\r\n",
                 "173691,A_SUBMITTED,2011-10-11 13:45:41+02:00,5.50,\r\n",
-                "173688,\"W, multi\nline\",2011-10-11 11:45:42Z,,x\r\n",
+                "173688,\"W, \"\"multi\"\"\",2011-10-11 11:45:42Z,,x\r\n",
             ),
         )
         .unwrap();

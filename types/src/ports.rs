@@ -138,8 +138,9 @@ pub struct Checkpoint {
     pub position: Position,
     /// Events handed to the handler so far.
     pub events: u64,
-    /// A digest over every change of every partition, in order: two nodes at
-    /// the same position have the same digest (invariants R1 and P2).
+    /// The wrapping sum, over all partitions, of xxh3-64 of the partition's key,
+    /// a zero byte and its state: two nodes at the same position have the same
+    /// digest (invariants R1 and P2), however the events came in batches.
     pub digest: u64,
     /// Why the projection is parked at the event after `position`, if it is.
     pub parked: Option<String>,
@@ -278,7 +279,7 @@ pub trait Feed: Send + Sync {
 /// with its checkpoint and fills holes from the log.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next events, at least one; waits for them.
+    /// The next events, at least one; waits for them. Dropping the future loses none.
     async fn next(&mut self) -> Result<Vec<RecordedEvent>, BusError>;
 
     /// Says that all up to `position` is folded and stored.

@@ -149,6 +149,7 @@ impl Follow {
         let mut owed: Option<Instant> = None;
         // While the bus is late the log leads.
         let mut late = false;
+        self.report(FeedKind::Jetstream, FoldState::Live);
         loop {
             let patience = owed.unwrap_or_else(|| Instant::now() + RETRY_MAX);
             let done = tokio::select! {

@@ -178,7 +178,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
                 Err(error) => Some((futures::stream::iter(vec![Err(error)]), None)),
             }
         });
-        reads.flatten().boxed()
+        reads.flatten().fuse().boxed()
     }
 
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, io::Error> {

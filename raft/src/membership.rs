@@ -217,7 +217,12 @@ impl Members<'_> {
 
     async fn change(&self, change: ChangeMembers<u64, PeerNode>) -> Result<(), MembershipError> {
         let described = format!("{change:?}");
-        match self.raft.change_membership(change, false).await {
+        let changing = timeout(self.timing.outcome_wait_max, self.raft.change_membership(change, false));
+        let Ok(changed) = changing.await else {
+            let reason = "no quorum confirmed it in time; it may still come about".into();
+            return Err(MembershipError::Failed { reason });
+        };
+        match changed {
             Ok(response) => {
                 let index = crate::types::log_index(response.log_id.index()).0;
                 info!(node_id = self.node().0, change = described, index, "membership changed");

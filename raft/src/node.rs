@@ -107,7 +107,8 @@ impl RaftNode {
             .await
             .map_err(|fatal| StartError::Raft { reason: fatal.to_string() })?;
         let stop = CancellationToken::new();
-        let server = ServerOptions { cluster, node, group, raft: raft.clone(), forward };
+        let server =
+            ServerOptions { cluster, node, group, raft: raft.clone(), log: store.log.clone(), forward };
         tokio::spawn(PeerServer::new(server, stop.child_token()).serve(listener));
         tokio::spawn(observe::publish_gauges(raft.clone(), group, stop.child_token()));
         tokio::spawn(forget_removed(raft.clone(), links.clone(), stop.child_token()));

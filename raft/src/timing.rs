@@ -53,7 +53,9 @@ impl RaftTiming {
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: u64::MAX,
             enable_pre_vote: Some(true),
-            allow_log_reversion: Some(false),
+            // A peer that lost its log is refused by its link. Should one slip through, the leader must not
+            // fall over it.
+            allow_log_reversion: Some(true),
             backoff: "50ms 100ms 200ms ...1s".into(),
             ..Config::default()
         }

@@ -16,7 +16,7 @@ use openraft::{
     type_config::alias::SnapshotOf,
 };
 use tokio::{sync::mpsc, task::JoinHandle};
-use weir_types::{GroupId, NodeId};
+use weir_types::{GroupId, LogIndex, NodeId};
 
 use crate::{
     fields::FieldError,
@@ -29,7 +29,7 @@ use crate::{
         message,
     },
     snapshot::SnapshotBody,
-    types::{PeerNode, RaftVote, TypeConfig},
+    types::{self, PeerNode, RaftVote, TypeConfig},
 };
 
 type AppendResult = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
@@ -134,10 +134,15 @@ impl RaftNetworkV2<TypeConfig> for LinkClient {
         Box::pin(async move {
             let connection = self.link.connection(option.soft_ttl()).await;
             let connection = connection.map_err(|error| self.failed(RPCTypes::AppendEntries, error))?;
-            let (in_flight, asked) = mpsc::channel(APPENDS_IN_FLIGHT_MAX);
-            let pump = tokio::spawn(pump(input, connection, self.group, in_flight));
-            let answers =
-                Answers { asked, pump, stall_max: self.stall_max, between: (self.node, self.target) };
+            let (sent, in_flight) = mpsc::channel(APPENDS_IN_FLIGHT_MAX);
+            let pump = tokio::spawn(pump(input, connection, self.group, sent));
+            let answers = Answers {
+                link: self.link.clone(),
+                in_flight,
+                pump,
+                stall_max: self.stall_max,
+                between: (self.node, self.target),
+            };
             Ok(futures::stream::unfold(Some(answers), Answers::next).boxed())
         })
     }
@@ -187,7 +192,7 @@ async fn pump(
     mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
     connection: Arc<Connection>,
     group: GroupId,
-    in_flight: mpsc::Sender<Result<Asked, LinkError>>,
+    in_flight: mpsc::Sender<Result<InFlight, LinkError>>,
 ) {
     let stream = AppendStream { number: connection.new_stream(), connection, group };
     // The room is taken before the request is, because openraft counts a request as sent when it is taken.
@@ -198,7 +203,8 @@ async fn pump(
         let parts = message::encode_append(&request);
         let asked = stream.connection.ask(Kind::Append, group, stream.number, parts).await;
         let failed = asked.is_err();
-        room.send(asked);
+        let committed = request.leader_commit.map_or(LogIndex::ZERO, |id| types::log_index(id.index()));
+        room.send(asked.map(|asked| InFlight { asked, committed }));
         if failed {
             return;
         }
@@ -224,9 +230,16 @@ impl Drop for AppendStream {
     }
 }
 
+/// An append without an answer yet, and what was committed when it was sent.
+struct InFlight {
+    asked: Asked,
+    committed: LogIndex,
+}
+
 /// The answers of one stream, in order.
 struct Answers {
-    asked: mpsc::Receiver<Result<Asked, LinkError>>,
+    link: Arc<Link>,
+    in_flight: mpsc::Receiver<Result<InFlight, LinkError>>,
     pump: JoinHandle<()>,
     stall_max: Duration,
     between: (NodeId, NodeId),
@@ -236,11 +249,17 @@ impl Answers {
     /// The next answer; after one that is not a success there is none.
     async fn next(answers: Option<Self>) -> Option<(AppendResult, Option<Self>)> {
         let mut answers = answers?;
-        let result = match answers.asked.recv().await? {
+        let result = match answers.in_flight.recv().await? {
             Err(error) => Err(error),
-            Ok(asked) => match asked.answer(answers.stall_max).await {
+            Ok(InFlight { asked, committed }) => match asked.answer(answers.stall_max).await {
                 Err(error) => Err(error),
-                Ok(body) => message::decode_append_result(body).map_err(LinkError::from),
+                Ok(body) => {
+                    let result = message::decode_append_result(body).map_err(LinkError::from);
+                    if let Ok(Ok(Some(last))) = &result {
+                        answers.link.note_acknowledged(committed.min(types::log_index(last.index())));
+                    }
+                    result
+                }
             },
         };
         let result = result.map_err(|error| failed(RPCTypes::AppendEntries, answers.between, error));

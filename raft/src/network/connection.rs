@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use weir_types::{GroupId, limits};
+use weir_types::{GroupId, LogIndex, limits};
 
 use crate::{
     fields::FieldError,
@@ -66,6 +66,13 @@ pub(crate) enum ConnectError {
     Silent,
     #[error("peer refused this node: {reason}")]
     Refused { reason: String },
+    #[error("peer answered no hello: {0}")]
+    Malformed(#[from] FieldError),
+    #[error(
+        "peer has lost log entries: it holds {held} and had acknowledged the committed {acknowledged}; \
+         remove it, and add it again under a new node id"
+    )]
+    LostLog { held: LogIndex, acknowledged: LogIndex },
 }
 
 /// A connection. Cheap to share; it dies when `close` is called or the socket fails.
@@ -112,12 +119,15 @@ impl Drop for Asked {
 
 impl Connection {
     /// Says hello on a fresh socket and, when it is returned, starts the connection's tasks.
+    /// A peer must still hold the log up to `acknowledged`: what it acknowledged and
+    /// is committed can never be cut off its log, so less means that the log was lost.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub(crate) async fn establish(
         socket: TcpStream,
         hello: Hello,
+        acknowledged: LogIndex,
         silence_max: Duration,
     ) -> Result<Arc<Self>, ConnectError> {
         socket.set_nodelay(true)?;
@@ -128,6 +138,10 @@ impl Connection {
             timeout(HELLO_WAIT_MAX, Incoming::read(&mut read)).await.map_err(|_| ConnectError::Silent)??;
         if answer.header.role == Role::Refusal {
             return Err(ConnectError::Refused { reason: text(&answer.body) });
+        }
+        let held = Hello::read(answer.body)?.held;
+        if held < acknowledged {
+            return Err(ConnectError::LostLog { held, acknowledged });
         }
         let (outgoing, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
         let connection = Arc::new(Self {

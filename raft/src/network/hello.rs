@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use uuid::Uuid;
-use weir_types::{ClusterId, GroupId, NodeId};
+use weir_types::{ClusterId, GroupId, LogIndex, NodeId};
 
 use crate::{
     fields::{FieldError, FieldReader, FieldWriter},
@@ -21,6 +21,9 @@ pub(crate) struct Hello {
     pub(crate) cluster: ClusterId,
     pub(crate) from: NodeId,
     pub(crate) to: NodeId,
+    /// The last log entry that the answering side holds durably; zero from the asking side, whose log does
+    /// not matter to whom it asks.
+    pub(crate) held: LogIndex,
 }
 
 /// Why a peer is refused.
@@ -40,7 +43,7 @@ impl Hello {
     pub(crate) fn frame(&self, role: Role) -> Outgoing {
         let mut writer = FieldWriter::default();
         writer.raw(MAGIC).u16(self.protocol).raw(self.cluster.0.as_bytes());
-        writer.u64(self.from.0).u64(self.to.0);
+        writer.u64(self.from.0).u64(self.to.0).u64(self.held.0);
         Outgoing::new(header(role), writer.finish())
     }
 
@@ -56,6 +59,7 @@ impl Hello {
             cluster: ClusterId(cluster),
             from: NodeId(reader.u64()?),
             to: NodeId(reader.u64()?),
+            held: LogIndex(reader.u64()?),
         };
         // Bytes that follow belong to later protocol versions.
         Ok(hello)
@@ -89,7 +93,13 @@ mod tests {
     use super::*;
 
     fn hello() -> Hello {
-        Hello { protocol: PROTOCOL, cluster: ClusterId(Uuid::from_u128(7)), from: NodeId(1), to: NodeId(2) }
+        Hello {
+            protocol: PROTOCOL,
+            cluster: ClusterId(Uuid::from_u128(7)),
+            from: NodeId(1),
+            to: NodeId(2),
+            held: LogIndex(9),
+        }
     }
 
     #[test]

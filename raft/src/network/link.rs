@@ -1,6 +1,12 @@
 //! Keeps one connection to one peer, dialling again when it dies.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     net::TcpStream,
@@ -9,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::{info, warn};
-use weir_types::{ClusterId, NodeId};
+use weir_types::{ClusterId, LogIndex, NodeId};
 
 use crate::network::{
     connection::{ConnectError, Connection, LinkError},
@@ -43,6 +49,7 @@ enum LinkState {
 pub(crate) struct Link {
     state: watch::Receiver<LinkState>,
     address: watch::Sender<String>,
+    acknowledged: Arc<AtomicU64>,
     dialer: JoinHandle<()>,
 }
 
@@ -51,8 +58,15 @@ impl Link {
     pub(crate) fn start(myself: Myself, target: NodeId, address: String) -> Self {
         let (state_to, state) = watch::channel(LinkState::Connecting);
         let (address, addresses) = watch::channel(address);
-        let dialer = Dialer { myself, target, addresses, state: state_to };
-        Self { state, address, dialer: tokio::spawn(dialer.run()) }
+        let acknowledged = Arc::<AtomicU64>::default();
+        let dialer =
+            Dialer { myself, target, addresses, state: state_to, acknowledged: acknowledged.clone() };
+        Self { state, address, acknowledged, dialer: tokio::spawn(dialer.run()) }
+    }
+
+    /// Notes that the peer holds the log durably up to `index`, which is committed.
+    pub(crate) fn note_acknowledged(&self, index: LogIndex) {
+        self.acknowledged.fetch_max(index.0, Ordering::Relaxed);
     }
 
     /// Makes the link dial another address from now on.
@@ -106,6 +120,8 @@ struct Dialer {
     target: NodeId,
     addresses: watch::Receiver<String>,
     state: watch::Sender<LinkState>,
+    /// The last committed entry that the peer has acknowledged to this node.
+    acknowledged: Arc<AtomicU64>,
 }
 
 impl Dialer {
@@ -133,8 +149,9 @@ impl Dialer {
         let socket =
             timeout(DIAL_WAIT_MAX, TcpStream::connect(address)).await.map_err(|_| ConnectError::Silent)??;
         let Myself { cluster, node, silence_max } = self.myself;
-        let hello = Hello { protocol: PROTOCOL, cluster, from: node, to: self.target };
-        Connection::establish(socket, hello, silence_max).await
+        let hello = Hello { protocol: PROTOCOL, cluster, from: node, to: self.target, held: LogIndex::ZERO };
+        let acknowledged = LogIndex(self.acknowledged.load(Ordering::Relaxed));
+        Connection::establish(socket, hello, acknowledged, silence_max).await
     }
 
     /// Offers the connection until it dies or the peer moves.

@@ -17,6 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+use weir_storage::log::Log;
 use weir_types::{ClusterId, GroupId, NodeId, limits};
 
 use crate::{
@@ -42,6 +43,7 @@ pub(crate) struct ServerOptions {
     pub(crate) node: NodeId,
     pub(crate) group: GroupId,
     pub(crate) raft: Raft,
+    pub(crate) log: Log,
     pub(crate) forward: Arc<dyn ForwardHandler>,
 }
 
@@ -104,7 +106,8 @@ impl PeerServer {
                 return refusal.write(&mut write).await;
             }
         };
-        let mine = Hello { protocol: PROTOCOL, cluster, from: node, to: hello.from };
+        let held = self.options.log.flushed();
+        let mine = Hello { protocol: PROTOCOL, cluster, from: node, to: hello.from, held };
         mine.frame(Role::Answer).write(&mut write).await?;
         let newer = self.replace_older(hello.from);
         let (answers, queue) = mpsc::channel(FRAMES_QUEUED_MAX);

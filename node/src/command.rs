@@ -41,8 +41,8 @@ enum Command {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-    // CLI #[command(flatten)]
-    // CLI Cli(weir_cli::Command),
+    #[command(flatten)]
+    Cli(weir_cli::Command),
 }
 
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ impl Weir {
                 Ok(code) => ExitCode::from(code),
                 Err(error) => ended(Err(error)),
             },
-            // CLI Command::Cli(command) => command.run().await,
+            Command::Cli(command) => command.run().await,
         }
     }
 }
@@ -107,8 +107,11 @@ async fn until_stopped(config: NodeConfig, with_parent: bool) -> Result<(), Star
     let plan = config.check()?;
     let mut signals = Signals::listen().map_err(|error| StartError::Signals { reason: error.to_string() })?;
     let running = node::start(plan).await?;
-    shutdown::reason(&mut signals, with_parent).await;
-    running.stop().await;
+    tokio::select! {
+        () = shutdown::reason(&mut signals, with_parent) => running.stop().await,
+        // Nothing is left to hand over or to flush; the next start reads what is on disk.
+        reason = running.failed() => return Err(StartError::Failed { reason }),
+    }
     Ok(())
 }
 

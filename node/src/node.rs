@@ -26,6 +26,9 @@ const READY_WAIT: Duration = Duration::from_secs(30);
 /// Between two looks at readiness.
 const READY_PAUSE: Duration = Duration::from_millis(5);
 
+/// Between two looks at whether the node has failed; reads memory only.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
+
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -60,6 +63,12 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// The node ran, and its Raft has stopped by itself.
+    #[error("node has failed: {reason}")]
+    Failed {
+        /// Why.
+        reason: String,
+    },
     /// The node started and was not ready in time.
     #[error("node is not ready after {seconds} s: {reason}")]
     NotReady {
@@ -81,6 +90,7 @@ impl StartError {
             Self::Folder(_) => "data_folder",
             Self::Store(_) => "store",
             Self::Part { .. } => "start",
+            Self::Failed { .. } => "node_failed",
             Self::NotReady { .. } => "not_ready",
         }
     }
@@ -174,6 +184,19 @@ impl RunningNode {
                 return Err(StartError::NotReady { seconds: READY_WAIT.as_secs(), reason: failing.join(", ") });
             }
             sleep(READY_PAUSE).await;
+        }
+    }
+
+    /// Resolves when the node's Raft has stopped by itself, with the reason: a
+    /// damaged log, a failed store or a bug. The process should end then.
+    pub async fn failed(&self) -> String {
+        let mut looks = tokio::time::interval(FAILED_PAUSE);
+        loop {
+            looks.tick().await;
+            if let Some(reason) = self.parts.engine.stopped() {
+                error!(node_id = self.parts.engine.node().0, reason, "node has failed");
+                return reason;
+            }
         }
     }
 

@@ -21,7 +21,10 @@ pub async fn run(
     let running: RunningNode = node::start(plan).await?;
     running.ready().await?;
     banner::show(folder);
-    shutdown::reason(signals, false).await;
+    tokio::select! {
+        () = shutdown::reason(signals, false) => {}
+        reason = running.failed() => anyhow::bail!("node has failed: {reason}"),
+    }
     eprintln!("stopping");
     running.stop().await;
     Ok(())

@@ -22,6 +22,12 @@ impl Engine {
         ]
     }
 
+    /// Why this node's Raft has stopped, if it has.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.raft.status().stopped
+    }
+
     /// Brings the gauges up to date; called before they are rendered.
     pub fn measure(&self) {
         let applied = self.ports.reader.applied(self.group);

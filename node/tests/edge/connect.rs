@@ -1,0 +1,69 @@
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::running::{Answer, Running};
+
+async fn call(node: &Running, method: &str, body: Value) -> Answer {
+    node.post(&format!("/ironflow.v1.EntityStreamService/{method}"), body.to_string()).await
+}
+
+fn event(id: &str, expected: i64) -> Value {
+    json!({
+        "entity_id": id, "entity_type": "order", "event_name": "order.placed", "data": { "total": 1 },
+        "expected_version": expected, "idempotency_key": "", "version": 1,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_five_methods_answer_in_the_shapes_of_the_contract() {
+    let node = Running::start().await;
+    let (status, appended) = call(&node, "AppendEvent", event("o", 0)).await;
+    assert_eq!((status, &appended["entityVersion"]), (StatusCode::OK, &"1".into()));
+    assert!(appended["eventId"].is_string());
+    let camel = json!({ "entityId": "o", "entityType": "order", "eventName": "order.paid", "expectedVersion": "-1" });
+    call(&node, "AppendEvent", camel).await;
+    let (_, read) = call(&node, "ReadStream", json!({ "entityId": "o", "limit": 0 })).await;
+    assert_eq!((read["events"].as_array().unwrap().len(), &read["totalCount"]), (2, &2.into()));
+    assert_eq!(read["events"][1]["entityVersion"], "2");
+    let (_, page) = call(&node, "ReadStream", json!({ "entity_id": "o", "from_version": 2, "limit": 1 })).await;
+    assert_eq!(page["events"][0]["name"], "order.paid");
+    let (_, info) = call(&node, "GetStreamInfo", json!({ "entity_id": "o" })).await;
+    assert_eq!((&info["version"], &info["entityType"]), (&"2".into(), &"order".into()));
+    let (_, list) = call(&node, "ListStreams", json!({})).await;
+    assert_eq!(list["totalCount"], 1);
+    let (_, history) = call(&node, "GetEntityHistory", json!({ "entity_id": "o" })).await;
+    assert_eq!(history["entries"].as_array().unwrap().len(), 2);
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_what_the_sdks_match() {
+    let node = Running::start().await;
+    call(&node, "AppendEvent", event("o", 0)).await;
+    let array = json!({ "entity_id": "o", "entity_type": "order", "event_name": "n", "data": [1] });
+    for (method, body, status, code, message) in [
+        ("AppendEvent", event("o", 0), 409, "aborted", "version conflict"),
+        ("AppendEvent", event("", 0), 400, "invalid_argument", "entity id is empty"),
+        ("AppendEvent", array, 400, "invalid_argument", "data is not a JSON object"),
+        ("GetStreamInfo", json!({ "entity_id": "none" }), 404, "not_found", "stream not found"),
+        ("Nothing", json!({}), 404, "unimplemented", "method is not served here"),
+    ] {
+        let (answered, error) = call(&node, method, body).await;
+        assert_eq!((answered.as_u16(), &error["code"]), (status, &code.into()), "{method}: {error}");
+        assert_eq!(error["message"], message);
+    }
+    let (status, empty) = call(&node, "ReadStream", json!({ "entity_id": "none" })).await;
+    assert_eq!((status, empty.get("events")), (StatusCode::OK, None));
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_key_gives_the_first_result() {
+    let node = Running::start().await;
+    let mut body = event("o", -1);
+    body["idempotency_key"] = "k".into();
+    let (_, first) = call(&node, "AppendEvent", body.clone()).await;
+    let (_, again) = call(&node, "AppendEvent", body).await;
+    assert_eq!(first, again);
+    node.node.stop().await;
+}

@@ -1,0 +1,8 @@
+//! The edge of a real single node, through its public port.
+
+mod connect;
+mod refusals;
+mod rest;
+mod running;
+mod session;
+mod stopping;

@@ -1,0 +1,69 @@
+use std::net::{SocketAddr, TcpListener};
+
+use reqwest::{Client, Method, StatusCode};
+use tempfile::TempDir;
+use weir_node::{
+    config::NodeConfig,
+    node::{self, RunningNode},
+};
+
+/// A node in this process, in a folder of its own.
+pub struct Running {
+    pub node: RunningNode,
+    pub http: Client,
+    pub folder: TempDir,
+}
+
+/// An answer: status and JSON.
+pub type Answer = (StatusCode, serde_json::Value);
+
+impl Running {
+    pub async fn start() -> Self {
+        Self::start_in(TempDir::new().unwrap()).await
+    }
+
+    pub async fn start_in(folder: TempDir) -> Self {
+        let config = NodeConfig {
+            node_id: Some(1),
+            data_dir: folder.path().join("node"),
+            listen: free(),
+            peer_listen: free(),
+            bootstrap: true,
+            ..NodeConfig::default()
+        };
+        let node = node::start(config.check().unwrap()).await.unwrap();
+        node.ready().await.unwrap();
+        Self { node, http: Client::new(), folder }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.node.address())
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let answer = self.http.request(method, self.url(path)).body(body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}")))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, "").await
+    }
+
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.ask(Method::POST, path, body).await
+    }
+
+    /// Appends one event and gives the answer.
+    pub async fn append(&self, stream: &str, expected: i64) -> Answer {
+        let body = format!(
+            r#"{{"entityType":"order","name":"order.placed","data":{{"n":{expected}}},"expectedVersion":{expected}}}"#
+        );
+        self.post(&weir_api::v1::paths::fill(weir_api::v1::paths::STREAM_EVENTS, stream), body).await
+    }
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

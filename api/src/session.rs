@@ -156,7 +156,6 @@ pub fn outcome_to_proto(request_id: u64, outcome: &Result<AppendAck, ApiError>) 
 }
 
 /// The request's id and the outcome that a message gives.
-#[must_use]
 pub fn outcome_from_proto(message: &v1::AppendSessionResponse) -> (u64, Result<AppendAck, ApiError>) {
     use v1::append_session_response::Outcome;
     let outcome = match &message.outcome {

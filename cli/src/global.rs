@@ -11,6 +11,7 @@ pub(crate) struct GlobalArgs {
     /// Addresses of nodes, with commas between
     #[arg(
         long,
+        alias = "url",
         global = true,
         env = "WEIR_SERVER",
         default_value = "http://127.0.0.1:9123",

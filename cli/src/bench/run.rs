@@ -12,6 +12,9 @@ use weir_client::ClientError;
 use super::machine::Machine;
 use crate::{error::CliError, output::Output, progress::Progress};
 
+/// The longest time that is told apart: an hour.
+const MICROS_MAX: u64 = 3_600_000_000;
+
 /// When a run measures.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
@@ -37,7 +40,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(window: Window) -> Self {
-        let micros = Histogram::new(3).expect("3 digits are legal");
+        let micros = Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds are legal");
         Self { window, micros, events: 0, errors: BTreeMap::new() }
     }
 
@@ -219,6 +222,9 @@ mod tests {
         tally.merge(&outside);
         let line = Line::new(1, &tally);
         assert_eq!((line.calls, tally.events), (1, 3));
+        tally.micros.saturating_record(5_000_000);
+        let slow = Line::new(1, &tally);
+        assert!(slow.max_micros >= 5_000_000 && slow.p50_micros < 5_000_000, "{slow:?}");
         assert_eq!(line.errors, BTreeMap::from([("overloaded".to_owned(), 1)]));
     }
 }

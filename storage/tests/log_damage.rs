@@ -1,5 +1,6 @@
 //! Tables of damage: whatever happens to the bytes of a log, it either opens
 //! with every acknowledged record as it was written, or says that it is damaged.
+#![allow(clippy::unwrap_used, reason = "only tests use it, clippy knows only test functions")]
 
 mod scene;
 

@@ -1,4 +1,5 @@
 //! kill -9 of a process that appends: what it was told durable is there.
+#![allow(clippy::unwrap_used, reason = "only tests use it, clippy knows only test functions")]
 
 mod scene;
 
@@ -50,12 +51,12 @@ fn l2_a_killed_process_keeps_what_it_acknowledged() {
             .spawn()
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        let mut durable = out.lines().filter_map(|line| {
+        let durable = out.lines().filter_map(|line| {
             let line = line.ok()?;
             line.split_once("durable ").map(|(_, index)| index.parse::<u64>().unwrap())
         });
         let enough = acknowledged + 300;
-        while let Some(index) = durable.next() {
+        for index in durable {
             acknowledged = acknowledged.max(index);
             if index == enough {
                 child.kill().unwrap();

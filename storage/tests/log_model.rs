@@ -1,4 +1,5 @@
 //! The log against a plain list, over random operations and restarts.
+#![allow(clippy::unwrap_used, reason = "only tests use it, clippy knows only test functions")]
 
 mod scene;
 

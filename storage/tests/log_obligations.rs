@@ -1,5 +1,6 @@
 //! What openraft demands of a log store, one test for each obligation that is
 //! the log's: L1 to L5, L8 and the log's part of L10 (research/reliability 1.2).
+#![allow(clippy::unwrap_used, reason = "only tests use it, clippy knows only test functions")]
 
 mod scene;
 

@@ -1,4 +1,5 @@
 //! One log thread for many logs: idle marks, several groups, its end.
+#![allow(clippy::unwrap_used, reason = "only tests use it, clippy knows only test functions")]
 
 mod scene;
 

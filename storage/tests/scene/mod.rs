@@ -1,5 +1,6 @@
 //! A log in a folder of its own, and what may happen to its files.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "only tests use it, clippy knows only test functions")]
 
 use std::{
     fs, io,

@@ -37,11 +37,11 @@ impl Batcher {
                     let events: usize = appends.iter().map(|append| append.events.len()).sum();
                     metrics::histogram!("weir_raft_entry_appends").record(appends.len() as f64);
                     metrics::histogram!("weir_raft_entry_events").record(events as f64);
-                    self.propose(term, || encode_appends(&appends).into(), answers, room).await
+                    self.propose(term, || encode_appends(&appends), answers, room).await
                 }
                 Some(Work::Registry { term, command, answer }) => {
                     let answers = Answers::Registry(answer);
-                    self.propose(term, || encode_registry(&command).into(), answers, room).await
+                    self.propose(term, || encode_registry(&command), answers, room).await
                 }
             };
             if self.settle.send(settling).await.is_err() {

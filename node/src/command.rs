@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     build_info,
     config::{ConfigError, ConfigFlags, NodeConfig},
-    dev::{self, DevFlags},
+    dev::{self, DemoFlags, DevFlags},
     guard,
     node::{self, StartError},
     shutdown::{self, Signals},
@@ -29,6 +29,8 @@ pub struct Weir {
 enum Command {
     /// Run a store to try on this machine, with nothing to set up
     Dev(DevFlags),
+    /// Show the main job once: import, read, project
+    Demo(DemoFlags),
     /// Run one node of a cluster
     Node(NodeFlags),
     /// Look at a node's config
@@ -71,6 +73,7 @@ impl Weir {
     pub async fn run(self) -> ExitCode {
         match self.command {
             Command::Dev(flags) => ended(dev::run(flags).await),
+            Command::Demo(flags) => ended(dev::demo(flags).await),
             Command::Node(flags) => run_node(flags).await,
             Command::Config(ConfigCommand::Check { file }) => check_config(file),
             Command::Guard { command } => match guard::run(command).await {

@@ -7,6 +7,7 @@
 mod banner;
 mod child;
 mod cluster;
+mod demo;
 mod folder;
 mod nats;
 mod ports;
@@ -19,6 +20,8 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::{config::LogFormat, shutdown::Signals};
+
+pub use demo::{DemoFlags, run as demo};
 
 /// Nodes that `weir dev` may run.
 const NODES_MAX: u64 = 7;
@@ -50,6 +53,22 @@ pub struct DevFlags {
     /// Which log lines are written.
     #[arg(long, env = "WEIR_LOG", default_value = "warn", value_name = "FILTER")]
     pub log_filter: String,
+}
+
+impl DevFlags {
+    /// One node with its data in `data`, and all else as it is by default.
+    fn one_node(data: PathBuf) -> Self {
+        Self {
+            data,
+            nodes: 1,
+            listen: None,
+            port_step: 100,
+            nats: false,
+            nats_server_path: None,
+            log_format: LogFormat::Pretty,
+            log_filter: "warn".into(),
+        }
+    }
 }
 
 /// Runs until a signal, then stops everything that it started.

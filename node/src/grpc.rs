@@ -4,13 +4,19 @@ mod order;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::map_request_with_state,
+};
 use connectrpc::{
     ConnectError, ConnectRpcService, Encodable, InboundStream, Limits, RequestContext, Response,
     Router as RpcRouter, ServiceRequest, ServiceResult, ServiceStream, StreamMessage,
 };
 use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use weir_api::{
     ApiError, ErrorCode,
     proto::v1::{
@@ -32,8 +38,17 @@ pub(crate) fn routes(engine: Arc<Engine>) -> Router {
     let bounds = Limits::default()
         .with_max_request_body_size(limits::BODY_BYTES_MAX)
         .with_max_message_size(limits::BODY_BYTES_MAX);
+    let closing = engine.closing().clone();
     let service = ConnectRpcService::new(RpcRouter::new().add_service(Arc::new(Streams { engine })));
-    Router::new().route_service(&format!("/{STREAM_SERVICE_SERVICE_NAME}/{{method}}"), service.with_limits(bounds))
+    Router::new()
+        .route_service(&format!("/{STREAM_SERVICE_SERVICE_NAME}/{{method}}"), service.with_limits(bounds))
+        .layer(map_request_with_state(closing, end_with_edge))
+}
+
+/// Ends a request's body when the edge closes. The server below reads on for
+/// seconds after the session has ended, which would hold up the stop.
+async fn end_with_edge(State(closing): State<CancellationToken>, request: Request) -> Request {
+    request.map(|body| Body::from_stream(body.into_data_stream().take_until(closing.cancelled_owned())))
 }
 
 struct Streams {

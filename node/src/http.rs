@@ -17,12 +17,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post},
 };
 use weir_api::v1::paths;
-use weir_types::limits;
 
 use crate::{connect, engine::Engine, grpc};
 
@@ -34,7 +32,6 @@ pub fn router(engine: Arc<Engine>, request_timeout: Duration) -> Router {
         .merge(connect::routes())
         .fallback(fallback::not_found)
         .method_not_allowed_fallback(fallback::method_not_allowed)
-        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
         .layer(from_fn_with_state(request_timeout, guard::limit_time))
         .with_state(engine.clone());
     // A session lives as long as its client wants; it is bounded in messages instead.

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 use weir_actors::{
     AdmissionBounds, EventIds, OutboxHandle, RouterConfig, RouterHandle,
-    jetstream::{Connection, JetStreamConfig, JetStreamPublisher},
+    jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher},
     projection::{ProjectionsArguments, ProjectionsHandle},
     reducer::ReducerLimits,
 };
@@ -18,7 +18,7 @@ use weir_storage::{
     group_store::{GroupStore, Opened},
     log::{LogConfig, LogThread},
 };
-use weir_types::{GroupId, NodeId, ports::Ports};
+use weir_types::{GroupId, NodeId, ports::{Feed, Ports}};
 
 use crate::{
     clock::SystemClock,
@@ -73,7 +73,7 @@ pub(crate) async fn wire(
     leader_side.begin(Deciders { router: router.clone(), proposer: ports.proposer.clone() });
     let bus = open_bus(plan.node, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
-    let projections = start_projections(&ports).await?;
+    let projections = start_projections(plan.node, &ports, bus.as_ref()).await?;
     begin_cluster(plan, &raft).await?;
     let engine = Arc::new(Engine::new(EngineParts {
         node: plan.node,
@@ -176,12 +176,17 @@ async fn start_outbox(ports: &Ports, bus: Option<&Connection>) -> Result<Option<
     outbox.map(Some).map_err(|error| StartError::part("outbox", &error))
 }
 
-async fn start_projections(ports: &Ports) -> Result<ProjectionsHandle, StartError> {
+async fn start_projections(
+    node: NodeId,
+    ports: &Ports,
+    bus: Option<&Connection>,
+) -> Result<ProjectionsHandle, StartError> {
+    let feed = bus.map(|bus| Arc::new(JetStreamFeed::new(bus.clone(), node)) as Arc<dyn Feed>);
     let arguments = ProjectionsArguments {
         group: GroupId::DEFAULT,
         reader: ports.reader.clone(),
         views: ports.views.clone(),
-        feed: None,
+        feed,
         limits: ReducerLimits::default(),
     };
     ProjectionsHandle::start(arguments).await.map_err(|error| StartError::part("projections", &error))

@@ -3,14 +3,14 @@ use super::folder::DevFolder;
 /// Says where everything is and what to try. Printed once, when every node is ready.
 pub fn show(folder: &DevFolder) {
     let first = &folder.nodes[0];
-    let url = format!("http://{}", first.listen);
+    let url = folder.url();
     println!("\nweir is ready\n");
     for node in &folder.nodes {
         println!("  node {}   http://{}", node.id, node.listen);
     }
     println!("  data     {}\n", folder.path.display());
     println!("try, in another terminal:\n");
-    let flag = if first.listen.port() == 9123 { String::new() } else { format!(" --url {url}") };
+    let flag = if first.listen.port() == 9123 { String::new() } else { format!(" --server {url}") };
     println!("  weir stream append order-1 --type order --event order.placed --data '{{\"total\": 12}}'{flag}");
     println!("  weir stream read order-1{flag}");
     println!("  weir cluster status{flag}");

@@ -99,6 +99,11 @@ impl DevFolder {
         Ok(Self { path, cluster: stored.cluster, nodes: stored.nodes })
     }
 
+    /// The first node's address, as a client calls it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.nodes[0].listen)
+    }
+
     /// The data folder of one node.
     pub fn node_dir(&self, id: u64) -> PathBuf {
         self.path.join(format!("node-{id}"))

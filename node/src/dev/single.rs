@@ -17,9 +17,7 @@ pub async fn run(
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     telemetry::log_to_stderr(flags.log_format, &flags.log_filter).map_err(anyhow::Error::msg)?;
-    let plan = config(folder, folder.cluster, nats).check().context("checking the dev node's config")?;
-    let running: RunningNode = node::start(plan).await?;
-    running.ready().await?;
+    let running = start(folder, nats).await?;
     banner::show(folder);
     tokio::select! {
         () = shutdown::reason(signals, false) => {}
@@ -28,6 +26,14 @@ pub async fn run(
     eprintln!("stopping");
     running.stop().await;
     Ok(())
+}
+
+/// Starts the node and waits until it answers.
+pub async fn start(folder: &DevFolder, nats: Option<String>) -> anyhow::Result<RunningNode> {
+    let plan = config(folder, folder.cluster, nats).check().context("checking the dev node's config")?;
+    let running = node::start(plan).await?;
+    running.ready().await?;
+    Ok(running)
 }
 
 fn config(folder: &DevFolder, cluster: Uuid, nats: Option<String>) -> NodeConfig {

@@ -2,14 +2,19 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
-    http::{StatusCode, header::CONTENT_LENGTH, request::Parts},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::request::Parts,
 };
+use bytes::BytesMut;
+use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 use weir_api::{ApiError, ErrorCode};
 use weir_types::limits;
 
 use super::error::HttpError;
+
+/// Bytes of a body over the limit that are read and thrown away before it is refused.
+const DISCARD_BYTES_MAX: usize = 8 * limits::BODY_BYTES_MAX;
 
 /// A body of JSON, whatever its content type says.
 #[derive(Debug)]
@@ -18,22 +23,32 @@ pub struct Body<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = HttpError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
-        let bytes = read_body(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, HttpError> {
+        let bytes = read_body(request).await?;
         Ok(Self(parse_json(&bytes)?))
     }
 }
 
 /// Reads a body of at most [`limits::BODY_BYTES_MAX`] bytes.
-pub(crate) async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|bytes: usize| bytes > limits::BODY_BYTES_MAX) {
-        return Err(too_large());
+///
+/// A longer one is read on and thrown away, up to [`DISCARD_BYTES_MAX`]: a
+/// client that still writes would see a broken connection, not the refusal.
+pub(crate) async fn read_body(request: Request) -> Result<Bytes, ApiError> {
+    let mut frames = request.into_body().into_data_stream();
+    let (mut body, mut seen) = (BytesMut::new(), 0);
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|_| ApiError::invalid("body could not be read"))?;
+        seen += frame.len();
+        match seen {
+            0..=limits::BODY_BYTES_MAX => body.extend_from_slice(&frame),
+            _ if seen > DISCARD_BYTES_MAX => break,
+            _ => body = BytesMut::new(),
+        }
     }
-    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => ApiError::invalid("body could not be read"),
-    })
+    match seen {
+        0..=limits::BODY_BYTES_MAX => Ok(body.freeze()),
+        _ => Err(too_large()),
+    }
 }
 
 /// Reads JSON; the error says where it went wrong.

@@ -15,7 +15,7 @@ use crate::error::CliError;
 /// One row, as the event that it becomes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
-    /// Its line in the file.
+    /// Its first line in the file.
     pub(super) line: u64,
     pub(super) entity_id: EntityId,
     /// The version that it becomes: rows of an entity count from 1.
@@ -30,6 +30,9 @@ pub(super) struct Rows<R> {
     columns: Columns,
     mapping: Mapping,
     versions: HashMap<EntityId, u64>,
+    /// The line of the last row's end. Counted here, since the reader counts a
+    /// CRLF only when it goes on; empty lines are not counted.
+    line: u64,
 }
 
 /// The mapping's columns, by their places.
@@ -54,7 +57,7 @@ impl<R: Read> Rows<R> {
         let head: Vec<String> =
             head.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
         let columns = Columns::of(&head, &mapping)?;
-        Ok(Self { reader, record: StringRecord::new(), columns, mapping, versions: HashMap::new() })
+        Ok(Self { reader, record: StringRecord::new(), columns, mapping, versions: HashMap::new(), line: 1 })
     }
 
     /// Bytes of the file that are read.
@@ -73,7 +76,8 @@ impl<R: Read> Rows<R> {
         if !more.map_err(|error| CliError::Failed(format!("csv: {error}")))? {
             return Ok(None);
         }
-        let line = self.record.position().map_or(0, csv::Position::line);
+        let line = self.line + 1;
+        self.line = line + self.record.as_slice().bytes().filter(|byte| *byte == b'\n').count() as u64;
         self.row(line).map(Some).map_err(|why| CliError::Failed(format!("line {line}: {why}")))
     }
 

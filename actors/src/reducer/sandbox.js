@@ -7,7 +7,6 @@
   const { ownKeys, getOwnPropertyDescriptor, getPrototypeOf, defineProperty, apply } = Reflect;
   const { freeze, keys, prototype: objectPrototype } = Object;
   const { isArray, prototype: arrayPrototype } = Array;
-  const { isFinite } = Number;
 
   // What the walk below cannot reach by names alone.
   const hidden = [
@@ -89,18 +88,15 @@
       default: return `a ${typeof value}`;
     }
   };
-  // Gives `null`, or where and what is wrong. Drops properties that are
-  // undefined and copies what hangs in the state twice, as JSON does.
+  // Whether a value is no object and what JSON holds. `x - x` is 0 unless `x` is NaN or infinite.
+  const isPlain = (value) => {
+    const type = typeof value;
+    return type === 'string' || value === null || type === 'boolean' || (type === 'number' && value - value === 0);
+  };
+  // Gives `null`, or where and what is wrong in an object. Drops properties
+  // that are undefined and copies what hangs in the state twice, as JSON does.
   const flaw = (value, found) => {
-    left -= 1;
-    if (left < 0) return null;
-    switch (typeof value) {
-      case 'string': case 'boolean': return null;
-      case 'number': return isFinite(value) ? null : ` is ${kind(value)}`;
-      case 'object': break;
-      default: return ` is ${kind(value)}`;
-    }
-    if (value === null) return null;
+    if (typeof value !== 'object') return ` is ${kind(value)}`;
     found.add(value);
     const list = isArray(value);
     const prototype = getPrototypeOf(value);
@@ -109,13 +105,17 @@
     }
     const names = list ? value : keys(value);
     for (let i = 0; i < names.length; i += 1) {
+      left -= 1;
+      if (left < 0) return null;
       const name = list ? i : names[i];
       let inner = value[name];
-      if (inner === undefined && !list) {
+      const type = typeof inner;
+      if (type === 'string' || inner === null || (type === 'number' && inner - inner === 0) || type === 'boolean') continue;
+      if (type === 'undefined' && !list) {
         delete value[name];
         continue;
       }
-      if (typeof inner === 'object' && inner !== null && found.has(inner)) {
+      if (type === 'object' && found.has(inner)) {
         inner = parse(stringify(inner));
         value[name] = inner;
       }
@@ -125,6 +125,7 @@
     return null;
   };
   const check = (state, budget) => {
+    if (isPlain(state)) return;
     left = budget;
     const wrong = flaw(state, new Set());
     if (wrong !== null) throw new TypeError(`state${wrong}, which JSON cannot hold`);

@@ -19,8 +19,10 @@
 //! | state | `c` checkpoint | projection name, NUL, log index | checkpoint |
 //! | state | `v` view | projection name, NUL, log index, partition key | state and position |
 //!
-//! Every key begins with its group id. Numbers are big-endian, so that byte
-//! order is number order. Names hold no control character, so a NUL ends one,
+//! Every key begins with its group id. A number is one byte that counts its
+//! significant bytes, and those, big-endian: byte order is number order, and
+//! most keys fit the 20 bytes that fjall keeps without another allocation.
+//! Names hold no control character, so a NUL ends one,
 //! and no name is a prefix of another's key. A stream's number is the position
 //! of its first event: keys stay short, and a name never becomes structure.
 //! The last column is encoded by `codec`, behind its version byte.
@@ -70,24 +72,24 @@ impl<'a> IndexKey<'a> {
     /// Puts the bytes of the key in place of what `out` holds.
     pub fn encode_into(self, group: GroupId, out: &mut Vec<u8>) {
         out.clear();
-        out.extend_from_slice(&group.0.to_be_bytes());
+        push_number(out, group.0);
         out.push(self.family());
         match self {
             Self::SelfCheck | Self::Mark | Self::Count(None) => {}
             Self::Head(name) | Self::Count(Some(name)) => out.extend_from_slice(name.as_bytes()),
             Self::StreamRun(stream, version) => {
-                out.extend_from_slice(&stream.0.to_be_bytes());
-                out.extend_from_slice(&version.0.to_be_bytes());
+                push_number(out, stream.0);
+                push_number(out, version.0);
             }
             Self::LogRun(Position(number))
             | Self::Expiry(Position(number))
             | Self::Name(StreamNo(number)) => {
-                out.extend_from_slice(&number.to_be_bytes());
+                push_number(out, number);
             }
             Self::TypeMember(entity_type, stream) => {
                 out.extend_from_slice(entity_type.as_bytes());
                 out.push(NUL);
-                out.extend_from_slice(&stream.0.to_be_bytes());
+                push_number(out, stream.0);
             }
             Self::Idempotency(entity, key) => {
                 out.extend_from_slice(entity.as_bytes());
@@ -115,7 +117,7 @@ impl<'a> IndexKey<'a> {
     /// Reads a key; `None` when the bytes are not one.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<(GroupId, Self)> {
-        let (group, rest) = bytes.split_first_chunk::<8>()?;
+        let (group, rest) = take_number(bytes)?;
         let (family, rest) = rest.split_first()?;
         let key = match family {
             b's' if rest.is_empty() => Self::SelfCheck,
@@ -124,8 +126,8 @@ impl<'a> IndexKey<'a> {
             b'c' => Self::Count(Some(text(rest)?)),
             b'h' => Self::Head(text(rest)?),
             b'e' => {
-                let (stream, version) = rest.split_first_chunk::<8>()?;
-                Self::StreamRun(StreamNo(u64::from_be_bytes(*stream)), StreamVersion(number(version)?))
+                let (stream, version) = take_number(rest)?;
+                Self::StreamRun(StreamNo(stream), StreamVersion(number(version)?))
             }
             b'p' => Self::LogRun(Position(number(rest)?)),
             b'x' => Self::Expiry(Position(number(rest)?)),
@@ -140,7 +142,7 @@ impl<'a> IndexKey<'a> {
             }
             _ => return None,
         };
-        Some((GroupId(u64::from_be_bytes(*group)), key))
+        Some((GroupId(group), key))
     }
 }
 
@@ -166,7 +168,7 @@ impl<'a> StateKey<'a> {
     #[must_use]
     pub fn encode(self, group: GroupId) -> Vec<u8> {
         let mut out = Vec::with_capacity(48);
-        out.extend_from_slice(&group.0.to_be_bytes());
+        push_number(&mut out, group.0);
         match self {
             Self::SelfCheck => out.push(b's'),
             Self::RegistryApplied => out.push(b'a'),
@@ -176,7 +178,7 @@ impl<'a> StateKey<'a> {
             }
             Self::RegistryOutcome(index) => {
                 out.push(b'o');
-                out.extend_from_slice(&index.0.to_be_bytes());
+                push_number(&mut out, index.0);
             }
             Self::Checkpoint(name, deployed) => {
                 out.push(b'c');
@@ -194,7 +196,7 @@ impl<'a> StateKey<'a> {
     /// Reads a key; `None` when the bytes are not one.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<(GroupId, Self)> {
-        let (group, rest) = bytes.split_first_chunk::<8>()?;
+        let (group, rest) = take_number(bytes)?;
         let (family, rest) = rest.split_first()?;
         let key = match family {
             b's' if rest.is_empty() => Self::SelfCheck,
@@ -207,23 +209,40 @@ impl<'a> StateKey<'a> {
             }
             b'v' => {
                 let (name, rest) = until_nul(rest)?;
-                let (deployed, partition) = rest.split_first_chunk::<8>()?;
-                Self::View(name, LogIndex(u64::from_be_bytes(*deployed)), text(partition)?)
+                let (deployed, partition) = take_number(rest)?;
+                Self::View(name, LogIndex(deployed), text(partition)?)
             }
             _ => return None,
         };
-        Some((GroupId(u64::from_be_bytes(*group)), key))
+        Some((GroupId(group), key))
     }
 }
 
 fn push_deployment(out: &mut Vec<u8>, name: &str, deployed: LogIndex) {
     out.extend_from_slice(name.as_bytes());
     out.push(NUL);
-    out.extend_from_slice(&deployed.0.to_be_bytes());
+    push_number(out, deployed.0);
+}
+
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    let bytes = number.to_be_bytes();
+    let zeros = (number.leading_zeros() / 8) as usize;
+    out.push((bytes.len() - zeros) as u8);
+    out.extend_from_slice(&bytes[zeros..]);
+}
+
+/// A number and what follows it. Only the form that [`push_number`] writes is one.
+fn take_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (&len, rest) = bytes.split_first()?;
+    let (digits, rest) = rest.split_at_checked(len.into())?;
+    if digits.len() > 8 || digits.first() == Some(&0) {
+        return None;
+    }
+    Some((digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit)), rest))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
-    bytes.try_into().ok().map(u64::from_be_bytes)
+    take_number(bytes).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

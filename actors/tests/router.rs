@@ -1,6 +1,8 @@
 //! The router and its stream actors over a log in memory, which can hold,
 //! refuse and lose appends at will.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::{

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use async_nats::{ConnectOptions, Event, connection::State, jetstream::Context};
+use tokio::sync::watch;
 use tracing::{info, warn};
 use weir_types::ports::BusError;
 
@@ -87,6 +88,8 @@ pub enum ConnectError {
 pub struct Connection {
     client: async_nats::Client,
     context: Context,
+    /// Counts the times that the connection was lost.
+    losses: watch::Receiver<u64>,
     replicas: usize,
 }
 
@@ -96,13 +99,20 @@ impl Connection {
     /// # Errors
     /// [`ConnectError`] when the options cannot work.
     pub async fn open(config: &JetStreamConfig) -> Result<Self, ConnectError> {
+        let (lost, losses) = watch::channel(0);
         let mut options = ConnectOptions::new()
             .name(&config.name)
             .retry_on_initial_connect()
             .require_tls(config.require_tls)
             .request_timeout(Some(REQUEST_TIMEOUT))
             .reconnect_delay_callback(reconnect_delay)
-            .event_callback(|event| async move { log(&event) });
+            .event_callback(move |event| {
+                if matches!(event, Event::Disconnected) {
+                    lost.send_modify(|count| *count += 1);
+                }
+                log(&event);
+                std::future::ready(())
+            });
         options = match &config.credentials {
             Credentials::None => options,
             Credentials::Token(token) => options.token(token.clone()),
@@ -119,7 +129,7 @@ impl Connection {
             .timeout(REQUEST_TIMEOUT)
             .max_ack_inflight(ACKS_IN_FLIGHT_MAX)
             .build(client.clone());
-        Ok(Self { client, context, replicas: config.replicas })
+        Ok(Self { client, context, losses, replicas: config.replicas })
     }
 
     /// Whether a server is connected now.
@@ -137,6 +147,26 @@ impl Connection {
         match self.is_connected() {
             true => Ok(&self.context),
             false => Err(BusError::Unavailable { reason: "nats is not connected".into() }),
+        }
+    }
+
+    /// Does `work` until it is done or the connection is lost, because an
+    /// answer that was lost with it would only be waited for in vain. What the
+    /// work had brought about by then is not known.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`BusError::Unavailable`] when the connection is lost.
+    pub async fn while_connected<T>(
+        &self,
+        work: impl Future<Output = Result<T, BusError>>,
+    ) -> Result<T, BusError> {
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        tokio::select! {
+            done = work => done,
+            Ok(()) = losses.changed() => {
+                Err(BusError::Unavailable { reason: "connection to nats was lost".into() })
+            }
         }
     }
 

@@ -262,10 +262,12 @@ mod tests {
         assert_eq!(std::str::from_utf8(&encode(&event(), Data::Whole)).unwrap(), expected);
     }
 
+    type Change = Box<dyn Fn(&mut RecordedEvent)>;
+
     #[test]
     fn every_event_comes_back_byte_for_byte() {
         let other = |text: &str| ContentType::Other(text.into());
-        let cases: Vec<(&str, Box<dyn Fn(&mut RecordedEvent)>)> = vec![
+        let cases: Vec<(&str, Change)> = vec![
             ("plain", Box::new(|_| {})),
             ("null", Box::new(|e| e.data = Bytes::from_static(b"null"))),
             ("big numbers", Box::new(|e| e.data = Bytes::from_static(b"123456789012345678901234567890.10"))),

@@ -12,10 +12,10 @@ export function initialState() {
 }
 
 export function handler(state, event) {
-  return {
-    orders: state.orders + (event.name === 'order.placed' ? 1 : 0),
-    lines: state.lines + (event.name === 'order.line.added' ? 1 : 0),
-    amount: Math.round((state.amount + (event.data.amount ?? 0)) * 100) / 100,
-    lastActivity: event.name,
-  };
+  if (event.name === 'order.placed') state.orders += 1;
+  if (event.name === 'order.line.added') {
+    state.lines += 1;
+    state.amount = Math.round((state.amount + event.data.amount) * 100) / 100;
+  }
+  state.lastActivity = event.name;
 }

@@ -122,7 +122,11 @@ fn check_config(file: PathBuf) -> ExitCode {
     let flags = ConfigFlags { config: Some(file), ..ConfigFlags::default() };
     match flags.load().and_then(NodeConfig::check) {
         Ok(plan) => {
-            println!("config of node {} is legal; cluster checksum {:016x}", plan.node, plan.shared.checksum());
+            println!(
+                "config of node {} is legal; cluster checksum {:016x}",
+                plan.node,
+                plan.shared.checksum()
+            );
             ExitCode::SUCCESS
         }
         Err(error) => refuse(&error),

@@ -9,7 +9,7 @@ mod error;
 mod member;
 mod text;
 
-pub use check::{NodePlan, Nats};
+pub use check::{Nats, NodePlan};
 pub use cluster::ClusterConfig;
 pub use error::ConfigError;
 pub use member::Member;

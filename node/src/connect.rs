@@ -16,8 +16,8 @@ use weir_api::{
     ApiError, ErrorCode,
     connect::{
         AppendEventRequest, AppendEventResponse, GetEntityHistoryRequest, GetEntityHistoryResponse,
-        GetStreamInfoRequest, GetStreamInfoResponse, ListStreamsRequest, ListStreamsResponse, ReadStreamRequest,
-        ReadStreamResponse,
+        GetStreamInfoRequest, GetStreamInfoResponse, ListStreamsRequest, ListStreamsResponse,
+        ReadStreamRequest, ReadStreamResponse,
     },
     v1::paths,
 };
@@ -111,7 +111,8 @@ async fn read(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
 }
 
 fn too_much() -> ApiError {
-    let message = format!("stream has over {READ_ALL_BYTES_MAX} bytes: read it in pages with limit and from_version");
+    let message =
+        format!("stream has over {READ_ALL_BYTES_MAX} bytes: read it in pages with limit and from_version");
     ApiError::new(ErrorCode::TooLarge, message).with("max", READ_ALL_BYTES_MAX)
 }
 

@@ -20,9 +20,9 @@ use std::{
     time::Duration,
 };
 
+use tokio_util::sync::CancellationToken;
 use weir_actors::{OutboxHandle, RouterHandle, projection::ProjectionsHandle};
 use weir_raft::{PeerNode, RaftNode};
-use tokio_util::sync::CancellationToken;
 use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
 
 /// The parts that an engine is made of.

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use weir_api::{
     ApiError, ErrorCode,
     proto::v1::{
-        AppendRequest, AppendResponse, AppendSessionRequest, AppendSessionResponse, STREAM_SERVICE_SERVICE_NAME,
-        StreamService,
+        AppendRequest, AppendResponse, AppendSessionRequest, AppendSessionResponse,
+        STREAM_SERVICE_SERVICE_NAME, StreamService,
     },
     session,
 };

@@ -181,7 +181,10 @@ impl RunningNode {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(StartError::NotReady { seconds: READY_WAIT.as_secs(), reason: failing.join(", ") });
+                return Err(StartError::NotReady {
+                    seconds: READY_WAIT.as_secs(),
+                    reason: failing.join(", "),
+                });
             }
             sleep(READY_PAUSE).await;
         }

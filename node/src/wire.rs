@@ -18,7 +18,10 @@ use weir_storage::{
     group_store::{GroupStore, Opened},
     log::{LogConfig, LogThread},
 };
-use weir_types::{GroupId, NodeId, ports::{Feed, Ports}};
+use weir_types::{
+    GroupId, NodeId,
+    ports::{Feed, Ports},
+};
 
 use crate::{
     clock::SystemClock,
@@ -121,7 +124,8 @@ impl Parts {
 
 async fn open_stores(node: NodeId, folder: DataFolder) -> Result<(GroupStore, LogThread), StartError> {
     let opening = tokio::task::spawn_blocking(move || {
-        let thread = LogThread::start(Box::new(end_process)).map_err(|error| StartError::part("log", &error))?;
+        let thread =
+            LogThread::start(Box::new(end_process)).map_err(|error| StartError::part("log", &error))?;
         let opened = GroupStore::open(&folder, GroupId::DEFAULT, LogConfig::default(), &thread)?;
         Ok::<_, StartError>((opened, thread))
     });

@@ -50,7 +50,12 @@ impl NodeConfig {
         let node = match self.node_id {
             Some(0) => return Err(refuse("node_id", "is 0; ids begin at 1")),
             Some(id) => NodeId(id),
-            None => return Err(ConfigError::Missing { field: "node_id", reason: "every node has an id of its own" }),
+            None => {
+                return Err(ConfigError::Missing {
+                    field: "node_id",
+                    reason: "every node has an id of its own",
+                });
+            }
         };
         check_shared(&self.cluster)?;
         check_limits(&self.limits)?;
@@ -152,8 +157,12 @@ fn members(peers: Vec<Member>, own: Member) -> Result<Vec<Member>, ConfigError> 
 }
 
 fn check_shared(shared: &ClusterConfig) -> Result<(), ConfigError> {
-    let ClusterConfig { heartbeat_ms, election_timeout_min_ms: min, election_timeout_max_ms: max, nats_replicas } =
-        *shared;
+    let ClusterConfig {
+        heartbeat_ms,
+        election_timeout_min_ms: min,
+        election_timeout_max_ms: max,
+        nats_replicas,
+    } = *shared;
     if !(10..=10_000).contains(&heartbeat_ms) {
         return Err(refuse("cluster.heartbeat_ms", "is not within 10 to 10,000"));
     }

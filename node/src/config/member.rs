@@ -33,7 +33,8 @@ impl FromStr for Member {
         if id == 0 {
             return Err(refuse("has the id 0"));
         }
-        let (peer, edge) = addresses.split_once(',').ok_or_else(|| refuse("has no `,` before the edge's URL"))?;
+        let (peer, edge) =
+            addresses.split_once(',').ok_or_else(|| refuse("has no `,` before the edge's URL"))?;
         let (peer, edge) = (peer.trim(), edge.trim().trim_end_matches('/'));
         check_host_port(peer).map_err(|why| refuse(&why))?;
         check_url(edge).map_err(|why| refuse(&why))?;
@@ -56,7 +57,8 @@ pub(crate) fn check_host_port(text: &str) -> Result<(), String> {
 
 /// Checks `http://host:port`.
 pub(crate) fn check_url(text: &str) -> Result<(), String> {
-    let rest = text.strip_prefix("http://").ok_or_else(|| format!("URL `{text}` does not begin with http://"))?;
+    let rest =
+        text.strip_prefix("http://").ok_or_else(|| format!("URL `{text}` does not begin with http://"))?;
     check_host_port(rest)
 }
 

@@ -127,7 +127,8 @@ impl NodeConfig {
     /// # Errors
     /// [`ConfigError`] naming the version, the unknown field or the bad value.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let table: toml::Table = text.parse().map_err(|error| ConfigError::Syntax { reason: words(&error) })?;
+        let table: toml::Table =
+            text.parse().map_err(|error| ConfigError::Syntax { reason: words(&error) })?;
         match table.get("version") {
             Some(toml::Value::Integer(CONFIG_VERSION)) => {}
             Some(other) => return Err(ConfigError::Version { found: format!("`version = {other}`") }),

@@ -11,7 +11,9 @@ pub fn show(folder: &DevFolder) {
     println!("  data     {}\n", folder.path.display());
     println!("try, in another terminal:\n");
     let flag = if first.listen.port() == 9123 { String::new() } else { format!(" --server {url}") };
-    println!("  weir stream append order-1 --type order --event order.placed --data '{{\"total\": 12}}'{flag}");
+    println!(
+        "  weir stream append order-1 --type order --name order.placed --data '{{\"total\": 12}}'{flag}"
+    );
     println!("  weir stream read order-1{flag}");
     println!("  weir cluster status{flag}");
     println!("  curl -s {url}/api/v1/streams/order-1/events\n");

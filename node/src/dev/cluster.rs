@@ -46,7 +46,9 @@ pub async fn run(
         let all = join_all(folder.nodes.iter().map(|node| probe::ready(node.listen, START))).await;
         match all.into_iter().all(|ready| ready) {
             true => banner::show(folder),
-            false => eprintln!("not every node is ready after {} s; their lines above say why", START.as_secs()),
+            false => {
+                eprintln!("not every node is ready after {} s; their lines above say why", START.as_secs())
+            }
         }
     };
     tokio::pin!(ready);

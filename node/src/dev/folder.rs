@@ -51,7 +51,11 @@ struct Stored {
 impl DevNode {
     /// The node as a member.
     pub fn member(&self) -> Member {
-        Member { node: NodeId(self.id), peer: self.peer_listen.to_string(), edge: format!("http://{}", self.listen) }
+        Member {
+            node: NodeId(self.id),
+            peer: self.peer_listen.to_string(),
+            edge: format!("http://{}", self.listen),
+        }
     }
 }
 
@@ -88,13 +92,17 @@ impl DevFolder {
         }
         let held = stored.nodes.len() as u64;
         if held != flags.nodes {
-            bail!("{folder} holds a cluster of {held} node(s): run with `--nodes {held}`, or name another folder with --data");
+            bail!(
+                "{folder} holds a cluster of {held} node(s): run with `--nodes {held}`, or name another folder with --data"
+            );
         }
         if let Some(listen) = flags.listen
             && stored.nodes[0].listen != listen
         {
             let at = stored.nodes[0].listen;
-            bail!("{folder} holds a cluster that listens at {at}: leave out --listen, or name another folder with --data");
+            bail!(
+                "{folder} holds a cluster that listens at {at}: leave out --listen, or name another folder with --data"
+            );
         }
         Ok(Self { path, cluster: stored.cluster, nodes: stored.nodes })
     }

@@ -46,7 +46,9 @@ impl Engine {
         match seen.leader {
             _ if seen.decides => self.router.append(request.clone()).await,
             Some(leader) if leader != self.node => self.forward_append(leader, request.clone()).await,
-            Some(_) => Err(AppendError::Unavailable { reason: "the leader is catching up with its log".to_owned() }),
+            Some(_) => {
+                Err(AppendError::Unavailable { reason: "the leader is catching up with its log".to_owned() })
+            }
             None => Err(AppendError::Unavailable { reason: "none is known".to_owned() }),
         }
     }
@@ -77,7 +79,8 @@ fn observe(began: Instant, events: usize, result: &Result<AppendAck, AppendError
         Err(AppendError::OutcomeUnknown { .. }) => "unknown",
         Err(AppendError::Storage { .. }) => "failed",
     };
-    metrics::histogram!("weir_append_duration_seconds", "outcome" => outcome).record(began.elapsed().as_secs_f64());
+    metrics::histogram!("weir_append_duration_seconds", "outcome" => outcome)
+        .record(began.elapsed().as_secs_f64());
     match outcome {
         "appended" => metrics::counter!("weir_events_appended_total").increment(events as u64),
         "conflict" => metrics::counter!("weir_append_conflicts_total").increment(1),

@@ -45,8 +45,9 @@ impl Engine {
                 ForwardError::Unknown { .. } => AppendError::OutcomeUnknown { reason },
             }
         })?;
-        ForwardResponse::decode(&answer)
-            .map_err(|error| AppendError::OutcomeUnknown { reason: format!("answer is not readable: {error}") })
+        ForwardResponse::decode(&answer).map_err(|error| AppendError::OutcomeUnknown {
+            reason: format!("answer is not readable: {error}"),
+        })
     }
 }
 

@@ -22,7 +22,14 @@ impl Engine {
 
     fn no_outbox(&self) -> OutboxStatus {
         let applied = self.ports.reader.applied(self.group).0;
-        OutboxStatus { active: false, bus: "none".to_owned(), published: None, applied, lag: None, error: None }
+        OutboxStatus {
+            active: false,
+            bus: "none".to_owned(),
+            published: None,
+            applied,
+            lag: None,
+            error: None,
+        }
     }
 
     /// Throws the bus's copy away, so that all is published again.
@@ -31,7 +38,10 @@ impl Engine {
     /// `not_leader`, `bus_unavailable`, or `unimplemented` when this node has no bus.
     pub async fn rebuild_outbox(&self) -> Result<(), ApiError> {
         let Some(outbox) = &self.outbox else {
-            return Err(ApiError::new(ErrorCode::Unimplemented, "node has no bus: it was started without --nats"));
+            return Err(ApiError::new(
+                ErrorCode::Unimplemented,
+                "node has no bus: it was started without --nats",
+            ));
         };
         outbox.rebuild().await.map_err(|error| match error {
             RebuildError::NotLeader { leader } => {

@@ -7,7 +7,8 @@ use weir_actors::{projection::ViewError, reducer::inspect};
 use weir_api::{ApiError, ErrorCode, v1::ProjectionStatus};
 use weir_types::{
     AppendError, Consistency, PartitionKey, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
-    RegistryCommand, RegistryError, RegistryOutcome, ports::{Checkpoint, Leadership, View},
+    RegistryCommand, RegistryError, RegistryOutcome,
+    ports::{Checkpoint, Leadership, View},
 };
 
 use super::{Engine, read::Timer};
@@ -25,7 +26,9 @@ impl Engine {
         match self.register(RegistryCommand::Deploy(definition.clone())).await? {
             RegistryOutcome::Deployed(id) => Ok((id, definition)),
             RegistryOutcome::Refused(error) => Err(error.into()),
-            RegistryOutcome::Removed => Err(ApiError::new(ErrorCode::Internal, "deploy was answered as a removal")),
+            RegistryOutcome::Removed => {
+                Err(ApiError::new(ErrorCode::Internal, "deploy was answered as a removal"))
+            }
         }
     }
 
@@ -123,7 +126,10 @@ impl Engine {
         Ok(views.into_iter().map(|(key, _)| key).collect())
     }
 
-    async fn deployed(&self, name: &ProjectionName) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
+    async fn deployed(
+        &self,
+        name: &ProjectionName,
+    ) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
         let all = self.ports.views.projections(self.group).await?;
         let found = all.into_iter().find(|(id, _)| id.name == *name);
         found.ok_or_else(|| RegistryError::NotFound.into())

@@ -85,7 +85,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn log(&self, from: Position, limit: usize) -> Result<(Vec<RecordedEvent>, Position), ReadError> {
+    pub async fn log(
+        &self,
+        from: Position,
+        limit: usize,
+    ) -> Result<(Vec<RecordedEvent>, Position), ReadError> {
         let _timer = Timer::start("log");
         let events = self.ports.reader.read_log(self.group, from, limit).await?;
         Ok((events, self.ports.reader.applied(self.group)))

@@ -73,7 +73,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(params)) => Ok(Self(params)),
-            Err(rejection) => Err(ApiError::invalid(format!("path is not legal: {}", rejection.body_text())).into()),
+            Err(rejection) => {
+                Err(ApiError::invalid(format!("path is not legal: {}", rejection.body_text())).into())
+            }
         }
     }
 }
@@ -88,7 +90,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Search<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(rejection) => Err(ApiError::invalid(format!("query is not legal: {}", rejection.body_text())).into()),
+            Err(rejection) => {
+                Err(ApiError::invalid(format!("query is not legal: {}", rejection.body_text())).into())
+            }
         }
     }
 }

@@ -17,5 +17,8 @@ pub(super) async fn not_found(uri: Uri) -> HttpError {
 
 /// The path is there, with other methods.
 pub(super) async fn method_not_allowed(method: Method) -> HttpError {
-    HttpError(ApiError::new(ErrorCode::MethodNotAllowed, format!("method {method} is not allowed at this path")))
+    HttpError(ApiError::new(
+        ErrorCode::MethodNotAllowed,
+        format!("method {method} is not allowed at this path"),
+    ))
 }

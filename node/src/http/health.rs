@@ -36,7 +36,8 @@ async fn health(State(engine): State<Arc<Engine>>) -> Json<Health> {
 async fn ready(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Health>) {
     let checks = engine.readiness();
     let failing = checks.iter().any(|(_, state)| state.is_err());
-    let words = checks.into_iter().map(|(name, state)| (name.to_owned(), state.err().unwrap_or("ok".to_owned())));
+    let words =
+        checks.into_iter().map(|(name, state)| (name.to_owned(), state.err().unwrap_or("ok".to_owned())));
     let words = words.collect();
     match failing {
         false => (StatusCode::OK, Json(body(&engine, "ok", words))),

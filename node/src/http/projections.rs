@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
 use weir_api::v1::{
-    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionList, ProjectionStatus, ProjectionView,
-    ViewQuery,
+    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionList, ProjectionStatus,
+    ProjectionView, ViewQuery,
 };
 use weir_types::ProjectionName;
 

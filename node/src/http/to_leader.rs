@@ -41,7 +41,10 @@ pub(super) async fn pass_on(State(engine): State<Arc<Engine>>, request: Request,
 /// Sends a request to `edge`, `host:port`, and gives its answer.
 async fn send(edge: &str, mut request: Request) -> Result<Response, ApiError> {
     let unreachable = |error: &dyn std::fmt::Display| {
-        ApiError::new(ErrorCode::Unavailable, format!("no leader is available: {edge} cannot be reached: {error}"))
+        ApiError::new(
+            ErrorCode::Unavailable,
+            format!("no leader is available: {edge} cannot be reached: {error}"),
+        )
     };
     let socket = match timeout(CONNECT_TIMEOUT, TcpStream::connect(edge)).await {
         Ok(socket) => socket.map_err(|error| unreachable(&error))?,
@@ -57,7 +60,10 @@ async fn send(edge: &str, mut request: Request) -> Result<Response, ApiError> {
     request.headers_mut().insert(PASSED_ON, HeaderValue::from_static("1"));
     request.headers_mut().insert(HOST, HeaderValue::from_str(edge).map_err(|error| unreachable(&error))?);
     let answer = sender.send_request(request).await.map_err(|error| {
-        ApiError::new(ErrorCode::OutcomeUnknown, format!("leader did not answer, what it did is not known: {error}"))
+        ApiError::new(
+            ErrorCode::OutcomeUnknown,
+            format!("leader did not answer, what it did is not known: {error}"),
+        )
     })?;
     Ok(answer.map(Body::new).into_response())
 }

@@ -20,12 +20,14 @@ async fn the_five_methods_answer_in_the_shapes_of_the_contract() {
     let (status, appended) = call(&node, "AppendEvent", event("o", 0)).await;
     assert_eq!((status, &appended["entityVersion"]), (StatusCode::OK, &"1".into()));
     assert!(appended["eventId"].is_string());
-    let camel = json!({ "entityId": "o", "entityType": "order", "eventName": "order.paid", "expectedVersion": "-1" });
+    let camel =
+        json!({ "entityId": "o", "entityType": "order", "eventName": "order.paid", "expectedVersion": "-1" });
     call(&node, "AppendEvent", camel).await;
     let (_, read) = call(&node, "ReadStream", json!({ "entityId": "o", "limit": 0 })).await;
     assert_eq!((read["events"].as_array().unwrap().len(), &read["totalCount"]), (2, &2.into()));
     assert_eq!(read["events"][1]["entityVersion"], "2");
-    let (_, page) = call(&node, "ReadStream", json!({ "entity_id": "o", "from_version": 2, "limit": 1 })).await;
+    let (_, page) =
+        call(&node, "ReadStream", json!({ "entity_id": "o", "from_version": 2, "limit": 1 })).await;
     assert_eq!(page["events"][0]["name"], "order.paid");
     let (_, info) = call(&node, "GetStreamInfo", json!({ "entity_id": "o" })).await;
     assert_eq!((&info["version"], &info["entityType"]), (&"2".into(), &"order".into()));

@@ -11,7 +11,8 @@ fn append(fields: &str) -> String {
 
 /// Method, path, body, status, code.
 fn bad_requests() -> Vec<(Method, String, String, u16, &'static str)> {
-    let post = |path: &str, body: &str, status, code| (Method::POST, path.to_owned(), body.to_owned(), status, code);
+    let post =
+        |path: &str, body: &str, status, code| (Method::POST, path.to_owned(), body.to_owned(), status, code);
     let get = |path: &str, status, code| (Method::GET, path.to_owned(), String::new(), status, code);
     let long = "x".repeat(limits::ENTITY_ID_BYTES_MAX + 1);
     let many = format!(r#"{{"entityType":"t","events":[{}]}}"#, vec![r#"{"name":"n"}"#; 1_001].join(","));
@@ -57,7 +58,12 @@ fn bad_requests() -> Vec<(Method, String, String, u16, &'static str)> {
         (Method::DELETE, "/api/v1/cluster/members/9".to_owned(), String::new(), 409, "membership_conflict"),
         post("/api/v1/cluster/init", "{}", 409, "already_initialized"),
         post("/api/v1/cluster/transfer", r#"{"to":9}"#, 409, "membership_conflict"),
-        post("/api/v1/cluster/members", r#"{"nodeId":2,"peerAddress":"a","url":"b"}"#, 400, "invalid_request"),
+        post(
+            "/api/v1/cluster/members",
+            r#"{"nodeId":2,"peerAddress":"a","url":"b"}"#,
+            400,
+            "invalid_request",
+        ),
         post("/api/v1/outbox/rebuild", "", 501, "unimplemented"),
     ]
 }
@@ -94,7 +100,11 @@ async fn a_body_over_the_limit_is_refused_whether_its_length_is_declared_or_not(
 async fn what_is_not_http_ends_its_connection_only() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let node = Running::start().await;
-    for garbage in [&b"\x00\x01\x02\x03\r\n\r\n"[..], b"GET / HTTP/9.9\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxxxxxxxxxx"] {
+    for garbage in [
+        &b"\x00\x01\x02\x03\r\n\r\n"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxxxxxxxxxx",
+    ] {
         let mut socket = tokio::net::TcpStream::connect(node.node.address()).await.unwrap();
         socket.write_all(garbage).await.unwrap();
         socket.shutdown().await.unwrap();

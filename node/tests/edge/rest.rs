@@ -27,7 +27,9 @@ async fn what_was_appended_is_read_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_from_outside_are_data_on_the_whole_way() {
     let node = Running::start().await;
-    for id in ["a/b", "a b", "*", ">", "a.b", "größe", "%2F", "{id}", "../../etc/passwd", "?x=1#y", "\u{202e}x"] {
+    for id in
+        ["a/b", "a b", "*", ">", "a.b", "größe", "%2F", "{id}", "../../etc/passwd", "?x=1#y", "\u{202e}x"]
+    {
         let (status, body) = node.append(id, 0).await;
         assert_eq!(status.as_u16(), 201, "{id}: {body}");
         let path = weir_api::v1::paths::fill(weir_api::v1::paths::STREAM_EVENTS, id);
@@ -103,7 +105,8 @@ async fn health_readiness_metrics_and_cors_are_there() {
     for name in ["weir_append_duration_seconds_bucket", "weir_events_appended_total", "weir_connections"] {
         assert!(metrics.contains(name), "{name}");
     }
-    let preflight = node.http.request(reqwest::Method::OPTIONS, node.url("/api/v1/streams")).send().await.unwrap();
+    let preflight =
+        node.http.request(reqwest::Method::OPTIONS, node.url("/api/v1/streams")).send().await.unwrap();
     assert_eq!(preflight.status().as_u16(), 204);
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
     let allowed = preflight.headers()["access-control-allow-headers"].to_str().unwrap();

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use weir_client::{AppendSession, ErrorCode};
 use weir_types::{
-    AppendRequest, ContentType, EntityId, EntityType, EventName, EventSource, ExpectedVersion, GroupId, NewEvent,
-    StreamVersion,
+    AppendRequest, ContentType, EntityId, EntityType, EventName, EventSource, ExpectedVersion, GroupId,
+    NewEvent, StreamVersion,
 };
 
 use crate::running::Running;

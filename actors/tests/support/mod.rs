@@ -1,12 +1,15 @@
 //! What the tests of this crate share.
-#![allow(dead_code, missing_docs, reason = "each test uses a part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test uses a part, and fails when it cannot go on"
+)]
 
+mod eventually;
 pub mod nats;
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::future::Future;
 
 use bytes::Bytes;
 use weir_actors::{EventIds, RouterConfig, RouterHandle};
@@ -18,7 +21,6 @@ use weir_types::{
 
 pub const NODE: NodeId = NodeId(1);
 pub const NOW: Timestamp = Timestamp(1_795_255_200_000_000);
-const DEADLINE: Duration = Duration::from_secs(20);
 
 pub async fn router(log: &MemoryLog, config: RouterConfig) -> RouterHandle {
     RouterHandle::start(config, log.ports(NOW), EventIds::seeded(7)).await.unwrap()
@@ -77,14 +79,10 @@ pub fn decided(entity: &str, base: u64, id: u128, data: &str) -> DecidedAppend {
 }
 
 /// Waits until `holds`, with a deadline.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
     eventually_async(what, || std::future::ready(holds())).await;
 }
 
-pub async fn eventually_async<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < DEADLINE, "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+pub async fn eventually_async<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    eventually::eventually(what, holds, |held| *held).await;
 }

@@ -1,9 +1,10 @@
 //! A real `nats-server` child, with JetStream in a folder of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -33,8 +34,7 @@ pub struct NatsServer {
 impl NatsServer {
     pub fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let child = spawn(folder.path(), -1);
-        let port = port_of(folder.path(), child.id());
+        let (child, port) = serve(folder.path(), -1);
         Self { folder, port, child }
     }
 
@@ -50,8 +50,9 @@ impl NatsServer {
 
     /// Starts again after a kill, on the same port and folder.
     pub fn restart(&mut self) {
-        self.child = spawn(self.folder.path(), i32::from(self.port));
-        port_of(self.folder.path(), self.child.id());
+        let (child, port) = serve(self.folder.path(), i32::from(self.port));
+        assert_eq!(port, self.port);
+        self.child = child;
     }
 }
 
@@ -63,37 +64,22 @@ impl Drop for NatsServer {
     }
 }
 
-fn spawn(folder: &Path, port: i32) -> Child {
-    let log = std::fs::File::create(folder.join("log")).unwrap();
+/// Starts a server and reads its log until it is ready; port −1 is any free one.
+fn serve(folder: &Path, port: i32) -> (Child, u16) {
     let mut command = Command::new(binary());
-    command
-        .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js"])
-        .arg("-sd")
-        .arg(folder.join("js"))
-        .arg("--ports_file_dir")
-        .arg(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
-    command.spawn().unwrap()
-}
-
-/// Waits for the ports file, `nats-server_<pid>.ports`.
-fn port_of(folder: &Path, pid: u32) -> u16 {
-    let begun = Instant::now();
-    loop {
-        if let Some(port) = read_port(folder, pid) {
-            return port;
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let (mut said, mut port) = (String::new(), None);
+    while !said.contains("Server is ready") {
+        let begin = said.len();
+        assert!(log.read_line(&mut said).unwrap() > 0, "nats-server ended:\n{said}");
+        if let Some((_, address)) = said[begin..].split_once("client connections on ") {
+            port = address.trim().rsplit(':').next().and_then(|port| port.parse().ok());
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "nats-server did not say its port");
-        std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-fn read_port(folder: &Path, pid: u32) -> Option<u16> {
-    let suffix = format!("_{pid}.ports");
-    let mut files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let file = files.find(|file| file.to_string_lossy().ends_with(&suffix))?;
-    let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+    // It would stop at a full pipe.
+    std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+    (child, port.expect("it names its port before it is ready"))
 }

@@ -82,7 +82,7 @@ impl Index {
     /// # Panics
     /// Panics when the batch would take the mark back: that is never legal (invariant R1).
     pub fn commit(&self, batch: IndexBatch) -> Result<(), IndexError> {
-        let (writes, mark) = batch.finish();
+        let (writes, mark) = batch.finish(self);
         if let (Some(new), Some(old)) = (&mark, self.applied()?) {
             assert!(new.log_id.index > old.log_id.index, "the applied mark must rise");
             assert!(new.position >= old.position, "positions must not fall");

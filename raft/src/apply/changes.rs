@@ -114,7 +114,6 @@ impl Changes {
         until: Position,
         batch: &mut IndexBatch,
     ) -> Result<(), IndexError> {
-        // Places before heads: a reader that sees a head finds its events.
         for (stream, first, run) in &self.stream_runs {
             batch.put_stream_run(*stream, *first, run);
         }

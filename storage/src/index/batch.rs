@@ -10,12 +10,14 @@ use crate::{
 
 /// Puts and removals that are written whole or not at all.
 ///
-/// A key may be named once per batch. Readers beside the writer see puts in
-/// their order, so places go first, heads after them, and the mark comes last.
+/// A key may be named once per batch. The batch is written in key order, which
+/// spares the engine's skip list many a miss of the processor's cache; readers
+/// beside the writer see it grow in that order, and the family letters are
+/// chosen for it: places (`e`) come before heads (`h`), heads before lists.
 pub struct IndexBatch {
     group: GroupId,
-    keys: fjall::Keyspace,
-    writes: fjall::OwnedWriteBatch,
+    /// `None` removes.
+    writes: Vec<(fjall::Slice, Option<fjall::Slice>)>,
     mark: Option<AppliedMark>,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -27,8 +29,7 @@ impl IndexBatch {
     pub fn new(index: &Index) -> Self {
         Self {
             group: index.inner.group,
-            keys: index.inner.keys.clone(),
-            writes: index.inner.db.batch(),
+            writes: Vec::new(),
             mark: None,
             key: Vec::with_capacity(64),
             value: Vec::with_capacity(256),
@@ -91,23 +92,37 @@ impl IndexBatch {
         self.put(IndexKey::SelfCheck, &self.group.0.clone());
     }
 
-    pub(super) fn finish(mut self) -> (fjall::OwnedWriteBatch, Option<AppliedMark>) {
-        if let Some(mark) = self.mark.take() {
-            self.put(IndexKey::Mark, &StoredMark::from(&mark));
-            return (self.writes, Some(mark));
+    /// The engine's batch, and the mark that holds once it is written.
+    ///
+    /// # Panics
+    /// Panics when a key was named twice: which of the two counts is not defined.
+    pub(super) fn finish(mut self, index: &Index) -> (fjall::OwnedWriteBatch, Option<AppliedMark>) {
+        let mark = self.mark.take();
+        if let Some(mark) = &mark {
+            self.put(IndexKey::Mark, &StoredMark::from(mark));
         }
-        (self.writes, None)
+        self.writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        assert!(self.writes.windows(2).all(|pair| pair[0].0 != pair[1].0), "a batch names a key once");
+        let mut batch = fjall::OwnedWriteBatch::with_capacity(index.inner.db.clone(), self.writes.len())
+            .durability(Some(fjall::PersistMode::Buffer));
+        for (key, value) in self.writes {
+            match value {
+                Some(value) => batch.insert(&index.inner.keys, key, value),
+                None => batch.remove(&index.inner.keys, key),
+            }
+        }
+        (batch, mark)
     }
 
     fn put<T: serde::Serialize>(&mut self, key: IndexKey<'_>, value: &T) {
         key.encode_into(self.group, &mut self.key);
         self.value.clear();
         encode_into(value, &mut self.value);
-        self.writes.insert(&self.keys, self.key.as_slice(), self.value.as_slice());
+        self.writes.push((self.key.as_slice().into(), Some(self.value.as_slice().into())));
     }
 
     fn remove(&mut self, key: IndexKey<'_>) {
         key.encode_into(self.group, &mut self.key);
-        self.writes.remove(&self.keys, self.key.as_slice());
+        self.writes.push((self.key.as_slice().into(), None));
     }
 }

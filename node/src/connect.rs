@@ -12,6 +12,7 @@ use axum::{
     routing::post,
 };
 use serde::Serialize;
+use tracing::debug;
 use weir_api::{
     ApiError, ErrorCode,
     connect::{
@@ -45,9 +46,13 @@ async fn call(State(engine): State<Arc<Engine>>, Path(method): Path<String>, req
 /// The protocol's own shape; a method that is not there is `unimplemented` with the status of a path that is not.
 fn refuse(method: &str, error: &ApiError) -> Response {
     let mut response = error.to_connect().into_response();
-    if error.code == ErrorCode::Unimplemented {
-        tracing::debug!(method, "connect method is not served");
-        *response.status_mut() = StatusCode::NOT_FOUND;
+    match error.code {
+        ErrorCode::Unimplemented => {
+            debug!(method, "connect method is not served");
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        ErrorCode::UnsupportedMediaType => *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => {}
     }
     response
 }

@@ -1,5 +1,7 @@
 //! The process: config, edges, wiring, shutdown. The only crate that knows all the others.
 
+mod ask;
+mod begin;
 mod build_info;
 mod clock;
 mod command;

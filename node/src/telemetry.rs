@@ -11,6 +11,10 @@ use crate::config::LogFormat;
 const SECONDS: [f64; 16] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Parts whose lines below WARN are of use only to those who ask for them by name.
+const QUIET: &str =
+    "openraft=warn,fjall=warn,lsm_tree=warn,sled=warn,async_nats=warn,ractor=warn,h2=warn,hyper=warn";
+
 /// How often old samples of histograms are folded, so that they take bounded memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -19,7 +23,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// # Errors
 /// When `filter` is not in the syntax of `EnvFilter`.
 pub fn log_to_stderr(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| error.to_string())?;
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
     // A second subscriber in one process is refused, and the first goes on: what is wanted.

@@ -1,8 +1,8 @@
 //! The composition root: builds every part once, in order, and ends them in the reverse.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use weir_actors::{
     projection::{ProjectionsArguments, ProjectionsHandle},
     reducer::ReducerLimits,
 };
-use weir_raft::{MembershipError, PeerNode, RaftNode, RaftOptions, RaftTiming};
+use weir_raft::{RaftNode, RaftOptions, RaftTiming};
 use weir_storage::{
     folder::DataFolder,
     group_store::{GroupStore, Opened},
@@ -24,12 +24,17 @@ use weir_types::{
 };
 
 use crate::{
+    begin::{begin_cluster, peer_node},
     clock::SystemClock,
-    config::{Member, Nats, NodePlan},
+    config::{Nats, NodePlan},
     engine::{Engine, EngineParts},
     forward::{Deciders, LeaderSide},
     node::StartError,
 };
+
+/// How long a leader that stops waits for another to take over. It takes
+/// milliseconds, unless the others are stopping too.
+const HAND_OVER_WAIT: Duration = Duration::from_millis(1_500);
 
 /// Everything that runs in a node, the edge apart.
 pub(crate) struct Parts {
@@ -95,7 +100,11 @@ pub(crate) async fn wire(
 impl Parts {
     /// Gives leadership away, if this node has it and somebody can take it.
     pub(crate) async fn hand_over(&self) {
-        match self.raft.hand_over().await {
+        let Ok(handed) = timeout(HAND_OVER_WAIT, self.raft.hand_over()).await else {
+            warn!(wait_ms = HAND_OVER_WAIT.as_millis(), "leadership not handed over in time");
+            return;
+        };
+        match handed {
             Ok(Some(to)) => info!(to = to.0, "leadership handed over"),
             Ok(None) => {}
             // The others elect a leader by themselves, only later.
@@ -147,7 +156,7 @@ fn end_process(error: &std::io::Error) {
 }
 
 fn timing(plan: &NodePlan) -> RaftTiming {
-    let millis = std::time::Duration::from_millis;
+    let millis = Duration::from_millis;
     RaftTiming {
         heartbeat_interval: millis(plan.shared.heartbeat_ms),
         election_timeout_min: millis(plan.shared.election_timeout_min_ms),
@@ -194,22 +203,4 @@ async fn start_projections(
         limits: ReducerLimits::default(),
     };
     ProjectionsHandle::start(arguments).await.map_err(|error| StartError::part("projections", &error))
-}
-
-/// Begins the cluster, if it is to begin and has not. Of several members the
-/// one with the lowest id does it, so that it is done once.
-async fn begin_cluster(plan: &NodePlan, raft: &RaftNode) -> Result<(), StartError> {
-    let first = plan.members.first().is_some_and(|member| member.node == plan.node);
-    if !plan.bootstrap || !first || raft.status().initialized() {
-        return Ok(());
-    }
-    let members: BTreeMap<NodeId, PeerNode> = plan.members.iter().map(peer_node).collect();
-    match raft.initialize(members).await {
-        Ok(()) | Err(MembershipError::AlreadyInitialized) => Ok(()),
-        Err(error) => Err(StartError::part("cluster", &error)),
-    }
-}
-
-fn peer_node(member: &Member) -> (NodeId, PeerNode) {
-    (member.node, PeerNode { peer: member.peer.clone(), edge: member.edge_address().to_owned() })
 }

@@ -97,7 +97,7 @@ impl Default for LimitsConfig {
 const DATA_DIR: &str = "./weir-data";
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9123);
 const PEER_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9124);
-const LOG_FILTER: &str = "info,openraft=warn,fjall=warn,lsm_tree=warn,sled=warn,async_nats=warn";
+const LOG_FILTER: &str = "info";
 
 impl Default for NodeConfig {
     fn default() -> Self {

@@ -17,8 +17,8 @@ use crate::shutdown::Signals;
 
 /// How long all nodes together may take to be ready.
 const START: Duration = Duration::from_secs(30);
-/// Before a node that ended is started again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Before a node that ended is started again: longer than an election, so that one is seen.
+const PAUSE: Duration = Duration::from_secs(4);
 /// A node that ends sooner than this after its start is not started again.
 const SHORTEST_LIFE: Duration = Duration::from_secs(3);
 

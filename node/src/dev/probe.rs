@@ -1,10 +1,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
+use weir_api::v1::paths;
+
+use crate::ask;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -13,7 +15,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Waits until the node at `edge` says that it is ready.
 pub async fn ready(edge: SocketAddr, within: Duration) -> bool {
-    eventually(within, || async move { timeout(PATIENCE, look(edge)).await.unwrap_or(false) }).await
+    eventually(within, || look(edge)).await
 }
 
 /// Waits until something accepts connections at `address`.
@@ -33,11 +35,5 @@ async fn eventually<F: Future<Output = bool>>(within: Duration, mut look: impl F
 }
 
 async fn look(edge: SocketAddr) -> bool {
-    let Ok(mut socket) = TcpStream::connect(edge).await else { return false };
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {edge}\r\nconnection: close\r\n\r\n");
-    if socket.write_all(request.as_bytes()).await.is_err() {
-        return false;
-    }
-    let mut head = [0_u8; 12];
-    socket.read_exact(&mut head).await.is_ok() && head.ends_with(b" 200")
+    ask::get(&edge.to_string(), paths::READYZ, PATIENCE).await.is_some_and(|(status, _)| status.is_success())
 }

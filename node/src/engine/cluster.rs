@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use tokio::time::Instant;
 use weir_api::{
     ApiError, ErrorCode,
     v1::{self, ClusterStatus, InitBody, MemberBody, MemberStatus},
 };
 use weir_raft::{MembershipError, PeerNode};
-use weir_types::{NodeId, ports::Leadership};
+use weir_types::NodeId;
 
 use super::Engine;
 use crate::{build_info, config::Member};
@@ -85,12 +86,20 @@ impl Engine {
         self.raft.transfer_leader(NodeId(to)).await.map_err(refusal)
     }
 
-    /// Who leads, and `host:port` of its edge, if both are known.
-    #[must_use]
-    pub fn leader_edge(&self) -> Option<(NodeId, String)> {
-        let Leadership { leader, .. } = self.ports.leadership.current();
-        let leader = leader?;
-        Some((leader, self.raft.peer(leader)?.edge))
+    /// Who leads, and `host:port` of its edge. Waits for a leader as an append does.
+    pub async fn leader_edge(&self) -> Option<(NodeId, String)> {
+        let deadline = Instant::now() + self.leader_wait;
+        loop {
+            let seen = self.ports.leadership.current();
+            if let Some((leader, peer)) =
+                seen.leader.and_then(|leader| Some((leader, self.raft.peer(leader)?)))
+            {
+                return Some((leader, peer.edge));
+            }
+            if !self.leader_may_have_changed(seen, deadline).await {
+                return None;
+            }
+        }
     }
 }
 

@@ -60,6 +60,18 @@ async fn errors_are_what_the_sdks_match() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_encodings_are_refused_by_name() {
+    let node = Running::start().await;
+    let url = node.url("/ironflow.v1.EntityStreamService/ReadStream");
+    for (kind, status) in [("application/proto", 415), ("application/json; charset=utf-8", 200)] {
+        let body = json!({ "entity_id": "none" }).to_string();
+        let answer = node.http.post(&url).header("content-type", kind).body(body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{kind}");
+    }
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_key_gives_the_first_result() {
     let node = Running::start().await;
     let mut body = event("o", -1);

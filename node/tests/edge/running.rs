@@ -31,6 +31,10 @@ impl Running {
             bootstrap: true,
             ..NodeConfig::default()
         };
+        Self::start_with(config, folder).await
+    }
+
+    pub async fn start_with(config: NodeConfig, folder: TempDir) -> Self {
         let node = node::start(config.check().unwrap()).await.unwrap();
         node.ready().await.unwrap();
         Self { node, http: Client::new(), folder }
@@ -64,6 +68,7 @@ impl Running {
     }
 }
 
-fn free() -> SocketAddr {
+/// An address of loopback that nobody listens at.
+pub fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -7,7 +7,7 @@ use weir_types::{
 
 use crate::running::Running;
 
-fn request(stream: &str, expected: ExpectedVersion) -> AppendRequest {
+pub fn request(stream: &str, expected: ExpectedVersion) -> AppendRequest {
     let event = NewEvent {
         name: EventName::new("order.placed").unwrap(),
         schema_version: 1,
@@ -27,7 +27,7 @@ fn request(stream: &str, expected: ExpectedVersion) -> AppendRequest {
     }
 }
 
-fn exact(version: u64) -> ExpectedVersion {
+pub fn exact(version: u64) -> ExpectedVersion {
     ExpectedVersion::Exact(StreamVersion(version))
 }
 

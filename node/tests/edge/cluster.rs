@@ -1,0 +1,94 @@
+use futures::future::join_all;
+use uuid::Uuid;
+use weir_client::AppendSession;
+use weir_node::config::{Member, NodeConfig};
+use weir_types::{NodeId, StreamVersion};
+
+use crate::{
+    running::{Running, free},
+    session::{exact, request},
+};
+
+/// Three nodes in this process, ready.
+async fn three() -> Vec<Running> {
+    let cluster = Uuid::new_v4();
+    let members: Vec<Member> = (1..=3)
+        .map(|id| Member { node: NodeId(id), peer: free().to_string(), edge: format!("http://{}", free()) })
+        .collect();
+    let starts = members.iter().map(|member| {
+        let folder = tempfile::TempDir::new().unwrap();
+        let config = NodeConfig {
+            node_id: Some(member.node.0),
+            cluster_id: Some(cluster),
+            data_dir: folder.path().join("node"),
+            listen: member.edge_address().parse().unwrap(),
+            peer_listen: member.peer.parse().unwrap(),
+            peers: members.clone(),
+            bootstrap: true,
+            ..NodeConfig::default()
+        };
+        Running::start_with(config, folder)
+    });
+    join_all(starts).await
+}
+
+async fn leader_of(nodes: &[Running]) -> usize {
+    let (_, status) = nodes[0].get("/api/v1/cluster").await;
+    usize::try_from(status["leader"].as_u64().unwrap() - 1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_node_takes_any_call() {
+    let nodes = three().await;
+    for (version, node) in (0..).zip(&nodes) {
+        let (status, appended) = node.append("order-1", version).await;
+        assert_eq!((status.as_u16(), &appended["lastPosition"]), (201, &(version + 1).into()), "{appended}");
+        let (status, conflict) = node.append("order-1", 0).await;
+        assert_eq!((status.as_u16(), &conflict["details"]["actualVersion"]), (409, &(version + 1).into()));
+        for reader in &nodes {
+            let (_, page) = reader.get("/api/v1/streams/order-1/events").await;
+            assert_eq!(page["version"], version + 1, "a read is linearizable on every node");
+        }
+    }
+    let source = "export const name = 'all'; export const events = ['*'];\
+                  export const initialState = () => 0; export const handler = (n) => n + 1;";
+    let follower = (leader_of(&nodes).await + 1) % 3;
+    let body = serde_json::json!({ "source": source }).to_string();
+    let (status, deployed) = nodes[follower].post("/api/v1/projections", body).await;
+    assert_eq!(status.as_u16(), 201, "{deployed}");
+    for node in &nodes {
+        let (_, view) = node.get("/api/v1/projections/all?consistency=linearizable").await;
+        assert_eq!(view["state"]["state"], 3, "{view}");
+    }
+    join_all(nodes.into_iter().map(|running| running.node.stop())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_with_a_follower_keeps_the_order_of_submission() {
+    let nodes = three().await;
+    let follower = (leader_of(&nodes).await + 1) % 3;
+    let session = AppendSession::open(&nodes[follower].url(""), 100).await.unwrap();
+    let mut pending = Vec::new();
+    for version in 0..100 {
+        pending.push(session.submit(&request("order-1", exact(version))).await.unwrap());
+    }
+    for (version, append) in (1..).zip(pending) {
+        assert_eq!(append.outcome().await.unwrap().last_version, StreamVersion(version));
+    }
+    join_all(nodes.into_iter().map(|running| running.node.stop())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_calls_reach_the_leader_from_every_node() {
+    let nodes = three().await;
+    let leader = leader_of(&nodes).await;
+    let (to, by) = ((leader + 1) % 3, (leader + 2) % 3);
+    let (status, moved) = nodes[by].post("/api/v1/cluster/transfer", format!(r#"{{"to":{}}}"#, to + 1)).await;
+    assert_eq!(status.as_u16(), 200, "{moved}");
+    let (status, appended) = nodes[leader].append("order-1", 0).await;
+    assert_eq!(status.as_u16(), 201, "{appended}");
+    assert_eq!(leader_of(&nodes).await, to);
+    let (status, refused) = nodes[leader].post("/api/v1/cluster/transfer", r#"{"to":9}"#).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (409, &"membership_conflict".into()));
+    join_all(nodes.into_iter().map(|running| running.node.stop())).await;
+}

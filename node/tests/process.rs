@@ -1,0 +1,150 @@
+//! The binary as a process: exit codes, what it says, and what it leaves.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn weir(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(arguments).env_remove("WEIR_CONFIG").env_remove("WEIR_DATA_DIR");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    weir(arguments).output().unwrap()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts a node with its stdin held, and waits until its edge answers.
+fn start(data: &Path) -> Child {
+    let (edge, peer) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let data = data.to_str().unwrap();
+    let flags = ["node", "--node-id", "1", "--bootstrap", "--exit-with-parent", "--data-dir", data];
+    let mut command = weir(&flags);
+    command.args(["--listen", &edge, "--peer-listen", &peer]).stdin(Stdio::piped()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    eventually(|| answers(&edge));
+    child
+}
+
+fn answers(edge: &str) -> bool {
+    let Ok(mut socket) = TcpStream::connect(edge) else { return false };
+    let request = format!("GET /livez HTTP/1.1\r\nhost: {edge}\r\n\r\n");
+    let mut head = [0; 12];
+    socket.write_all(request.as_bytes()).is_ok()
+        && socket.read_exact(&mut head).is_ok()
+        && head.ends_with(b"200")
+}
+
+fn eventually(mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it did not come to hold in 30 s");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_bad_config_ends_with_2_and_its_code_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("weir.toml"), folder.path().join("data"));
+    let file = file.to_str().unwrap();
+    for (text, code) in [
+        ("version = 1\nnode_idd = 1", "config_unknown_field"),
+        ("version = 9\nnode_id = 1", "config_version"),
+        ("version = 1", "config_missing_field"),
+        ("version = 1\nnode_id = 1\nlisten = \"x\"", "config_value"),
+        ("version = 1\nnode_id = 1\nlog_filter = \"a=b=c\"", "config_value"),
+    ] {
+        std::fs::write(file, text).unwrap();
+        let ended = run(&["node", "--config", file, "--data-dir", data.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(2), "{text}: {said}");
+        assert!(said.starts_with(&format!("error[{code}]: ")), "{text}: {said}");
+        assert!(!data.exists(), "{text}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = run(&[
+        "node",
+        "--node-id",
+        "1",
+        "--bootstrap",
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--listen",
+        &address,
+    ]);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("error[bind]: cannot listen at") && said.contains(&address), "{said}");
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_fresh_folder_without_a_cluster_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let peer = format!("127.0.0.1:{}", free_port());
+    let flags = ["node", "--node-id", "1", "--data-dir", data.to_str().unwrap()];
+    let ended = weir(&flags).args(["--listen", &listen, "--peer-listen", &peer]).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("error[config_missing_field]") && said.contains("cluster_id"), "{said}");
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_config_is_checked_and_dumped_without_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, "version = 1\nnode_id = 7\n").unwrap();
+    let file = file.to_str().unwrap();
+    let checked = run(&["config", "check", file]);
+    assert!(checked.status.success() && String::from_utf8_lossy(&checked.stdout).contains("node 7"));
+    let dumped = run(&["node", "--config", file, "--dump-config", "--bootstrap"]);
+    let text = String::from_utf8_lossy(&dumped.stdout).into_owned();
+    assert!(text.contains("node_id = 7") && text.contains("bootstrap = true"), "{text}");
+    let version = run(&["--version"]);
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("weir 0."));
+}
+
+#[test]
+fn a_node_ends_cleanly_when_its_parent_ends_and_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = start(folder.path());
+    drop(node.stdin.take());
+    assert_eq!(node.wait().unwrap().code(), Some(0));
+    let mut node = start(folder.path());
+    let pid = rustix::process::Pid::from_child(&node);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(node.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn two_processes_do_not_share_a_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = start(folder.path());
+    let (listen, peer) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let flags = ["node", "--node-id", "1", "--data-dir", folder.path().to_str().unwrap()];
+    let second = weir(&flags).args(["--listen", &listen, "--peer-listen", &peer]).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("error[data_folder]") && said.contains("in use"), "{said}");
+    drop(first.stdin.take());
+    first.wait().unwrap();
+}

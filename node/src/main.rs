@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use weir_node::Weir;
 
+/// The system's allocator spends three times as long on the small, short-lived
+/// pieces of an append, and returns less of them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let weir = Weir::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -1,5 +1,7 @@
 //! What a config may say, and how each mistake is named.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use weir_node::config::{ConfigError, ConfigFlags, NodeConfig};
 
 fn check(text: &str) -> Result<(), ConfigError> {

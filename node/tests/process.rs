@@ -1,5 +1,7 @@
 //! The binary as a process: exit codes, what it says, and what it leaves.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},

@@ -1,5 +1,7 @@
 //! The edge of a real single node, through its public port.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 mod connect;
 mod refusals;

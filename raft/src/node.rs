@@ -69,6 +69,15 @@ pub enum StartError {
     },
 }
 
+/// A sole voter waits for nobody: it stands for election at once.
+async fn stand_if_alone(raft: &Raft) -> Result<(), StartError> {
+    if raft.voter_ids().eq([*raft.node_id()]) {
+        let failed = |fatal: openraft::errors::Fatal<_>| StartError::Raft { reason: fatal.to_string() };
+        raft.trigger().elect(false).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// A running node of one group. Dropping it stops the peers' server and all
 /// tasks, ungracefully; prefer [`RaftNode::shutdown`].
 pub struct RaftNode {
@@ -106,6 +115,7 @@ impl RaftNode {
         let raft = Raft::new(node.0, Arc::new(config), LinkFactory::new(links.clone(), group), log, machine)
             .await
             .map_err(|fatal| StartError::Raft { reason: fatal.to_string() })?;
+        stand_if_alone(&raft).await?;
         let stop = CancellationToken::new();
         let server =
             ServerOptions { cluster, node, group, raft: raft.clone(), log: store.log.clone(), forward };

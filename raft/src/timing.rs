@@ -56,6 +56,9 @@ impl RaftTiming {
             // A peer that lost its log is refused by its link. Should one slip through, the leader must not
             // fall over it.
             allow_log_reversion: Some(true),
+            // A leader sends entries before its own disk has them. Killed in between and restored in its old
+            // term, it would give the same term and index to other entries, and the log would fork.
+            enable_leader_restore: Some(false),
             backoff: "50ms 100ms 200ms ...1s".into(),
             ..Config::default()
         }

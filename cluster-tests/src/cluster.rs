@@ -203,6 +203,9 @@ impl Cluster {
         for node in &mut self.nodes {
             node.kill()?;
         }
+        if let Some(nats) = &mut self.nats {
+            nats.kill()?;
+        }
         for node in &self.nodes {
             node.logged_no_error(expected)?;
         }

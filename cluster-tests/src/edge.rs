@@ -129,15 +129,14 @@ impl Edge {
         Ok(serde_json::from_value(self.get(paths::CLUSTER).await?)?)
     }
 
-    /// The digest of all that the node has applied, with the index of it.
+    /// The digest of all that the node has applied, with the index of it; nothing if the node tells none.
     ///
     /// # Errors
-    /// When no answer comes, or it carries no digest.
-    pub async fn digest(&self) -> Result<(u64, String)> {
+    /// When no answer comes.
+    pub async fn digest(&self) -> Result<Option<(u64, String)>> {
         let status = self.get(paths::CLUSTER).await?;
         let index = status["appliedIndex"].as_u64().context("status carries no applied index")?;
-        let digest = status["appliedDigest"].as_str().context("status carries no applied digest")?;
-        Ok((index, digest.to_owned()))
+        Ok(status["appliedDigest"].as_str().map(|digest| (index, digest.to_owned())))
     }
 
     /// Succeeds when the node says that it can serve.

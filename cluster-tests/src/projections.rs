@@ -11,7 +11,10 @@ use crate::{
     binary::workspace,
     edge::{Edge, encoded},
     eventually,
-    invariants::view_is_fold::{self, Views},
+    invariants::{
+        replicas_agree::{self, AppliedState},
+        view_is_fold::{self, Views},
+    },
 };
 
 /// Counts events and cases per department.
@@ -28,11 +31,13 @@ pub fn example(name: &str) -> Result<String> {
     std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// Waits until every node that runs has folded up to `last`.
+/// Waits until every node that runs has folded up to `last`, and checks R1: at
+/// one checkpoint, one digest.
 ///
 /// # Errors
-/// Naming the node that has not, and where it is parked if it is.
+/// Naming the node that has not, and where it is parked if it is; or the digests that differ.
 pub async fn folded(cluster: &Cluster, name: &str, last: u64) -> Result<()> {
+    let mut states = Vec::new();
     for node in cluster.nodes.iter().filter(|node| node.is_up()) {
         eventually(&format!("node {} has folded `{name}`", node.id), PATIENCE, || async {
             let status = node.edge.projection(name).await?;
@@ -45,8 +50,10 @@ pub async fn folded(cluster: &Cluster, name: &str, last: u64) -> Result<()> {
             Ok(())
         })
         .await?;
+        let status = node.edge.projection(name).await?;
+        states.push(AppliedState { node: node.id, index: status.checkpoint, digest: status.digest });
     }
-    Ok(())
+    Ok(replicas_agree::check(&states)?)
 }
 
 /// All partitions of a projection on one node.

@@ -70,10 +70,31 @@ async fn refusals(edge: &Edge) -> Result<usize> {
         is(&path, &answer, status, code)?;
         count += 1;
     }
-    let text = Some(("text/plain", b"hello".to_vec()));
-    let answer = edge.send(Method::POST, &paths::fill(paths::STREAM_EVENTS, "s"), text).await?;
-    is("text/plain", &answer, 415, "unsupported_media_type")?;
-    Ok(count + 1)
+    for (what, content_type, body, status, code) in connect() {
+        let path = format!("{}AppendEvent", paths::CONNECT_STREAMS);
+        let answer = edge.send(Method::POST, &path, Some((content_type, body))).await?;
+        is(what, &answer, status, code)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The same service by the Connect protocol, whose codes are its own.
+fn connect() -> Vec<(&'static str, &'static str, Vec<u8>, u16, &'static str)> {
+    let (json, invalid) = ("application/json", "invalid_argument");
+    let body = |id: &str, expected: i64| {
+        let body =
+            json!({ "entity_id": id, "entityType": "t", "event_name": "n", "expectedVersion": expected });
+        body.to_string().into_bytes()
+    };
+    vec![
+        ("Connect: text", "text/plain", b"hello".to_vec(), 415, invalid),
+        ("Connect: not JSON", json, b"{".to_vec(), 400, invalid),
+        ("Connect: an empty id", json, body("", -1), 400, invalid),
+        ("Connect: an id with NUL", json, body("a\0", -1), 400, invalid),
+        ("Connect: a version below -1", json, body("s", -2), 400, invalid),
+        ("Connect: another version", json, body("s", 7), 409, "aborted"),
+    ]
 }
 
 fn is(what: &str, answer: &Answer, status: u16, code: &str) -> Result<()> {
@@ -102,6 +123,7 @@ fn bodies() -> Vec<Case> {
     let invalid = "invalid_request";
     vec![
         ("no body", Vec::new(), 400, invalid),
+        ("text", b"hello".to_vec(), 400, invalid),
         ("not JSON", b"{nonsense".to_vec(), 400, invalid),
         ("not UTF-8", b"{\"name\":\"\xff\"}".to_vec(), 400, invalid),
         ("a list", b"[]".to_vec(), 400, invalid),

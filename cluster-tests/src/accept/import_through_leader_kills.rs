@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures::FutureExt as _;
 use serde_json::Value;
 
@@ -89,9 +89,12 @@ pub async fn story(report: &mut Report, data: &Dataset) -> Result<Outcome> {
 async fn import_under_fire(cluster: &mut Cluster, data: &Dataset, report: &Report) -> Result<()> {
     let total = data.events() as u64;
     let (edges, data) = (cluster.edges(), data.clone());
-    let running = tokio::spawn(async move { import(&edges, &data).await });
+    let mut running = tokio::spawn(async move { import(&edges, &data).await });
     for goal in [total / 3, total * 2 / 3] {
-        reaches(cluster, goal).await?;
+        tokio::select! {
+            reached = reaches(cluster, goal) => reached?,
+            ended = &mut running => bail!("the import ended before position {goal}: {:?}", ended?),
+        }
         let leader = cluster.leader().await?;
         cluster.node_mut(leader).kill()?;
         report.phase(&format!("node {leader}, the leader, is killed past position {goal}"));

@@ -45,7 +45,8 @@ pub async fn story(report: &mut Report) -> Result<Outcome> {
     let replicas = audit(&cluster, &history).await?;
     report.note("acked", history.acked().len());
     report.note("events", replicas[0].events.len());
-    cluster.finish(&[])?;
+    // openraft's word for a request that a stopping node had still open.
+    cluster.finish(&["RaftCore stopped"])?;
     Ok(Outcome::Holds)
 }
 

@@ -9,7 +9,7 @@ use super::{Violation, hold};
 pub struct AppliedState {
     /// The node.
     pub node: u64,
-    /// The last log index that it has applied.
+    /// How far it is: a log index, or a projection's checkpoint.
     pub index: u64,
     /// Its digest over everything up to there.
     pub digest: String,

@@ -85,6 +85,8 @@ impl Node {
             "json",
             "--exit-with-parent",
         ]);
+        // Nodes of a test share the machine, as those of `weir dev --nodes 3` do.
+        command.env("TOKIO_WORKER_THREADS", "1");
         let name = format!("node {}", self.id);
         self.process = Some(Process::start(&name, &mut command, &self.log)?);
         Ok(())

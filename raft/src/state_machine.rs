@@ -28,6 +28,8 @@ use crate::{
 const RUN_ENTRIES_MAX: usize = 256;
 /// Bytes of entries that are applied in one batch, unless one alone is larger.
 const RUN_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Up to so many bytes are applied on the runtime: they take less time than another thread takes to wake.
+const APPLY_HERE_BYTES_MAX: usize = 16 * 1024;
 
 /// The state machine of one group.
 pub struct StateMachine {
@@ -98,12 +100,17 @@ impl StateMachine {
         self.wait_flushed(last.id.index).await;
         let mut applier =
             self.applier.take().ok_or_else(|| io::Error::other("an earlier apply has failed"))?;
-        let (applier, outcomes) = tokio::task::spawn_blocking(move || {
+        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+        let (applier, outcomes) = if bytes <= APPLY_HERE_BYTES_MAX {
             let outcomes = applier.apply(&records);
             (applier, outcomes)
-        })
-        .await
-        .map_err(|panic| io::Error::other(format!("apply has panicked: {panic}")))?;
+        } else {
+            let applied = tokio::task::spawn_blocking(move || {
+                let outcomes = applier.apply(&records);
+                (applier, outcomes)
+            });
+            applied.await.map_err(|panic| io::Error::other(format!("apply has panicked: {panic}")))?
+        };
         let outcomes = outcomes.map_err(io::Error::other)?;
         self.applied.send_replace(Applied::of(applier.mark()));
         self.applier = Some(applier);

@@ -117,6 +117,7 @@ impl Log {
             last,
             vote,
             committed: disk.mark.committed,
+            mark_owed: false,
             flushed_until,
             epoch: 0,
             tail: tail::TailCache::default(),
@@ -186,12 +187,16 @@ impl Log {
         self.queue(Op::Vote { log: self.0.number, vote, done });
     }
 
-    /// Notes what the group has committed. It outlives the process, and a power
-    /// loss only once the log was quiet for a moment or was closed.
+    /// Notes what the group has committed. It is written with the next append,
+    /// or when the log was quiet for a moment or is closed; what is committed is
+    /// never lost, a restart only learns of it from the group again.
     pub fn save_committed(&self, committed: Option<LogId>) {
         let mut state = self.0.shared.state();
         state.committed = committed;
-        self.queue(Op::Committed { log: self.0.number, committed });
+        // The thread need not wake for what it will see anyway.
+        if !std::mem::replace(&mut state.mark_owed, true) {
+            self.queue(Op::Committed { log: self.0.number });
+        }
     }
 
     /// Drops all records after `last`, or all when `None`. They are not readable

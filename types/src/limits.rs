@@ -40,7 +40,7 @@ pub const ENTRY_APPENDS_MAX: usize = 1_024;
 /// Bytes that a proposer puts into one log entry, unless one append alone is larger.
 pub const ENTRY_BYTES_MAX: usize = 1024 * 1024;
 /// Entries that a proposer keeps in flight.
-pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 /// Bytes of appends in flight on one node, admitted and not yet answered.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Appends in flight on one node, admitted and not yet answered.

@@ -59,6 +59,9 @@ pub struct ClusterStatus {
     pub applied_index: u64,
     /// Position of the last event that it has applied.
     pub applied_position: u64,
+    /// A digest over all that it has applied, 16 hexadecimal digits: equal on
+    /// all nodes that have applied the same index.
+    pub applied_digest: String,
     /// All members, the answering node among them.
     pub members: Vec<MemberStatus>,
 }

@@ -108,6 +108,10 @@ impl Launch<'_> {
                 command.env_remove(name);
             }
         }
+        // The nodes share this machine: more threads than it has cores for them only cost wake-ups.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = (cores / self.folder.nodes.len()).max(1);
+        command.env("TOKIO_WORKER_THREADS", threads.to_string());
         command.arg("node").arg("--exit-with-parent").arg("--bootstrap");
         command.args(["--node-id", &node.id.to_string()]);
         command.args(["--cluster-id", &self.folder.cluster.to_string()]);

@@ -1,6 +1,6 @@
 //! The cluster as this node sees it, and changes to it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use tokio::time::Instant;
 use weir_api::{
@@ -35,8 +35,24 @@ impl Engine {
             committed_index: status.committed.0,
             applied_index: status.applied.0,
             applied_position: status.position.0,
+            applied_digest: format!("{:016x}", status.digest),
             members: status.members.iter().map(member_of).collect(),
         }
+    }
+
+    /// Refuses what only a node of a cluster can do.
+    ///
+    /// # Errors
+    /// `not_initialized`, at once.
+    pub fn must_be_in_cluster(&self) -> Result<(), ApiError> {
+        if self.in_cluster.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if !self.raft.status().initialized() {
+            return Err(ApiError::new(ErrorCode::NotInitialized, "node belongs to no cluster yet"));
+        }
+        self.in_cluster.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Begins a cluster of these members; without any, of this node alone.
@@ -121,6 +137,7 @@ fn refusal(error: MembershipError) -> ApiError {
         MembershipError::NotIncluded { .. } => ErrorCode::InvalidRequest,
         MembershipError::Unknown { .. }
         | MembershipError::NotVoter { .. }
+        | MembershipError::LastVoter { .. }
         | MembershipError::WouldLoseQuorum { .. }
         | MembershipError::Behind { .. }
         | MembershipError::InProgress

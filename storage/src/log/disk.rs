@@ -119,8 +119,8 @@ impl LogDisk {
 
     /// Notes what is committed; [`LogDisk::flush`] writes it, nothing waits for it.
     pub(super) fn note_committed(&mut self, committed: Option<LogId>) {
+        self.mark_changed |= self.mark.committed != committed;
         self.mark.committed = committed;
-        self.mark_changed = true;
     }
 
     /// Drops records from the end; durable on return. Everything staged must be flushed.

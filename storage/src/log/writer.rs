@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use tracing::error;
-use weir_types::{LogId, limits};
+use weir_types::limits;
 
 use super::{
     disk::LogDisk,
@@ -68,7 +68,7 @@ pub(super) enum Op {
     Append { log: u64, records: Vec<LogRecord> },
     Complete { log: u64, progress: Progress, done: Done },
     Vote { log: u64, vote: Bytes, done: Done },
-    Committed { log: u64, committed: Option<LogId> },
+    Committed { log: u64 },
     Truncate { log: u64, truncation: Truncation, progress: Progress, done: Done },
     Leave { log: u64, gone: Sender<()> },
 }
@@ -161,6 +161,19 @@ struct Joined {
     shared: Arc<Shared>,
 }
 
+impl Joined {
+    /// Makes the mark durable. Whoever notes something after this wakes the thread.
+    fn settle(&mut self) -> io::Result<()> {
+        let committed = {
+            let mut state = self.shared.state();
+            state.mark_owed = false;
+            state.committed
+        };
+        self.disk.note_committed(committed);
+        self.disk.settle()
+    }
+}
+
 struct Completion {
     progress: Option<(Arc<Shared>, Progress)>,
     done: Done,
@@ -234,7 +247,7 @@ impl Writer {
                 self.logs.insert(log, Joined { disk: *disk, shared });
             }
             Op::Append { log, records } => self.touch(log).disk.stage(&records),
-            Op::Committed { log, committed } => self.touch(log).disk.note_committed(committed),
+            Op::Committed { log } => self.touch(log).disk.mark_unsettled = true,
             Op::Complete { log, progress, done } => {
                 let shared = self.log(log).shared.clone();
                 self.completions.push(Completion { progress: Some((shared, progress)), done });
@@ -257,7 +270,7 @@ impl Writer {
             Op::Leave { log, gone } => {
                 self.commit()?;
                 if let Some(mut joined) = self.logs.remove(&log) {
-                    joined.disk.settle()?;
+                    joined.settle()?;
                 }
                 // Whoever waits may have given up, which changes nothing.
                 let _ = gone.send(());
@@ -280,14 +293,17 @@ impl Writer {
 
     fn flush(&mut self) -> io::Result<()> {
         for log in std::mem::take(&mut self.touched) {
-            self.log(log).disk.flush()?;
+            let log = self.log(log);
+            let committed = log.shared.state().committed;
+            log.disk.note_committed(committed);
+            log.disk.flush()?;
         }
         Ok(())
     }
 
     fn settle(&mut self) -> io::Result<()> {
         for log in self.logs.values_mut().filter(|log| log.disk.mark_unsettled) {
-            log.disk.settle()?;
+            log.settle()?;
         }
         Ok(())
     }

@@ -56,6 +56,12 @@ pub enum MembershipError {
         /// The node.
         node: NodeId,
     },
+    /// The group would be left without any voter.
+    #[error("node {node} is the last voter, and the last voter cannot be removed")]
+    LastVoter {
+        /// The node to remove.
+        node: NodeId,
+    },
     /// The group would be left without a quorum of healthy voters.
     #[error(
         "without node {node} only {healthy} of {voters} voters would be healthy, and {needed} are needed"
@@ -286,6 +292,9 @@ fn check_removal(
     is_healthy: impl Fn(u64) -> bool,
 ) -> Result<(), MembershipError> {
     let left: Vec<u64> = voters.iter().copied().filter(|voter| *voter != node.0).collect();
+    if left.is_empty() {
+        return Err(MembershipError::LastVoter { node });
+    }
     let healthy = left.iter().filter(|voter| is_healthy(**voter)).count();
     let needed = left.len() / 2 + 1;
     if healthy < needed {
@@ -318,6 +327,8 @@ mod tests {
             let voters: BTreeSet<u64> = voters.into_iter().collect();
             let found = check_removal(NodeId(remove), &voters, |voter| healthy.contains(&voter));
             assert_eq!(found.is_ok(), allowed, "{voters:?} {healthy:?} without {remove}");
+            let last = matches!(found, Err(MembershipError::LastVoter { .. }));
+            assert_eq!(last, voters.len() == 1, "{voters:?}");
         }
     }
 }

@@ -60,6 +60,7 @@ fn refuse(method: &str, error: &ApiError) -> Response {
 async fn answer(engine: &Engine, method: &str, request: Request) -> Result<Response, ApiError> {
     check_type(&request)?;
     let body = read_body(request).await?;
+    engine.must_be_in_cluster()?;
     match method {
         "AppendEvent" => append(engine, &body).await,
         "ReadStream" => read(engine, &body).await,

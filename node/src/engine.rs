@@ -60,6 +60,8 @@ pub struct Engine {
     leader_wait: Duration,
     closing: CancellationToken,
     draining: AtomicBool,
+    /// Whether the node was seen to belong to a cluster: it stays so.
+    in_cluster: AtomicBool,
 }
 
 impl Engine {
@@ -79,6 +81,7 @@ impl Engine {
             leader_wait,
             closing,
             draining: AtomicBool::new(false),
+            in_cluster: AtomicBool::new(false),
         }
     }
 

@@ -26,7 +26,8 @@ use crate::{connect, engine::Engine, grpc};
 
 /// Everything that the edge port answers.
 pub fn router(engine: Arc<Engine>, request_timeout: Duration) -> Router {
-    let bounded = rest()
+    let bounded = in_a_cluster(&engine)
+        .merge(cluster_itself())
         .merge(for_the_leader(&engine))
         .merge(health::routes())
         .merge(connect::routes())
@@ -42,7 +43,8 @@ pub fn router(engine: Arc<Engine>, request_timeout: Duration) -> Router {
         .layer(from_fn(guard::allow_origins))
 }
 
-fn rest() -> Router<Arc<Engine>> {
+/// What only a node of a cluster can answer.
+fn in_a_cluster(engine: &Arc<Engine>) -> Router<Arc<Engine>> {
     Router::new()
         .route(paths::STREAMS, get(streams::list))
         .route(paths::STREAM, get(streams::info))
@@ -53,8 +55,11 @@ fn rest() -> Router<Arc<Engine>> {
         .route(paths::PROJECTION, get(projections::view).delete(projections::remove))
         .route(paths::PROJECTION_STATUS, get(projections::status))
         .route(paths::PROJECTION_PARTITIONS, get(projections::partitions))
-        .route(paths::CLUSTER, get(cluster::status))
-        .route(paths::CLUSTER_INIT, post(cluster::init))
+        .route_layer(from_fn_with_state(engine.clone(), guard::only_in_cluster))
+}
+
+fn cluster_itself() -> Router<Arc<Engine>> {
+    Router::new().route(paths::CLUSTER, get(cluster::status)).route(paths::CLUSTER_INIT, post(cluster::init))
 }
 
 /// What only the leader can do or say.
@@ -66,4 +71,5 @@ fn for_the_leader(engine: &Arc<Engine>) -> Router<Arc<Engine>> {
         .route(paths::OUTBOX, get(outbox::status))
         .route(paths::OUTBOX_REBUILD, post(outbox::rebuild))
         .route_layer(from_fn_with_state(engine.clone(), to_leader::pass_on))
+        .route_layer(from_fn_with_state(engine.clone(), guard::only_in_cluster))
 }

@@ -24,7 +24,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// The headers that browsers may send.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "content-type, authorization, x-ironflow-environment, connect-protocol-version, connect-timeout-ms, \
-     if-match, if-none-match, x-request-id",
+     if-match, if-none-match, x-request-id, idempotency-key",
 );
 
 /// Opens the request's span and answers a panic with `internal`.
@@ -50,6 +50,18 @@ fn request_id(request: &Request) -> String {
     };
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
     given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+}
+
+/// Answers `not_initialized` on a node that belongs to no cluster.
+pub(crate) async fn only_in_cluster(
+    State(engine): State<Arc<Engine>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match engine.must_be_in_cluster() {
+        Ok(()) => next.run(request).await,
+        Err(error) => HttpError(error).into_response(),
+    }
 }
 
 /// Answers `deadline_exceeded` when a request takes too long. What it did is then not known.

@@ -1,7 +1,10 @@
 use futures::future::join_all;
 use uuid::Uuid;
 use weir_client::AppendSession;
-use weir_node::config::{Member, NodeConfig};
+use weir_node::{
+    config::{Member, NodeConfig},
+    node,
+};
 use weir_types::{NodeId, StreamVersion};
 
 use crate::{
@@ -91,4 +94,27 @@ async fn admin_calls_reach_the_leader_from_every_node() {
     let (status, refused) = nodes[leader].post("/api/v1/cluster/transfer", r#"{"to":9}"#).await;
     assert_eq!((status.as_u16(), &refused["code"]), (409, &"membership_conflict".into()));
     join_all(nodes.into_iter().map(|running| running.node.stop())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_no_cluster_says_so_at_once() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let config = NodeConfig {
+        node_id: Some(1),
+        cluster_id: Some(Uuid::new_v4()),
+        data_dir: folder.path().join("node"),
+        listen: free(),
+        peer_listen: free(),
+        ..NodeConfig::default()
+    };
+    let node = node::start(config.check().unwrap()).await.unwrap();
+    let running = Running { node, http: reqwest::Client::new(), folder };
+    for path in ["/api/v1/streams/order-1/events", "/api/v1/projections", "/api/v1/outbox"] {
+        let (status, refused) = running.get(path).await;
+        assert_eq!((status.as_u16(), &refused["code"]), (503, &"not_initialized".into()), "{path}");
+    }
+    let (status, refused) = running.append("order-1", 0).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (503, &"not_initialized".into()));
+    assert_eq!(running.get("/api/v1/cluster").await.0.as_u16(), 200);
+    running.node.stop().await;
 }

@@ -110,6 +110,8 @@ async fn health_readiness_metrics_and_cors_are_there() {
     assert_eq!(preflight.status().as_u16(), 204);
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
     let allowed = preflight.headers()["access-control-allow-headers"].to_str().unwrap();
-    assert!(allowed.contains("connect-protocol-version") && allowed.contains("x-ironflow-environment"));
+    for header in ["connect-protocol-version", "x-ironflow-environment", "idempotency-key"] {
+        assert!(allowed.contains(header), "{header}");
+    }
     node.node.stop().await;
 }

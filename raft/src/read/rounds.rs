@@ -120,7 +120,7 @@ impl Round {
         deadline: Instant,
     ) -> Result<LogIndex, String> {
         let Some(leader) = leadership.borrow_and_update().leader else {
-            return Err("no leader is known".into());
+            return Err("none is known".into());
         };
         if leader.0 == *self.raft.node_id() {
             let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;

@@ -62,6 +62,7 @@ pub(crate) async fn wire(
         cluster: folder.identity().cluster,
         node: plan.node,
         listener: peers,
+        config_checksum: plan.shared.checksum(),
         store,
         timing: timing(plan),
         forward: Arc::new(leader_side.clone()),

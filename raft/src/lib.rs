@@ -10,6 +10,7 @@ mod applied;
 pub mod apply;
 mod entry;
 mod fields;
+mod heard;
 mod leadership;
 mod log_store;
 mod membership;

@@ -16,7 +16,8 @@ use weir_types::{
 use crate::{
     applied::Applied,
     apply::{Applier, ApplyError},
-    leadership::GroupLeadership,
+    heard::Heard,
+    leadership::{Contact, GroupLeadership},
     log_store::LogStore,
     membership::{Members, MembershipError},
     network::{self, ForwardError, ForwardHandler, LinkFactory, Links, Myself, PeerServer, ServerOptions},
@@ -38,6 +39,8 @@ pub struct RaftOptions {
     pub node: NodeId,
     /// Where peers connect: bound already, so that a port in use is found before anything starts.
     pub listener: TcpListener,
+    /// A checksum of the settings that must be equal on all nodes; a peer with another one is refused.
+    pub config_checksum: u64,
     /// The stores of the group, open.
     pub store: GroupStore,
     /// The clockwork.
@@ -104,25 +107,35 @@ impl RaftNode {
     /// # Errors
     /// [`StartError`].
     pub async fn start(options: RaftOptions) -> Result<Self, StartError> {
-        let RaftOptions { cluster, node, listener, store, timing, forward } = options;
+        let RaftOptions { cluster, node, listener, config_checksum, store, timing, forward } = options;
         let group = store.group();
         let config = timing.config().map_err(|error| StartError::Timing { reason: error.to_string() })?;
         replay(node, store.clone()).await?;
         let log = LogStore::new(store.log.clone(), group);
         let machine = StateMachine::new(store.clone(), log.clone())?;
         let applied = machine.applied();
-        let links = Arc::new(Links::new(Myself { cluster, node, silence_max: timing.peer_silence_max }));
+        let silence_max = timing.peer_silence_max;
+        let links = Arc::new(Links::new(Myself { cluster, node, config: config_checksum, silence_max }));
         let raft = Raft::new(node.0, Arc::new(config), LinkFactory::new(links.clone(), group), log, machine)
             .await
             .map_err(|fatal| StartError::Raft { reason: fatal.to_string() })?;
         stand_if_alone(&raft).await?;
         let stop = CancellationToken::new();
-        let server =
-            ServerOptions { cluster, node, group, raft: raft.clone(), log: store.log.clone(), forward };
+        let contact = Contact { heard: Arc::new(Heard::new()), silence_max: timing.leader_silence_max() };
+        let server = ServerOptions {
+            cluster,
+            node,
+            config: config_checksum,
+            group,
+            raft: raft.clone(),
+            heard: contact.heard.clone(),
+            log: store.log.clone(),
+            forward,
+        };
         tokio::spawn(PeerServer::new(server, stop.child_token()).serve(listener));
         tokio::spawn(observe::publish_gauges(raft.clone(), group, stop.child_token()));
         tokio::spawn(forget_removed(raft.clone(), links.clone(), stop.child_token()));
-        let leadership = GroupLeadership::follow(&raft, applied.clone(), stop.child_token());
+        let leadership = GroupLeadership::follow(&raft, applied.clone(), contact, stop.child_token());
         let proposer = LogProposer::start(raft.clone(), leadership.clone(), &timing);
         let rounds =
             ReadRounds::start(raft.clone(), links.clone(), group, leadership.clone(), timing.read_wait_max);

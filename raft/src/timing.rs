@@ -35,6 +35,12 @@ impl Default for RaftTiming {
 }
 
 impl RaftTiming {
+    /// The longest silence after which a leader still counts as one.
+    pub(crate) fn leader_silence_max(&self) -> Duration {
+        // By twice the longest timeout the others have elected another one, if they can.
+        self.election_timeout_max * 2
+    }
+
     /// The openraft configuration of these timings.
     ///
     /// The log is the event store: it is never replaced by a snapshot and never purged.

@@ -35,6 +35,9 @@ use crate::{
 type AppendResult = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 type Failed = RPCError<TypeConfig>;
 
+/// How long a stream of appends waits for a peer that cannot be reached before it fails.
+const UNREACHABLE_WAIT: Duration = Duration::from_secs(1);
+
 /// Makes clients of one group out of the node's links.
 pub(crate) struct LinkFactory {
     links: Arc<Links>,
@@ -126,25 +129,29 @@ impl RaftNetworkV2<TypeConfig> for LinkClient {
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> BoxFuture<'s, Result<BoxStream<'s, AppendResult>, Failed>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        Box::pin(async move {
-            let connection = self.link.connection(option.soft_ttl()).await;
-            let connection = connection.map_err(|error| self.failed(RPCTypes::AppendEntries, error))?;
-            let (sent, in_flight) = mpsc::channel(APPENDS_IN_FLIGHT_MAX);
-            let pump = tokio::spawn(pump(input, connection, self.group, sent));
-            let answers = Answers {
-                link: self.link.clone(),
-                in_flight,
-                pump,
-                stall_max: self.stall_max,
-                between: (self.node, self.target),
+        let (link, group, stall_max) = (self.link.clone(), self.group, self.stall_max);
+        let between = (self.node, self.target);
+        let answers = async move {
+            let connection = match link.connection_if_it_comes(UNREACHABLE_WAIT).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    let error = failed(RPCTypes::AppendEntries, between, error);
+                    return futures::stream::iter([Err(error)]).boxed();
+                }
             };
-            Ok(futures::stream::unfold(Some(answers), Answers::next).boxed())
-        })
+            let (sent, in_flight) = mpsc::channel(APPENDS_IN_FLIGHT_MAX);
+            let pump = tokio::spawn(pump(input, connection, group, sent));
+            let answers = Answers { link, in_flight, pump, stall_max, between };
+            futures::stream::unfold(Some(answers), Answers::next).boxed()
+        };
+        // The wait for a connection is part of the stream, where openraft can cancel it. It backs off only
+        // before it takes a request, so an error without a wait would come back at once, for ever.
+        Box::pin(async move { Ok(futures::stream::once(answers).flatten().boxed()) })
     }
 
     async fn vote(
@@ -271,5 +278,41 @@ impl Answers {
 impl Drop for Answers {
     fn drop(&mut self) {
         self.pump.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+    use uuid::Uuid;
+    use weir_types::ClusterId;
+
+    use super::*;
+    use crate::network::link::Myself;
+
+    #[tokio::test]
+    async fn appends_to_a_peer_that_cannot_be_reached_fail_slowly() {
+        let silence_max = Duration::from_secs(3);
+        let cluster = ClusterId(Uuid::from_u128(1));
+        let links = Arc::new(Links::new(Myself { cluster, node: NodeId(1), config: 0, silence_max }));
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let peer = PeerNode { peer: closed.to_string(), edge: String::new() };
+        let mut client = LinkFactory::new(links, GroupId::DEFAULT).new_client(2, &peer).await;
+        let began = Instant::now();
+        for tries in 1..=2 {
+            let request = AppendEntriesRequest {
+                vote: RaftVote::new_committed(1, 1),
+                prev_log_id: None,
+                entries: Vec::new(),
+                leader_commit: None,
+            };
+            let option = RPCOption::new(Duration::from_millis(250));
+            let requests = futures::stream::iter([request]);
+            let mut answers = client.stream_append(requests, option).await.unwrap();
+            let answer = timeout(Duration::from_secs(20), answers.next()).await.unwrap();
+            assert!(matches!(answer, Some(Err(RPCError::Unreachable(_)))), "{answer:?}");
+            assert!(answers.next().await.is_none());
+            assert!(began.elapsed() >= UNREACHABLE_WAIT * tries);
+        }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Hello {
     /// The last log entry that the answering side holds durably; zero from the asking side, whose log does
     /// not matter to whom it asks.
     pub(crate) held: LogIndex,
+    /// A checksum of the settings that must be equal on all nodes.
+    pub(crate) config: u64,
 }
 
 /// Why a peer is refused.
@@ -37,13 +39,18 @@ pub(crate) enum HelloError {
     Cluster { theirs: ClusterId, ours: ClusterId },
     #[error("peer wanted node {wanted}, this is node {ours}")]
     Target { wanted: NodeId, ours: NodeId },
+    #[error(
+        "cluster config of the peer has the checksum {theirs:016x}, that of this node {ours:016x}: \
+         make the settings under `cluster` equal on all nodes"
+    )]
+    Config { theirs: u64, ours: u64 },
 }
 
 impl Hello {
     pub(crate) fn frame(&self, role: Role) -> Outgoing {
         let mut writer = FieldWriter::default();
         writer.raw(MAGIC).u16(self.protocol).raw(self.cluster.0.as_bytes());
-        writer.u64(self.from.0).u64(self.to.0).u64(self.held.0);
+        writer.u64(self.from.0).u64(self.to.0).u64(self.held.0).u64(self.config);
         Outgoing::new(header(role), writer.finish())
     }
 
@@ -60,6 +67,7 @@ impl Hello {
             from: NodeId(reader.u64()?),
             to: NodeId(reader.u64()?),
             held: LogIndex(reader.u64()?),
+            config: reader.u64()?,
         };
         // Bytes that follow belong to later protocol versions.
         Ok(hello)
@@ -69,7 +77,7 @@ impl Hello {
     ///
     /// # Errors
     /// [`HelloError`] naming what differs.
-    pub(crate) fn check(&self, cluster: ClusterId, node: NodeId) -> Result<(), HelloError> {
+    pub(crate) fn check(&self, cluster: ClusterId, node: NodeId, config: u64) -> Result<(), HelloError> {
         if self.protocol != PROTOCOL {
             return Err(HelloError::Protocol { theirs: self.protocol, ours: PROTOCOL });
         }
@@ -78,6 +86,9 @@ impl Hello {
         }
         if self.to != node {
             return Err(HelloError::Target { wanted: self.to, ours: node });
+        }
+        if self.config != config {
+            return Err(HelloError::Config { theirs: self.config, ours: config });
         }
         Ok(())
     }
@@ -99,6 +110,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(2),
             held: LogIndex(9),
+            config: 5,
         }
     }
 
@@ -114,8 +126,9 @@ mod tests {
                 Hello { to: NodeId(3), ..hello() },
                 Err(HelloError::Target { wanted: NodeId(3), ours: NodeId(2) }),
             ),
+            (Hello { config: 6, ..hello() }, Err(HelloError::Config { theirs: 6, ours: 5 })),
         ] {
-            assert_eq!(hello.check(ours, node), expected);
+            assert_eq!(hello.check(ours, node, 5), expected);
         }
     }
 

@@ -31,6 +31,8 @@ const REDIAL_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Myself {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
+    /// A checksum of what must be equal on all nodes.
+    pub(crate) config: u64,
     pub(crate) silence_max: Duration,
 }
 
@@ -106,6 +108,22 @@ impl Link {
     }
 }
 
+impl Link {
+    /// The connection, waiting for it up to `wait_max` even while attempts fail.
+    ///
+    /// # Errors
+    /// `NotConnected` with why the last attempt failed.
+    pub(crate) async fn connection_if_it_comes(
+        &self,
+        wait_max: Duration,
+    ) -> Result<Arc<Connection>, LinkError> {
+        let mut state = self.state.clone();
+        // Past the deadline the state says why.
+        let _ = timeout(wait_max, state.wait_for(|now| matches!(now, LinkState::Up(_)))).await;
+        self.connection(Duration::ZERO).await
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         self.dialer.abort();
@@ -131,8 +149,15 @@ impl Dialer {
             let address = self.addresses.borrow_and_update().clone();
             match self.dial(&address).await {
                 Ok(connection) => {
-                    wait = REDIAL_WAIT_MIN;
+                    let began = Instant::now();
                     self.serve(connection, &address).await;
+                    // A peer that hangs up at once is not dialled in a loop.
+                    if began.elapsed() >= REDIAL_WAIT_MAX {
+                        wait = REDIAL_WAIT_MIN;
+                    } else {
+                        sleep(wait).await;
+                        wait = (wait * 2).min(REDIAL_WAIT_MAX);
+                    }
                 }
                 Err(error) => {
                     self.note_failure(&address, &error);
@@ -148,8 +173,9 @@ impl Dialer {
     async fn dial(&self, address: &str) -> Result<Arc<Connection>, ConnectError> {
         let socket =
             timeout(DIAL_WAIT_MAX, TcpStream::connect(address)).await.map_err(|_| ConnectError::Silent)??;
-        let Myself { cluster, node, silence_max } = self.myself;
-        let hello = Hello { protocol: PROTOCOL, cluster, from: node, to: self.target, held: LogIndex::ZERO };
+        let Myself { cluster, node, config, silence_max } = self.myself;
+        let (protocol, to, held) = (PROTOCOL, self.target, LogIndex::ZERO);
+        let hello = Hello { protocol, cluster, from: node, to, held, config };
         let acknowledged = LogIndex(self.acknowledged.load(Ordering::Relaxed));
         Connection::establish(socket, hello, acknowledged, silence_max).await
     }

@@ -1,9 +1,10 @@
 //! Answers the peers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
-    sync::{Arc, Mutex},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -22,6 +23,7 @@ use weir_types::{ClusterId, GroupId, NodeId, limits};
 
 use crate::{
     fields::FieldError,
+    heard::Heard,
     network::{
         FRAMES_QUEUED_MAX, ForwardHandler, REQUESTS_ANSWERED_MAX,
         connection::HELLO_WAIT_MAX,
@@ -35,14 +37,19 @@ use crate::{
 };
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Refusals that are remembered, so that each is logged once.
+const REFUSALS_KNOWN_MAX: usize = 256;
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// Who answers.
 pub(crate) struct ServerOptions {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
+    /// A checksum of what must be equal on all nodes.
+    pub(crate) config: u64,
     pub(crate) group: GroupId,
     pub(crate) raft: Raft,
+    pub(crate) heard: Arc<Heard>,
     pub(crate) log: Log,
     pub(crate) forward: Arc<dyn ForwardHandler>,
 }
@@ -52,12 +59,14 @@ pub(crate) struct PeerServer {
     options: ServerOptions,
     /// The newest connection of each peer. An older one is dead and only does not know it yet.
     newest: Mutex<HashMap<NodeId, CancellationToken>>,
+    /// Who was refused for what, and is not logged again.
+    refused: Mutex<HashSet<(IpAddr, String)>>,
     stop: CancellationToken,
 }
 
 impl PeerServer {
     pub(crate) fn new(options: ServerOptions, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { options, newest: Mutex::default(), stop })
+        Arc::new(Self { options, newest: Mutex::default(), refused: Mutex::default(), stop })
     }
 
     /// Accepts peers until it is stopped.
@@ -96,18 +105,19 @@ impl PeerServer {
         let (read, mut write) = socket.into_split();
         let mut read = BufReader::with_capacity(READ_BUFFER_BYTES, read);
         let first = timeout(HELLO_WAIT_MAX, Incoming::read(&mut read)).await??;
-        let (cluster, node) = (self.options.cluster, self.options.node);
+        let ServerOptions { cluster, node, config, .. } = self.options;
         let hello = Hello::read(first.body).map_err(hello::HelloError::from);
-        let hello = match hello.and_then(|hello| hello.check(cluster, node).map(|()| hello)) {
+        let hello = match hello.and_then(|hello| hello.check(cluster, node, config).map(|()| hello)) {
             Ok(hello) => hello,
             Err(reason) => {
-                warn!(node_id = node.0, %from, %reason, "peer refused");
+                self.note_refusal(from.ip(), &reason.to_string());
                 let refusal = Outgoing::new(hello::header(Role::Refusal), reason.to_string().into());
                 return refusal.write(&mut write).await;
             }
         };
+        self.refused().retain(|(ip, _)| *ip != from.ip());
         let held = self.options.log.flushed();
-        let mine = Hello { protocol: PROTOCOL, cluster, from: node, to: hello.from, held };
+        let mine = Hello { protocol: PROTOCOL, cluster, from: node, to: hello.from, held, config };
         mine.frame(Role::Answer).write(&mut write).await?;
         let newer = self.replace_older(hello.from);
         let (answers, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
@@ -115,6 +125,21 @@ impl PeerServer {
             ended = self.read_requests(read, hello.from, answers) => ended,
             ended = write_frames(queue, write) => ended,
             () = newer.cancelled() => Ok(()),
+        }
+    }
+
+    fn refused(&self) -> MutexGuard<'_, HashSet<(IpAddr, String)>> {
+        self.refused.lock().expect("nothing panics while it holds this lock")
+    }
+
+    /// Logs a reason once, not at every attempt: a refused peer comes back every second.
+    fn note_refusal(&self, from: IpAddr, reason: &str) {
+        let mut refused = self.refused();
+        if refused.len() >= REFUSALS_KNOWN_MAX {
+            refused.clear();
+        }
+        if refused.insert((from, reason.to_owned())) {
+            warn!(node_id = self.options.node.0, %from, reason, "peer refused");
         }
     }
 
@@ -146,7 +171,8 @@ impl PeerServer {
                 Kind::Append => match message::decode_append(body) {
                     Ok(request) => {
                         let session = sessions.entry(header.stream).or_insert_with(|| {
-                            AppendSession::start(self.options.raft.clone(), answers.clone())
+                            let ServerOptions { raft, heard, .. } = &self.options;
+                            AppendSession::start(raft.clone(), heard.clone(), answers.clone())
                         });
                         session.take(header, request).await;
                     }

@@ -7,11 +7,15 @@ use std::{
 };
 
 use futures::StreamExt;
-use openraft::raft::AppendEntriesRequest;
+use openraft::{
+    async_runtime::WatchReceiver,
+    raft::{AppendEntriesRequest, StreamAppendError},
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    heard::Heard,
     network::{
         APPENDS_IN_FLIGHT_MAX,
         frame::{Header, Outgoing, Role},
@@ -23,18 +27,24 @@ use crate::{
 /// One stream's way in. Dropping it ends the stream once all is answered.
 pub(crate) struct AppendSession {
     requests: mpsc::Sender<(Header, AppendEntriesRequest<TypeConfig>)>,
+    raft: Raft,
+    heard: Arc<Heard>,
 }
 
 impl AppendSession {
     /// Starts the stream's task.
-    pub(crate) fn start(raft: Raft, answers: mpsc::Sender<Outgoing>) -> Self {
+    pub(crate) fn start(raft: Raft, heard: Arc<Heard>, answers: mpsc::Sender<Outgoing>) -> Self {
         let (requests, queue) = mpsc::channel(APPENDS_IN_FLIGHT_MAX);
-        tokio::spawn(answer_appends(raft, queue, answers));
-        Self { requests }
+        tokio::spawn(answer_appends(raft.clone(), heard.clone(), queue, answers));
+        Self { requests, raft, heard }
     }
 
     /// Takes the next request. After a refusal the stream is over and what still comes on it is dropped.
     pub(crate) async fn take(&self, header: Header, request: AppendEntriesRequest<TypeConfig>) {
+        // A slow disk may hold the answer up, and still the leader was heard.
+        if self.raft.server_metrics().borrow_watched().vote == request.vote {
+            self.heard.note();
+        }
         // An error means that the stream is over, and the asking side learns that from its last answer.
         let _ = self.requests.send((header, request)).await;
     }
@@ -42,6 +52,7 @@ impl AppendSession {
 
 async fn answer_appends(
     raft: Raft,
+    heard: Arc<Heard>,
     queue: mpsc::Receiver<(Header, AppendEntriesRequest<TypeConfig>)>,
     answers: mpsc::Sender<Outgoing>,
 ) {
@@ -56,6 +67,9 @@ async fn answer_appends(
         let header: Option<Header> =
             unanswered.lock().expect("nothing panics while it holds this lock").pop_front();
         let header = header.expect("an answer belongs to a request that was taken");
+        if matches!(result, Ok(Ok(_) | Err(StreamAppendError::Conflict(_)))) {
+            heard.note();
+        }
         let answer = match result {
             Ok(result) => Outgoing::new(header.answer(Role::Answer), message::encode_append_result(&result)),
             Err(fatal) => Outgoing::new(header.answer(Role::Refusal), fatal.to_string().into()),

@@ -60,13 +60,15 @@ pub struct Nodes {
     dir: TempDir,
     running: BTreeMap<u64, RaftNode>,
     ports: BTreeMap<u64, u16>,
+    /// Of the nodes that are started from now on.
+    pub config_checksum: u64,
 }
 
 impl Nodes {
     /// Starts nodes that belong to no cluster yet.
     pub async fn start(nodes: impl IntoIterator<Item = u64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut all = Self { dir, running: BTreeMap::new(), ports: BTreeMap::new() };
+        let mut all = Self { dir, running: BTreeMap::new(), ports: BTreeMap::new(), config_checksum: 1 };
         for node in nodes {
             all.start_node(node).await;
         }
@@ -98,6 +100,7 @@ impl Nodes {
             cluster,
             node: NodeId(node),
             listener,
+            config_checksum: self.config_checksum,
             store,
             timing: timing(),
             forward: Arc::new(Echo),

@@ -65,3 +65,21 @@ async fn a_node_at_the_address_of_another_is_refused() {
     .await;
     assert!(reason.contains("wanted node 3, this is node 2"), "{reason}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_another_cluster_config_is_refused() {
+    let mut nodes = Nodes::cluster([1]).await;
+    nodes.config_checksum = 2;
+    nodes.start_node(2).await;
+    nodes.node(1).add_learner(NodeId(2), nodes.peer(2)).await.unwrap();
+    let reason = eventually("the link says why", async || {
+        match nodes.node(1).forward(NodeId(2), Bytes::new(), PATIENCE).await {
+            Err(ForwardError::NotSent { reason, .. }) => Some(reason),
+            _ => None,
+        }
+    })
+    .await;
+    for checksum in [1, 2] {
+        assert!(reason.contains(&format!("{checksum:016x}")), "{reason}");
+    }
+}

@@ -3,6 +3,8 @@
 use std::fs;
 
 use bytes::Bytes;
+use futures::StreamExt;
+use tokio::time::{Duration, timeout};
 use weir_raft::apply::Applier;
 use weir_types::{Consistency, NodeId};
 
@@ -135,4 +137,46 @@ async fn a_node_that_lost_its_log_is_refused_and_the_leader_bears_it() {
     assert!(appended_at(&nodes.append("order-1", 20).await, 21));
     assert_eq!(nodes.status(leader).stopped, None);
     assert_eq!(nodes.status(wiped).position.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_hears_no_leader_names_none() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    nodes.append("order-1", 0).await;
+    let (leader, _) = nodes.leader().await;
+    let (other, survivor) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    nodes.stop(other).await;
+    nodes.stop(leader).await;
+    eventually("nobody leads", async || nodes.status(survivor).leader.is_none().then_some(())).await;
+    nodes.start_node(leader).await;
+    nodes.leader().await;
+    eventually("the survivor knows who leads", async || nodes.status(survivor).leader).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_quorum_leads_nobody_until_it_has_one_again() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    nodes.append("order-1", 0).await;
+    let (leader, _) = nodes.leader().await;
+    let others: Vec<u64> = nodes.ids().into_iter().filter(|node| *node != leader).collect();
+    for other in &others {
+        nodes.stop(*other).await;
+    }
+    eventually("nobody leads", async || {
+        let status = nodes.status(leader);
+        (status.leader.is_none() && !status.decides).then_some(())
+    })
+    .await;
+    nodes.start_node(others[0]).await;
+    assert!(appended_at(&nodes.append("order-1", 1).await, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_leader_goes_on_leading() {
+    let nodes = Nodes::cluster(1..=3).await;
+    let (leader, term) = nodes.leader().await;
+    let leadership = nodes.node(leader).leadership();
+    // A change of the term is an election on a busy machine, and another matter.
+    let lost = leadership.changes().any(|now| async move { now.term == term && !now.decides });
+    assert!(timeout(Duration::from_secs(5), lost).await.is_err());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use openraft::{errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use weir_types::{AppendError, AppendOutcome, NodeId, RegistryOutcome, Term};
 
@@ -15,6 +15,9 @@ use crate::{apply::CommandOutcome, leadership::GroupLeadership, types::TypeConfi
 /// How long after a lost leadership the outcome of an entry is still waited for:
 /// the next leader usually settles it at once.
 const LOST_LEADERSHIP_WAIT: Duration = Duration::from_secs(1);
+
+/// How long after an entry failed a barrier says so.
+const FAILURE_TOLD_FOR: Duration = Duration::from_secs(1);
 
 pub(super) type EntryOutcome = OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;
 
@@ -41,7 +44,7 @@ pub(super) struct Settler {
     node: NodeId,
     outcome_wait_max: Duration,
     /// The error of the last entry, if it failed: what was refused because of it is not refused for good.
-    failed: Option<AppendError>,
+    failed: Option<(AppendError, Instant)>,
 }
 
 impl Settler {
@@ -73,7 +76,11 @@ impl Settler {
     }
 
     fn barrier(&self, term: Term) -> Result<(), AppendError> {
-        if let Some(error) = &self.failed {
+        // Whatever rested on the failed entry has learned of it long before. Without an end, a stream whose
+        // actor waits for a barrier would wait until another stream's entry succeeds.
+        if let Some((error, at)) = &self.failed
+            && at.elapsed() < FAILURE_TOLD_FOR
+        {
             return Err(error.clone());
         }
         let now = *self.leadership.watch().borrow();
@@ -86,7 +93,7 @@ impl Settler {
 
     fn fail(&mut self, answers: Answers, error: AppendError) {
         answers.fail(&error);
-        self.failed = Some(error);
+        self.failed = Some((error, Instant::now()));
     }
 
     /// What became of an entry; an error that nothing was written is certain.

@@ -25,12 +25,17 @@ pub fn of(error: &ClientError) -> u8 {
     if error.outcome_unknown() {
         return OUTCOME_UNKNOWN;
     }
+    of_known(error)
+}
+
+/// Of a call that changed nothing: each try, or the whole of it, was a read or was refused.
+fn of_known(error: &ClientError) -> u8 {
     match error {
         ClientError::Address { .. } => USAGE,
-        ClientError::NoConnection { .. } => NO_CONNECTION,
-        ClientError::Deadline { last, .. } => of(last),
+        ClientError::NoConnection { .. } | ClientError::Lost { .. } => NO_CONNECTION,
+        ClientError::Deadline { last, .. } | ClientError::Read(last) => of_known(last),
         ClientError::Api(error) => of_code(error.code),
-        ClientError::Lost { .. } | ClientError::NotUnderstood { .. } => FAILED,
+        ClientError::NotUnderstood { .. } => FAILED,
     }
 }
 
@@ -43,7 +48,10 @@ fn of_code(code: ErrorCode) -> u8 {
         | ErrorCode::AlreadyInitialized
         | ErrorCode::MembershipConflict => CONFLICT,
         ErrorCode::Stale | ErrorCode::BusDiverged | ErrorCode::BusUnavailable => NOT_HEALTHY,
-        ErrorCode::NotLeader | ErrorCode::Unavailable | ErrorCode::NotInitialized => NO_CONNECTION,
+        ErrorCode::NotLeader
+        | ErrorCode::Unavailable
+        | ErrorCode::NotInitialized
+        | ErrorCode::DeadlineExceeded => NO_CONNECTION,
         _ => FAILED,
     }
 }
@@ -65,6 +73,12 @@ mod tests {
             outcome_unknown,
             last: Box::new(none.clone()),
         };
+        let lost = ClientError::Lost { url: String::new(), reason: String::new() };
+        let late_read = |last| ClientError::Deadline {
+            after: Duration::ZERO,
+            outcome_unknown: false,
+            last: Box::new(last),
+        };
         for (error, code) in [
             (api(ErrorCode::StreamNotFound), NOT_FOUND),
             (api(ErrorCode::ProjectionNotFound), NOT_FOUND),
@@ -77,7 +91,12 @@ mod tests {
             (none.clone(), NO_CONNECTION),
             (late(false), NO_CONNECTION),
             (late(true), OUTCOME_UNKNOWN),
-            (ClientError::Lost { url: String::new(), reason: String::new() }, OUTCOME_UNKNOWN),
+            (late_read(lost.clone()), NO_CONNECTION),
+            (late_read(api(ErrorCode::DeadlineExceeded)), NO_CONNECTION),
+            (late_read(api(ErrorCode::Unavailable)), NO_CONNECTION),
+            (ClientError::Read(Box::new(api(ErrorCode::StorageFailed))), FAILED),
+            (ClientError::Read(Box::new(lost.clone())), NO_CONNECTION),
+            (lost, OUTCOME_UNKNOWN),
             (ClientError::Address { url: String::new(), reason: String::new() }, USAGE),
         ] {
             assert_eq!(of(&error), code, "{error:?}");

@@ -94,7 +94,7 @@ impl Output {
 fn details_of(error: &ClientError) -> serde_json::Value {
     match error {
         ClientError::Api(error) => serde_json::Value::Object(error.details.clone()),
-        ClientError::Deadline { last, .. } => details_of(last),
+        ClientError::Deadline { last, .. } | ClientError::Read(last) => details_of(last),
         _ => serde_json::Value::Null,
     }
 }

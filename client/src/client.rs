@@ -147,22 +147,26 @@ impl Client {
     {
         let deadline = self.options.deadline + call.wait;
         let end = Instant::now() + deadline;
+        let changes = call.method != Method::GET;
         let (mut tries, mut unknown) = (0, false);
         loop {
             let url = self.current_url();
-            let left = end.saturating_duration_since(Instant::now());
-            let limit = left.min(self.options.attempt + call.wait);
+            let began = Instant::now();
+            let limit = end.saturating_duration_since(began).min(self.options.attempt + call.wait);
             let error = match self.attempt(&url, self.request(&url, &call), limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             tries += 1;
-            unknown |= error.outcome_unknown() && call.method != Method::GET;
+            unknown |= changes && error.outcome_unknown();
             if !call.repeat.allows(&error) {
-                return Err(error);
+                let is_unknown = error.outcome_unknown();
+                return Err(if is_unknown && !changes { ClientError::Read(Box::new(error)) } else { error });
             }
             let jitter = Uuid::new_v4().as_bytes()[0];
-            if Instant::now() + pause(tries, jitter) >= end {
+            // A change that was surely not made is not sent once more for the deadline to cut off.
+            let next = if changes && !error.outcome_unknown() { began.elapsed() } else { Duration::ZERO };
+            if Instant::now() + pause(tries, jitter) + next >= end {
                 let last = Box::new(error);
                 return Err(ClientError::Deadline { after: deadline, outcome_unknown: unknown, last });
             }

@@ -42,6 +42,9 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
+    /// A read failed. Whatever became of it, it changed nothing.
+    #[error("{0}")]
+    Read(Box<ClientError>),
     /// A server address is not legal.
     #[error("server address `{url}` is not legal: {reason}")]
     Address {
@@ -58,7 +61,7 @@ impl ClientError {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Api(error) => Some(error.code),
-            Self::Deadline { last, .. } => last.code(),
+            Self::Deadline { last, .. } | Self::Read(last) => last.code(),
             Self::NoConnection { .. }
             | Self::Lost { .. }
             | Self::NotUnderstood { .. }
@@ -73,7 +76,7 @@ impl ClientError {
             Self::Api(error) => error.code.outcome_unknown(),
             Self::Lost { .. } | Self::NotUnderstood { .. } => true,
             Self::Deadline { outcome_unknown, .. } => *outcome_unknown,
-            Self::NoConnection { .. } | Self::Address { .. } => false,
+            Self::NoConnection { .. } | Self::Read(_) | Self::Address { .. } => false,
         }
     }
 
@@ -84,6 +87,7 @@ impl ClientError {
         match self {
             Self::Api(error) => error.code.is_retryable(),
             Self::NoConnection { .. } | Self::Lost { .. } | Self::Deadline { .. } => true,
+            Self::Read(error) => error.is_retryable(),
             Self::NotUnderstood { .. } | Self::Address { .. } => false,
         }
     }
@@ -100,6 +104,7 @@ impl ClientError {
                     | ErrorCode::OutcomeUnknown
             ),
             Self::NoConnection { .. } | Self::Lost { .. } => true,
+            Self::Read(error) => error.blames_node(),
             Self::Deadline { .. } | Self::NotUnderstood { .. } | Self::Address { .. } => false,
         }
     }

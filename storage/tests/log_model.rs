@@ -153,6 +153,14 @@ fn run(ops: Vec<Op>, config: LogConfig) {
     model.check(&scene.open());
 }
 
+/// Found by the model: an empty record was given out behind one that was over the limit.
+#[test]
+fn a_read_stops_at_a_record_over_its_limit() {
+    let append = Op::Append { sizes: vec![0, 37, 0, 0], wait: false };
+    let ops = vec![append, Op::Read { from: 0.5, len: 2, bytes_max: 0 }];
+    run(ops, LogConfig { segment_bytes: 200, cache_bytes: 0 });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -281,17 +281,12 @@ impl Log {
             let part = self.read_part(next, until.0, bytes_left)?;
             let Some((last, _)) = part.last() else { break };
             let part_bytes: usize = part.iter().map(|(record, _)| record.payload.len()).sum();
-            let over = part_bytes > bytes_left;
-            if over && !records.is_empty() {
+            if part_bytes > bytes_left && !records.is_empty() {
                 break;
             }
             next = last.id.index.next().0;
             bytes_left = bytes_left.saturating_sub(part_bytes);
             records.extend(part);
-            // One record over the limit is all there is; even an empty one after it is too much.
-            if over {
-                break;
-            }
         }
         Ok(records)
     }

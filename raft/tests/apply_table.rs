@@ -1,5 +1,7 @@
 //! Apply's rules, one table each: given what was applied, when an append comes, then this outcome.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use bytes::Bytes;
 use uuid::Uuid;
 use weir_raft::apply::{ApplyContext, Changes, apply_command};

@@ -1,6 +1,8 @@
 //! Projections fed by a real nats-server, and what becomes of them when it, its
 //! stream or a consumer goes away. Every event counts once, whatever happens.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/events.rs"]
 mod events;
 #[path = "support/eventually.rs"]

@@ -1,6 +1,8 @@
 //! Projection actors over a log in memory: following, waiting, parking,
 //! restarting, and every way in which a bus may go wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/events.rs"]
 mod events;
 #[path = "support/eventually.rs"]

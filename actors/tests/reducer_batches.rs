@@ -1,6 +1,8 @@
 //! The fold does not depend on how events come in batches, nor on restarts,
 //! nor on which states stay in the engine.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/bench.rs"]
 mod bench;
 #[path = "support/events.rs"]

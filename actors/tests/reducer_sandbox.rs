@@ -1,5 +1,7 @@
 //! What an author's code can do, cannot do, and what becomes of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "support/bench.rs"]
 mod bench;
 #[path = "support/events.rs"]

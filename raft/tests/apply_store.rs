@@ -1,6 +1,8 @@
 //! Apply over the real log, index and state: what is read back, what a replay
 //! rebuilds, and what becomes of stores that are broken, missing or ahead.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod scene;
 
 use std::{collections::BTreeMap, fs, path::Path};

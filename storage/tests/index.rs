@@ -1,5 +1,7 @@
 //! The index over a real engine: batches, lists, runs, and what damage leads to.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{fs, path::Path};
 
 use bytes::Bytes;

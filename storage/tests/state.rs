@@ -1,5 +1,7 @@
 //! The state over a real engine: registry, views, checkpoints, damage.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! Three nodes and more, in one process: what a cluster promises.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod membership;
 mod nodes;
 mod peers;

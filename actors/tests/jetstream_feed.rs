@@ -90,7 +90,7 @@ async fn events_come_from_jetstream_and_are_acknowledged() {
     let position = bus.follow(500).await;
     assert_eq!(bus.node.status("counter").unwrap().feed, FeedKind::Jetstream);
     let floor = || async { bus.consumer().await.map(|info| info.ack_floor.stream_sequence) };
-    eventually("all is acknowledged", floor, |floor| *floor == Ok(position.0)).await;
+    drop(eventually("all is acknowledged", floor, |floor| *floor == Ok(position.0)).await);
     assert_eq!(bus.node.counted().await.checkpoint.events, 510);
 }
 
@@ -104,7 +104,7 @@ async fn a_deleted_consumer_is_made_again() {
         bus.stream().await.unwrap().delete_consumer(&name).await.unwrap();
         bus.follow(50).await;
         let consumer = || bus.consumer();
-        eventually("the consumer stands again", consumer, Result::is_ok).await;
+        drop(eventually("the consumer stands again", consumer, Result::is_ok).await);
         bus.fed_by_bus().await;
     }
     bus.follow(50).await;
@@ -202,7 +202,7 @@ async fn a_removed_projection_takes_its_consumer_along() {
     bus.consumer().await.unwrap();
     let name = ProjectionName::new("counter").unwrap();
     bus.node.log.register(RegistryCommand::Remove(name)).await.unwrap();
-    eventually("the consumer is gone", || bus.consumer(), Result::is_err).await;
+    drop(eventually("the consumer is gone", || bus.consumer(), Result::is_err).await);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 pub mod accept;
 pub mod audit;
 pub mod binary;
+pub mod chaos;
 mod cluster;
 pub mod dataset;
 pub mod edge;

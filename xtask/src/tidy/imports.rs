@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::command::{cargo_program, command, output};
 
 /// Each crate of the workspace, and the crates of the workspace that it may use.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("weir-types", &[]),
     ("weir-storage", &["weir-types"]),
     ("weir-raft", &["weir-types", "weir-storage"]),
@@ -18,7 +18,8 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         "weir-node",
         &["weir-types", "weir-storage", "weir-raft", "weir-actors", "weir-api", "weir-client", "weir-cli"],
     ),
-    ("weir-cluster-tests", &["weir-types", "weir-api", "weir-client"]),
+    ("weir-check", &["weir-types"]),
+    ("weir-cluster-tests", &["weir-types", "weir-api", "weir-client", "weir-check"]),
     ("weir-xtask", &[]),
 ];
 

@@ -56,7 +56,7 @@ pub(crate) async fn wire(
     peers: TcpListener,
     closing: CancellationToken,
 ) -> Result<Parts, StartError> {
-    let (store, log_thread) = open_stores(plan.node, folder.clone()).await?;
+    let (store, log_thread) = open_stores(folder.clone()).await?;
     let leader_side = LeaderSide::default();
     let options = RaftOptions {
         cluster: folder.identity().cluster,
@@ -132,7 +132,7 @@ impl Parts {
     }
 }
 
-async fn open_stores(node: NodeId, folder: DataFolder) -> Result<(GroupStore, LogThread), StartError> {
+async fn open_stores(folder: DataFolder) -> Result<(GroupStore, LogThread), StartError> {
     let opening = tokio::task::spawn_blocking(move || {
         let thread =
             LogThread::start(Box::new(end_process)).map_err(|error| StartError::part("log", &error))?;
@@ -140,11 +140,8 @@ async fn open_stores(node: NodeId, folder: DataFolder) -> Result<(GroupStore, Lo
         Ok::<_, StartError>((opened, thread))
     });
     let opened = opening.await.map_err(|error| StartError::part("stores", &error))?;
-    let (Opened { store, rebuilt }, thread) = opened?;
-    for moved in rebuilt {
-        let (store, reason, moved_to) = (moved.store, moved.reason, moved.moved_to.display());
-        warn!(node_id = node.0, store, reason, %moved_to, "store moved aside, it is rebuilt from the log");
-    }
+    // What was missing or damaged has been said by who found it.
+    let (Opened { store, .. }, thread) = opened?;
     Ok((store, thread))
 }
 

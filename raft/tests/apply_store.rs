@@ -251,13 +251,36 @@ fn a_broken_or_foreign_index_is_moved_aside_and_rebuilt_equal() {
         scene = scene.reopen(|dir| change(&dir.join("index")));
         assert_eq!(scene.rebuilt.len(), 1, "{what}");
         broken += 1;
-        assert!(scene.rebuilt[0].moved_to.ends_with(format!("index.broken-{broken}")), "{what}");
-        assert!(scene.rebuilt[0].moved_to.exists(), "{what}");
+        let aside = scene.rebuilt[0].moved_to.as_ref().unwrap();
+        assert!(aside.ends_with(format!("index.broken-{broken}")) && aside.exists(), "{what}: {aside:?}");
         assert_eq!(scene.replayed, 60, "{what}");
         assert_eq!(scene.fingerprint(), before, "{what}");
     }
-    scene = scene.reopen(|dir| fs::remove_dir_all(dir.join("index")).unwrap());
-    assert_eq!((scene.rebuilt.len(), scene.fingerprint()), (0, before));
+}
+
+#[test]
+fn a_store_that_is_gone_is_named_and_rebuilt_and_a_new_one_is_not() {
+    let mut scene = Scene::new(40);
+    assert_eq!(scene.rebuilt, vec![], "a new group has nothing to rebuild");
+    for payload in history(60) {
+        scene.command(payload);
+    }
+    let before = scene.fingerprint();
+    for store in ["index", "state"] {
+        for (reason, keeps_folder) in [("its folder is not there", false), ("its folder is empty", true)] {
+            scene = scene.reopen(|dir| {
+                fs::remove_dir_all(dir.join(store)).unwrap();
+                if keeps_folder {
+                    fs::create_dir(dir.join(store)).unwrap();
+                }
+            });
+            let [told] = scene.rebuilt.as_slice() else { panic!("{store}: {:?}", scene.rebuilt) };
+            assert_eq!((told.store, told.reason.as_str(), &told.moved_to), (store, reason, &None));
+            assert_eq!(told.dir, scene.dir().join(store));
+            assert_eq!(scene.fingerprint(), before, "{store}: {reason}");
+        }
+    }
+    assert_eq!(scene.reopen(|_| {}).rebuilt, vec![], "a healthy start rebuilds nothing");
 }
 
 #[test]
@@ -402,7 +425,7 @@ fn a_state_ahead_of_the_log_is_moved_aside_and_one_ahead_of_the_index_is_not() {
     // The index may be lost up to any point: the log still has the events.
     fold(&scene, 5);
     let scene = scene.reopen(|dir| fs::remove_dir_all(dir.join("index")).unwrap());
-    assert_eq!(scene.rebuilt, vec![]);
+    assert_eq!(scene.rebuilt.iter().map(|told| told.store).collect::<Vec<_>>(), ["index"]);
     assert_eq!(scene.store.state.checkpoint(&orders).unwrap().position, Position(5));
 
     fold(&scene, 6);

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt as _;
+use serde_json::Value;
 
 use super::{Outcome, Recipe, nats_outage::COUNTER};
 use crate::{
@@ -25,6 +26,10 @@ pub const RECIPE: Recipe = Recipe {
 /// The node that is damaged.
 const VICTIM: u64 = 3;
 
+/// What is done to a folder, and how.
+type Harm = fn(&Path) -> Result<()>;
+const HARMS: [(&str, Harm); 3] = [("deleted", delete), ("emptied", empty), ("damaged", damage_all)];
+
 /// Fills a cluster, then damages one node in each way in turn.
 ///
 /// # Errors
@@ -36,10 +41,10 @@ pub async fn story(report: &mut Report, appends: u64, seed: u64) -> Result<Outco
     load.makes_progress(appends, PATIENCE).await?;
     let mut history = load.stop().await?;
     for folder in ["index", "state"] {
-        report.phase(&format!("the folder {folder} is deleted"));
-        rebuilds(&mut cluster, &history, folder, |path| Ok(fs::remove_dir_all(path)?)).await?;
-        report.phase(&format!("the bytes of {folder} are damaged"));
-        rebuilds(&mut cluster, &history, folder, damage_all).await?;
+        for (what, harm) in HARMS {
+            report.phase(&format!("the folder {folder} is {what}"));
+            rebuilds(&mut cluster, &history, folder, harm).await?;
+        }
     }
     let (file, offset) = refuses(&mut cluster, seed, report).await?;
     let load = Load::start("without", &cluster.edges()[..2], 2);
@@ -59,26 +64,34 @@ pub async fn story(report: &mut Report, appends: u64, seed: u64) -> Result<Outco
 
 /// Stops the victim, does `harm` to one of its folders, starts it, and checks
 /// that it says that it rebuilt and holds what the others hold.
-async fn rebuilds(
-    cluster: &mut Cluster,
-    history: &History,
-    folder: &str,
-    harm: impl Fn(&Path) -> Result<()>,
-) -> Result<()> {
+async fn rebuilds(cluster: &mut Cluster, history: &History, folder: &str, harm: Harm) -> Result<()> {
     let victim = cluster.node_mut(VICTIM);
     victim.stop(PATIENCE).await?;
     let said_before = victim.logged()?.len();
-    harm(&victim.data().join(folder)).with_context(|| format!("cannot harm {folder}"))?;
+    let path = victim.data().join(folder);
+    harm(&path).with_context(|| format!("cannot harm {folder}"))?;
     cluster.start_node(VICTIM)?;
     cluster.all_ready().await?;
     let said = cluster.node(VICTIM).logged()?.split_off(said_before);
-    let tells = |line: &str| line.contains("rebuilt from the log") || line.contains("log was replayed");
-    ensure!(said.lines().any(tells), "node {VICTIM} rebuilt its {folder} and did not say so:\n{said}");
+    ensure!(
+        said.lines().any(|line| warns(line, &path)),
+        "node {VICTIM} rebuilt its {folder} mutely:\n{said}"
+    );
     let last = audit(cluster, history).await?[0].events.len() as u64;
     projections::folded(cluster, "load-counter", last).await?;
     let count = cluster.node(VICTIM).edge.view("load-counter", "consistency=local").await?;
     ensure!(count["state"]["state"]["count"] == last, "its view is {count}, of {last} events");
     Ok(())
+}
+
+/// Whether a line of a node's log warns that the store in `path` is rebuilt from the log.
+fn warns(line: &str, path: &Path) -> bool {
+    let Ok(line) = serde_json::from_str::<Value>(line) else { return false };
+    let says = |message: &str| message.contains("rebuilt from the log");
+    line["level"] == "WARN"
+        && line["message"].as_str().is_some_and(says)
+        && line["store"].as_str() == path.file_name().and_then(|name| name.to_str())
+        && line["folder"].as_str() == path.to_str()
 }
 
 /// Flips a byte amid the log of the victim and checks that it refuses by name
@@ -116,6 +129,15 @@ fn flip(file: &Path, offset: u64) -> Result<()> {
     let mut bytes = fs::read(file)?;
     bytes[usize::try_from(offset)?] ^= 0x40;
     fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn delete(folder: &Path) -> Result<()> {
+    Ok(fs::remove_dir_all(folder)?)
+}
+
+fn empty(folder: &Path) -> Result<()> {
+    delete(folder)?;
+    Ok(fs::create_dir(folder)?)
 }
 
 /// Inverts the middle half of every file in a folder.

@@ -2,7 +2,7 @@
 //!
 //! The log is the truth and is never moved. The index and the state may be
 //! missing, behind, broken or ahead of the log; behind is caught up by replay,
-//! broken and ahead are moved aside and begun again.
+//! missing is begun again, broken and ahead are moved aside and begun again.
 
 use std::{
     fs, io,
@@ -48,22 +48,24 @@ pub enum OpenError {
     },
 }
 
-/// A store that was moved aside and begun again.
+/// A store that was begun again although the log holds records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
     /// `index` or `state`.
     pub store: &'static str,
-    /// Why it was not trusted.
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Why it was not trusted, or that it was missing.
     pub reason: String,
-    /// Where the broken one lies now.
-    pub moved_to: PathBuf,
+    /// Where the broken one lies now; nothing when there was none.
+    pub moved_to: Option<PathBuf>,
 }
 
 /// A group's stores, open.
 pub struct Opened {
     /// The stores.
     pub store: GroupStore,
-    /// What was moved aside; empty in a healthy start.
+    /// What was missing or moved aside; empty in a healthy start. The log says the same.
     pub rebuilt: Vec<Rebuilt>,
 }
 
@@ -90,6 +92,7 @@ impl GroupStore {
 }
 
 fn open_index(dir: &Path, group: GroupId, log: &Log, rebuilt: &mut Vec<Rebuilt>) -> Result<Index, OpenError> {
+    rebuilt.extend(missing("index", dir, log));
     let reason = match Index::open(dir, group) {
         Err(error) => error.to_string(),
         Ok(index) => match index.applied()?.map(|mark| fits_log(&mark, log)).transpose()?.flatten() {
@@ -125,6 +128,7 @@ fn open_state(
     index: &Index,
     rebuilt: &mut Vec<Rebuilt>,
 ) -> Result<State, OpenError> {
+    rebuilt.extend(missing("state", dir, log));
     let reason = match State::open(dir, group) {
         Err(error) => error.to_string(),
         Ok(state) => match ahead_of_log(&state, log, index)? {
@@ -172,6 +176,20 @@ fn log_reaches(position: Position, log: &Log, index: &Index) -> Result<bool, Ope
     Ok(reached >= position)
 }
 
+/// Tells of a store that is not there while the log holds records: every start
+/// before the first record has made it, so somebody or something took it away.
+fn missing(store: &'static str, dir: &Path, log: &Log) -> Option<Rebuilt> {
+    log.last()?;
+    let reason = match fs::read_dir(dir).map(|mut files| files.next().is_none()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "its folder is not there",
+        Ok(true) => "its folder is empty",
+        // Opening the store says what is wrong, if anything is.
+        Ok(false) | Err(_) => return None,
+    };
+    warn!(store, folder = %dir.display(), reason, "store is missing, it is rebuilt from the log");
+    Some(Rebuilt { store, dir: dir.to_owned(), reason: reason.to_owned(), moved_to: None })
+}
+
 /// Renames a store's folder to `<name>.broken-<n>` beside it.
 fn move_aside(store: &'static str, dir: &Path, reason: String) -> Result<Rebuilt, OpenError> {
     let refuse = |reason: String| OpenError::MoveAside { dir: dir.to_owned(), reason };
@@ -185,6 +203,7 @@ fn move_aside(store: &'static str, dir: &Path, reason: String) -> Result<Rebuilt
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(refuse(error.to_string())),
     }
-    warn!(store, reason, moved_to = %moved_to.display(), "store moved aside, it is rebuilt from the log");
-    Ok(Rebuilt { store, reason, moved_to })
+    let (folder, aside) = (dir.display(), moved_to.display());
+    warn!(store, %folder, reason, moved_to = %aside, "store moved aside, it is rebuilt from the log");
+    Ok(Rebuilt { store, dir: dir.to_owned(), reason, moved_to: Some(moved_to) })
 }

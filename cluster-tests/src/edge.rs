@@ -129,14 +129,12 @@ impl Edge {
         Ok(serde_json::from_value(self.get(paths::CLUSTER).await?)?)
     }
 
-    /// The digest of all that the node has applied, with the index of it; nothing if the node tells none.
+    /// The digest of all that the node has applied, with the index of it.
     ///
     /// # Errors
-    /// When no answer comes.
-    pub async fn digest(&self) -> Result<Option<(u64, String)>> {
-        let status = self.get(paths::CLUSTER).await?;
-        let index = status["appliedIndex"].as_u64().context("status carries no applied index")?;
-        Ok(status["appliedDigest"].as_str().map(|digest| (index, digest.to_owned())))
+    /// When no answer comes, or it carries no digest.
+    pub async fn digest(&self) -> Result<(u64, String)> {
+        digest_of(&self.get(paths::CLUSTER).await?)
     }
 
     /// Succeeds when the node says that it can serve.
@@ -209,6 +207,12 @@ pub fn encoded(text: &str) -> String {
     paths::fill("{}", text)
 }
 
+fn digest_of(status: &Value) -> Result<(u64, String)> {
+    let index = status["appliedIndex"].as_u64().context("status carries no applied index")?;
+    let digest = status["appliedDigest"].as_str().filter(|digest| !digest.is_empty());
+    Ok((index, digest.context("status carries no applied digest")?.to_owned()))
+}
+
 fn accepted(answer: Result<Answer>) -> Result<Value, CallError> {
     let answer = answer.map_err(CallError::Silent)?;
     if answer.status < 300 {
@@ -221,4 +225,23 @@ fn accepted(answer: Result<Answer>) -> Result<Value, CallError> {
         details: serde_json::Map::new(),
     });
     Err(CallError::Refused { status: answer.status, error: body.into_error(answer.status) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_tells_no_digest_fails_the_audit() {
+        let told = digest_of(&json!({ "appliedIndex": 7, "appliedDigest": "0a" }));
+        assert_eq!(told.expect("both are there"), (7, "0a".to_owned()));
+        for status in [
+            json!({ "appliedIndex": 7 }),
+            json!({ "appliedIndex": 7, "appliedDigest": null }),
+            json!({ "appliedIndex": 7, "appliedDigest": "" }),
+            json!({ "appliedDigest": "0a" }),
+        ] {
+            assert!(digest_of(&status).is_err(), "{status}");
+        }
+    }
 }

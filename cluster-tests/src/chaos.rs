@@ -5,6 +5,7 @@
 //! the same plan of faults and the same workload choices.
 
 pub mod counters;
+pub mod directory;
 pub mod rng;
 pub mod stop;
 pub mod workload;

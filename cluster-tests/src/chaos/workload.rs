@@ -2,13 +2,19 @@
 //!
 //! To add one: a file in `workload/`, a type that is a [`Workload`], a line in [`all`].
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use anyhow::Result;
 use async_trait::async_trait;
+use weir_check::history::Recorder;
 
-use super::{counters::Counters, rng::Rng, stop::Stop};
-use crate::edge::Edge;
+use super::{counters::Counters, directory::Directory, rng::Rng, stop::Stop};
 
 /// Clients of one kind.
 ///
@@ -48,17 +54,19 @@ pub trait Workload: Send + Sync {
     /// When a healed cluster does not do what it is asked: the run fails.
     async fn settle(&self, context: &Context) -> Result<()>;
 
-    /// Counts that must be above zero when a run of some minutes was not hollow.
+    /// Counts (of `context.counters`) that must be above zero when a run of some minutes was not hollow.
     fn coverage(&self) -> &'static [&'static str] {
         &[]
     }
 }
 
-/// What a workload is given.
-#[derive(Debug, Clone)]
+/// What a workload is given. Clones share everything.
+#[derive(Clone)]
 pub struct Context {
-    /// The REST of the founding nodes, dead ones too, in order of their ids from 1.
-    pub edges: Vec<Edge>,
+    /// The REST of all nodes, dead ones too. Ask it anew before every call: members come and go.
+    pub nodes: Directory,
+    /// Takes down every call and what came of it. An event's mark lies in its data as `op`.
+    pub recorder: Recorder,
     /// URLs of the NATS servers; none without NATS.
     pub nats: Vec<String>,
     /// The seed of the run.
@@ -69,9 +77,17 @@ pub struct Context {
     pub counters: Counters,
     /// A folder for files of the workloads; kept with the run.
     pub folder: PathBuf,
+    /// The next client's number.
+    pub clients: Arc<AtomicU64>,
 }
 
 impl Context {
+    /// A number for one more client: one task that calls.
+    #[must_use]
+    pub fn client(&self) -> u64 {
+        self.clients.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Random numbers of the run's seed for whoever has this name.
     #[must_use]
     pub fn rng(&self, name: &str) -> Rng {

@@ -7,3 +7,23 @@
 
 pub mod history;
 pub mod state;
+
+pub mod evidence;
+pub mod verdict;
+
+pub mod invariants;
+pub mod keys;
+pub mod order;
+pub mod search;
+pub mod stream;
+
+pub mod coverage;
+pub mod minimise;
+pub mod report;
+pub mod timeline;
+
+pub use evidence::{Evidence, Rules};
+pub use history::{History, Recorder};
+pub use report::{Report, check};
+pub use state::FinalState;
+pub use verdict::{CheckId, Verdict, Violation};

@@ -4,40 +4,33 @@
 //! directory that names it, so every such change ends with an fsync of that
 //! directory (research P22).
 
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{io, path::Path};
+
+use crate::disk::Disk;
 
 /// Creates `path` and its parents, and makes their names durable.
-pub(crate) fn create(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
+pub(crate) fn create(disk: &Disk, path: &Path) -> io::Result<()> {
+    if disk.is_dir(path)? {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
-        create(parent)?;
+        create(disk, parent)?;
     }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+    match disk.create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && disk.is_dir(path)? => {}
         result => result?,
     }
-    sync(parent.unwrap_or_else(|| Path::new(".")))
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    disk.sync_dir(parent.unwrap_or_else(|| Path::new(".")))
 }
 
 /// Writes a whole file so that its name never stands for half of its bytes:
 /// a new file, fsync, rename over the old one, fsync of the directory.
-pub(crate) fn write_file(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_file(disk: &Disk, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let new = dir.join(format!("{name}.new"));
-    let mut file = File::create(&new)?;
+    let mut file = disk.create(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&new, dir.join(name))?;
-    sync(dir)
+    disk.rename(&new, &dir.join(name))?;
+    disk.sync_dir(dir)
 }

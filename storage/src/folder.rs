@@ -9,7 +9,6 @@
 //! ```
 
 use std::{
-    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,7 +16,10 @@ use std::{
 
 use weir_types::{ClusterId, GroupId, NodeId};
 
-use crate::directory;
+use crate::{
+    directory,
+    disk::{Disk, DiskLock},
+};
 
 const LOCK: &str = "LOCK";
 const IDENTITY: &str = "identity";
@@ -39,9 +41,10 @@ pub struct Identity {
 /// logs opened from it hold one each.
 #[derive(Debug, Clone)]
 pub struct DataFolder {
+    disk: Disk,
     path: PathBuf,
     identity: Identity,
-    _lock: Arc<File>,
+    _lock: Arc<DiskLock>,
 }
 
 impl DataFolder {
@@ -52,14 +55,23 @@ impl DataFolder {
     /// node, a newer version wrote it, its identity is damaged or missing, or
     /// the file system refused.
     pub fn open(path: impl AsRef<Path>, identity: Identity) -> Result<Self, FolderError> {
+        Self::open_on(Disk::Real, path, identity)
+    }
+
+    /// As [`DataFolder::open`], with the identity and the logs on `disk`. Index
+    /// and state are on the system's disk always.
+    ///
+    /// # Errors
+    /// As [`DataFolder::open`].
+    pub fn open_on(disk: Disk, path: impl AsRef<Path>, identity: Identity) -> Result<Self, FolderError> {
         let path = path.as_ref().to_path_buf();
-        directory::create(&path).map_err(FolderError::io("create", &path))?;
-        let lock = lock(&path)?;
-        match Self::peek(&path)? {
+        directory::create(&disk, &path).map_err(FolderError::io("create", &path))?;
+        let lock = lock(&disk, &path)?;
+        match Self::peek_on(&disk, &path)? {
             Some(found) => check_owner(&path, identity, found)?,
-            None => claim(&path, identity)?,
+            None => claim(&disk, &path, identity)?,
         }
-        Ok(Self { path, identity, _lock: Arc::new(lock) })
+        Ok(Self { disk, path, identity, _lock: Arc::new(lock) })
     }
 
     /// Reads whose folder it is without opening it. `None` when there is no
@@ -68,12 +80,26 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`] when the identity is damaged, newer, or cannot be read.
     pub fn peek(path: impl AsRef<Path>) -> Result<Option<Identity>, FolderError> {
+        Self::peek_on(&Disk::Real, path)
+    }
+
+    /// As [`DataFolder::peek`], on `disk`.
+    ///
+    /// # Errors
+    /// As [`DataFolder::peek`].
+    pub fn peek_on(disk: &Disk, path: impl AsRef<Path>) -> Result<Option<Identity>, FolderError> {
         let file = path.as_ref().join(IDENTITY);
-        match fs::read(&file) {
+        match disk.read(&file) {
             Ok(bytes) => decode(&bytes, &file).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FolderError::io("read", &file)(error)),
         }
+    }
+
+    /// Where its identity and logs are.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The folder.
@@ -173,19 +199,10 @@ impl FolderError {
     }
 }
 
-fn lock(path: &Path) -> Result<File, FolderError> {
+fn lock(disk: &Disk, path: &Path) -> Result<DiskLock, FolderError> {
     let file = path.join(LOCK);
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file)
-        .map_err(FolderError::io("open", &file))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(FolderError::Locked { path: path.to_path_buf() }),
-        Err(TryLockError::Error(error)) => Err(FolderError::io("lock", &file)(error)),
-    }
+    let lock = disk.lock(&file).map_err(FolderError::io("lock", &file))?;
+    lock.ok_or_else(|| FolderError::Locked { path: path.to_path_buf() })
 }
 
 fn check_owner(path: &Path, expected: Identity, found: Identity) -> Result<(), FolderError> {
@@ -200,12 +217,13 @@ fn check_owner(path: &Path, expected: Identity, found: Identity) -> Result<(), F
 }
 
 /// Gives a fresh folder its owner. A folder that holds a log had one before.
-fn claim(path: &Path, identity: Identity) -> Result<(), FolderError> {
-    if path.join("log").exists() {
+fn claim(disk: &Disk, path: &Path, identity: Identity) -> Result<(), FolderError> {
+    let log = path.join("log");
+    if disk.exists(&log).map_err(FolderError::io("read", &log))? {
         let detail = "it is missing, and the folder holds a log";
         return Err(FolderError::Damaged { path: path.join(IDENTITY), detail });
     }
-    directory::write_file(path, IDENTITY, &encode(identity)).map_err(FolderError::io("write", path))
+    directory::write_file(disk, path, IDENTITY, &encode(identity)).map_err(FolderError::io("write", path))
 }
 
 /// Magic, format version u32, cluster 16 bytes, node u64, CRC32C of all before it; little-endian.
@@ -241,6 +259,8 @@ fn decode(bytes: &[u8], file: &Path) -> Result<Identity, FolderError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn identity(cluster: u128, node: u64) -> Identity {

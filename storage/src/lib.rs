@@ -3,6 +3,7 @@
 pub mod codec;
 mod condemned;
 mod directory;
+pub mod disk;
 pub mod folder;
 pub mod group_store;
 pub mod index;

@@ -25,6 +25,8 @@ mod map;
 mod mark;
 mod owner;
 mod prepare;
+#[cfg(feature = "sim")]
+mod pump;
 mod reader;
 mod record;
 mod recovery;
@@ -33,25 +35,28 @@ mod shared;
 mod slots;
 mod state;
 mod tail;
+mod thread;
 mod vote;
 mod walk;
 mod writer;
 
 use std::{
     io,
-    sync::{Arc, MutexGuard, mpsc},
+    sync::{Arc, MutexGuard},
 };
 
 use bytes::Bytes;
 use tracing::info;
 use weir_types::{GroupId, LogId, LogIndex, limits};
 
+#[cfg(feature = "sim")]
+pub use self::pump::Wake;
 pub(crate) use self::segment::path_of as segment_path;
 pub use self::{
     error::LogError,
     record::{LogRecord, Place, RecordKind},
     recovery::LogRecovery,
-    writer::{Done, Fatal, LogThread},
+    thread::{Done, Fatal, LogThread},
 };
 use self::{
     owner::Owner,
@@ -60,7 +65,7 @@ use self::{
     recovery::Recovered,
     shared::Shared,
     state::{LogState, Step},
-    writer::Op,
+    thread::Op,
 };
 use crate::folder::DataFolder;
 
@@ -111,7 +116,7 @@ impl Log {
         thread: &LogThread,
     ) -> Result<Self, LogError> {
         let (dir, owner) = (folder.log_dir(group), Owner { identity: folder.identity(), group });
-        let Recovered { disk, map, last, vote, report } = recovery::recover(&dir, owner)?;
+        let Recovered { disk, map, last, vote, report } = recovery::recover(folder.disk(), &dir, owner)?;
         let flushed_until = disk.next;
         let shared = Arc::new(Shared::new(LogState {
             last,
@@ -140,8 +145,8 @@ impl Log {
             number,
             thread: thread.clone(),
             shared,
-            reader: SegmentReader::new(dir.clone(), owner),
-            preparer: Preparer::new(dir, config.segment_bytes),
+            reader: SegmentReader::new(folder.disk().clone(), dir.clone(), owner),
+            preparer: Preparer::new(folder.disk().clone(), dir, config.segment_bytes),
             recovery: report,
             _folder: folder.clone(),
         })))
@@ -399,12 +404,7 @@ impl Log {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let (gone, left) = mpsc::channel();
-        let sent = self.thread.send(Op::Leave { log: self.number, gone });
-        if sent.is_ok() && !self.thread.is_current() {
-            // An error is the thread's end, after which nothing is written either.
-            let _ = left.recv();
-        }
+        self.thread.leave(self.number);
     }
 }
 

@@ -7,12 +7,7 @@
 //! - A truncation is noted in the mark file before it touches a byte of the
 //!   log, so that recovery finishes it instead of taking the half of it for damage.
 
-use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt as _,
-    path::PathBuf,
-};
+use std::{io, path::PathBuf};
 
 use tracing::{debug, info};
 use weir_types::LogId;
@@ -27,7 +22,7 @@ use super::{
     state::Truncation,
     vote::VoteFile,
 };
-use crate::directory;
+use crate::disk::{Disk, DiskFile};
 
 /// A staging buffer beyond this is given back after use.
 const STAGED_BYTES_KEPT: usize = 8 * 1024 * 1024;
@@ -35,6 +30,7 @@ const STAGED_BYTES_KEPT: usize = 8 * 1024 * 1024;
 /// The open files of one log, and what is staged for them.
 #[derive(Debug)]
 pub(super) struct LogDisk {
+    pub(super) disk: Disk,
     pub(super) dir: PathBuf,
     pub(super) owner: Owner,
     /// The segment that is written to.
@@ -57,7 +53,7 @@ pub(super) struct LogDisk {
 /// The segment that is written to.
 #[derive(Debug)]
 pub(super) struct Active {
-    pub(super) file: File,
+    pub(super) file: DiskFile,
     pub(super) seed: u32,
     /// The byte after the last written record.
     pub(super) end: u64,
@@ -106,7 +102,7 @@ impl LogDisk {
         assert!(self.staged.is_empty(), "a segment begins when all before it is durable");
         let bytes = blank.bytes();
         let header = SegmentHeader { owner: self.owner, first, previous: self.chain };
-        let (file, seed) = header.create(&self.dir, blank)?;
+        let (file, seed) = header.create(&self.disk, &self.dir, blank)?;
         self.active = Some(Active { file, seed, end: segment::SEGMENT_HEADER_BYTES });
         debug!(group = self.owner.group.0, segment = first, bytes, "segment begun");
         Ok(())
@@ -132,9 +128,9 @@ impl LogDisk {
 
         self.active = None;
         for first in truncation.dropped.iter().rev() {
-            fs::remove_file(segment::path_of(&self.dir, *first))?;
+            self.disk.remove(&segment::path_of(&self.dir, *first))?;
         }
-        directory::sync(&self.dir)?;
+        self.disk.sync_dir(&self.dir)?;
         self.chain = Chain::GENESIS;
         self.next = truncation.next;
         if let Cut::After { segment, offset } = truncation.cut {
@@ -157,7 +153,7 @@ impl LogDisk {
     /// Zeroes the end of a segment and goes on writing there.
     fn shorten(&mut self, first: u64, offset: u64, truncation: &Truncation) -> io::Result<()> {
         let path = segment::path_of(&self.dir, first);
-        let file = File::options().read(true).write(true).open(&path)?;
+        let file = self.disk.open(&path)?;
         let header = SegmentHeader::read(&file, &path, self.owner, first);
         let (_, seed) = header.map_err(|error| io::Error::other(error.to_string()))?;
         let mut last = [0; HEADER_BYTES];
@@ -175,6 +171,8 @@ impl LogDisk {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use bytes::Bytes;
     use weir_types::{ClusterId, GroupId, LogIndex, NodeId, Term};
 
@@ -201,7 +199,7 @@ mod tests {
     const FRAME: u64 = 72;
 
     fn written(dir: &std::path::Path, segments: u64) -> LogDisk {
-        let mut disk = recover(dir, owner()).unwrap().disk;
+        let mut disk = recover(&Disk::Real, dir, owner()).unwrap().disk;
         for first in (0..segments).map(|segment| 1 + segment * PER_SEGMENT) {
             disk.roll(first, Blank::Bytes(CAPACITY)).unwrap();
             for index in first..first + PER_SEGMENT {
@@ -227,19 +225,23 @@ mod tests {
             for first in [13, 9].iter().take(dropped) {
                 fs::remove_file(segment::path_of(dir.path(), *first)).unwrap();
             }
-            let kept = File::options().write(true).open(segment::path_of(dir.path(), segment)).unwrap();
+            let kept = Disk::Real.open(&segment::path_of(dir.path(), segment)).unwrap();
             write_zeros(&kept, offset + from, offset + until).unwrap();
             drop(disk);
             let what = format!("{dropped} segments dropped, bytes {from} to {until} zeroed");
             let mut disk = {
-                let found = recover(dir.path(), owner()).unwrap();
+                let found = recover(&Disk::Real, dir.path(), owner()).unwrap();
                 assert_eq!(found.last, Some(record(keep).id), "{what}");
                 assert_eq!((found.report.torn_bytes, found.disk.mark.cut), (0, None), "{what}");
                 found.disk
             };
             disk.stage(&[record(keep + 1)]);
             disk.flush().unwrap();
-            assert_eq!(recover(dir.path(), owner()).unwrap().last, Some(record(keep + 1).id), "{what}");
+            assert_eq!(
+                recover(&Disk::Real, dir.path(), owner()).unwrap().last,
+                Some(record(keep + 1).id),
+                "{what}"
+            );
         }
     }
 
@@ -253,7 +255,7 @@ mod tests {
             for first in [9, 5, 1].iter().take(dropped) {
                 fs::remove_file(segment::path_of(dir.path(), *first)).unwrap();
             }
-            let found = recover(dir.path(), owner()).unwrap();
+            let found = recover(&Disk::Real, dir.path(), owner()).unwrap();
             assert_eq!((found.last, found.map.len()), (None, 0));
         }
     }
@@ -268,14 +270,14 @@ mod tests {
         }
         drop(disk);
         for _ in 0..2 {
-            let found = recover(dir.path(), owner()).unwrap();
+            let found = recover(&Disk::Real, dir.path(), owner()).unwrap();
             assert_eq!((found.last, found.map.len()), (Some(record(8).id), 3));
             assert!(!dir.path().join("spare-0.new").exists());
         }
-        let mut disk = recover(dir.path(), owner()).unwrap().disk;
+        let mut disk = recover(&Disk::Real, dir.path(), owner()).unwrap().disk;
         disk.stage(&[record(9)]);
         disk.flush().unwrap();
-        assert_eq!(recover(dir.path(), owner()).unwrap().last, Some(record(9).id));
+        assert_eq!(recover(&Disk::Real, dir.path(), owner()).unwrap().last, Some(record(9).id));
     }
 
     #[test]

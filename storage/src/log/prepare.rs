@@ -2,7 +2,6 @@
 //! real zeros takes 0.14 ms, on a growing file 0.20 ms.
 
 use std::{
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{
@@ -15,6 +14,7 @@ use std::{
 use tracing::warn;
 
 use super::segment::{Spare, UNFINISHED, write_zeros};
+use crate::disk::{Disk, DiskFile};
 
 /// The disk is given a pause after so many bytes of zeros, so that the log's
 /// own fsyncs never queue behind a whole segment.
@@ -23,6 +23,7 @@ const PIECE_BYTES: u64 = 4 * 1024 * 1024;
 /// Keeps at most one spare segment of a fixed length.
 #[derive(Debug)]
 pub(super) struct Preparer {
+    disk: Disk,
     dir: PathBuf,
     bytes: u64,
     count: AtomicU64,
@@ -39,8 +40,9 @@ enum Stage {
 }
 
 impl Preparer {
-    pub(super) fn new(dir: PathBuf, bytes: u64) -> Self {
+    pub(super) fn new(disk: Disk, dir: PathBuf, bytes: u64) -> Self {
         Self {
+            disk,
             dir,
             bytes,
             count: AtomicU64::new(0),
@@ -60,10 +62,15 @@ impl Preparer {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("spare-{number}{UNFINISHED}"));
         let (bytes, cancelled, shared) = (self.bytes, self.cancelled.clone(), self.stage.clone());
+        let disk = self.disk.clone();
         let work = move || {
-            let made = prepare(&path, bytes, &cancelled);
-            finish(&shared, &cancelled, &path, made);
+            let made = prepare(&disk, &path, bytes, &cancelled);
+            finish(&disk, &shared, &cancelled, &path, made);
         };
+        if self.disk.is_simulated() {
+            drop(stage);
+            return work();
+        }
         match thread::Builder::new().name("weir-log-prepare".into()).spawn(work) {
             Ok(worker) => *lock(&self.worker) = Some(worker),
             Err(error) => {
@@ -94,13 +101,13 @@ impl Drop for Preparer {
             worker.join().expect("preparing a segment does not panic");
         }
         if let Stage::Ready(spare) = &*lock(&self.stage) {
-            discard(&spare.path);
+            discard(&self.disk, &spare.path);
         }
     }
 }
 
-fn prepare(path: &Path, bytes: u64, cancelled: &AtomicBool) -> io::Result<File> {
-    let file = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
+fn prepare(disk: &Disk, path: &Path, bytes: u64, cancelled: &AtomicBool) -> io::Result<DiskFile> {
+    let file = disk.create(path)?;
     let mut at = 0;
     while at < bytes && !cancelled.load(Ordering::SeqCst) {
         let until = bytes.min(at + PIECE_BYTES);
@@ -112,26 +119,32 @@ fn prepare(path: &Path, bytes: u64, cancelled: &AtomicBool) -> io::Result<File> 
     Ok(file)
 }
 
-fn finish(shared: &Mutex<Stage>, cancelled: &AtomicBool, path: &Path, made: io::Result<File>) {
+fn finish(
+    disk: &Disk,
+    shared: &Mutex<Stage>,
+    cancelled: &AtomicBool,
+    path: &Path,
+    made: io::Result<DiskFile>,
+) {
     let mut stage = lock(shared);
-    match made.and_then(|file| Ok((file.metadata()?.len(), file))) {
+    match made.and_then(|file| Ok((file.len()?, file))) {
         Ok((bytes, file)) if !cancelled.load(Ordering::SeqCst) => {
             *stage = Stage::Ready(Spare { path: path.to_path_buf(), file, bytes });
         }
-        Ok(_) => discard(path),
+        Ok(_) => discard(disk, path),
         Err(error) => {
             // Not fatal: nothing of the log was written. When the disk is full,
             // the log itself finds out, and the space of the attempt is given back.
             warn!(file = %path.display(), %error, "log segment could not be prepared");
-            discard(path);
+            discard(disk, path);
             *stage = Stage::Idle;
         }
     }
 }
 
 /// A leftover is harmless, open removes it; so a failure here is ignored.
-fn discard(path: &Path) {
-    let _ = fs::remove_file(path);
+fn discard(disk: &Disk, path: &Path) {
+    let _ = disk.remove(path);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -140,7 +153,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{
+        fs,
+        time::{Duration, Instant},
+    };
 
     use super::*;
     use crate::log::segment::is_zero;
@@ -159,7 +175,7 @@ mod tests {
     #[test]
     fn a_spare_is_zeroed_and_taken_once() {
         let dir = tempfile::tempdir().unwrap();
-        let preparer = Preparer::new(dir.path().to_path_buf(), 3 * 256 * 1024 + 5);
+        let preparer = Preparer::new(Disk::Real, dir.path().to_path_buf(), 3 * 256 * 1024 + 5);
         assert!(preparer.take(0).is_none(), "nothing is prepared unasked");
         preparer.request();
         preparer.request();
@@ -174,7 +190,7 @@ mod tests {
     #[test]
     fn a_spare_that_is_too_short_waits_for_a_shorter_need() {
         let dir = tempfile::tempdir().unwrap();
-        let preparer = Preparer::new(dir.path().to_path_buf(), 1000);
+        let preparer = Preparer::new(Disk::Real, dir.path().to_path_buf(), 1000);
         preparer.request();
         let spare = ready(&preparer, 1000);
         assert_eq!(spare.bytes, 1000);
@@ -188,7 +204,7 @@ mod tests {
     fn nothing_is_left_behind() {
         for wait in [true, false] {
             let dir = tempfile::tempdir().unwrap();
-            let preparer = Preparer::new(dir.path().to_path_buf(), 1 << 20);
+            let preparer = Preparer::new(Disk::Real, dir.path().to_path_buf(), 1 << 20);
             preparer.request();
             if wait {
                 preparer.worker.lock().unwrap().take().unwrap().join().unwrap();
@@ -202,7 +218,7 @@ mod tests {
     fn a_failed_preparation_is_tried_again_at_the_next_request() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("log");
-        let preparer = Preparer::new(missing.clone(), 1000);
+        let preparer = Preparer::new(Disk::Real, missing.clone(), 1000);
         preparer.request();
         preparer.worker.lock().unwrap().take().unwrap().join().unwrap();
         assert!(preparer.take(0).is_none());

@@ -2,9 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
     io,
-    os::unix::fs::FileExt as _,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -21,6 +19,7 @@ use super::{
     segment::{self, SegmentHeader},
     walk::Walk,
 };
+use crate::disk::{Disk, DiskFile};
 
 /// Segment files that are kept open for reading.
 const OPEN_FILES_MAX: usize = 64;
@@ -32,6 +31,7 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 /// The files of one log that readers have open, the most recently used last.
 #[derive(Debug)]
 pub(super) struct SegmentReader {
+    disk: Disk,
     dir: PathBuf,
     owner: Owner,
     open: Mutex<VecDeque<Arc<OpenSegment>>>,
@@ -41,7 +41,7 @@ pub(super) struct SegmentReader {
 struct OpenSegment {
     incarnation: u64,
     path: PathBuf,
-    file: File,
+    file: DiskFile,
     seed: u32,
 }
 
@@ -53,8 +53,8 @@ pub(super) struct Located {
 }
 
 impl SegmentReader {
-    pub(super) fn new(dir: PathBuf, owner: Owner) -> Self {
-        Self { dir, owner, open: Mutex::new(VecDeque::new()) }
+    pub(super) fn new(disk: Disk, dir: PathBuf, owner: Owner) -> Self {
+        Self { disk, dir, owner, open: Mutex::new(VecDeque::new()) }
     }
 
     /// Reads records from `from` on, all of the spot's segment, until `until` or
@@ -133,7 +133,7 @@ impl SegmentReader {
             Some(segment) => segment,
             None => {
                 let path = segment::path_of(&self.dir, first);
-                let file = File::open(&path).map_err(LogError::io("open", &path))?;
+                let file = self.disk.open_to_read(&path).map_err(LogError::io("open", &path))?;
                 let (_, seed) = SegmentHeader::read(&file, &path, self.owner, first)?;
                 Arc::new(OpenSegment { incarnation, path, file, seed })
             }

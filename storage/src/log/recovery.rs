@@ -7,8 +7,7 @@
 //! Otherwise X was never acknowledged: it is a torn tail and is cut.
 
 use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -28,7 +27,10 @@ use super::{
     vote::{self, VoteFile},
     walk::Walk,
 };
-use crate::directory;
+use crate::{
+    directory,
+    disk::{Disk, DiskFile},
+};
 
 /// The log is read in pieces of this size.
 const READ_BYTES: usize = 1024 * 1024;
@@ -58,16 +60,16 @@ pub(super) struct Recovered {
 }
 
 /// Opens the log in `dir`, making an empty one when there is none.
-pub(super) fn recover(dir: &Path, owner: Owner) -> Result<Recovered, LogError> {
+pub(super) fn recover(disk: &Disk, dir: &Path, owner: Owner) -> Result<Recovered, LogError> {
     let start = Instant::now();
-    directory::create(dir).map_err(LogError::io("create", dir))?;
-    let segments = list(dir)?;
-    let Files { marks, mut mark, votes, vote } = open_files(dir, owner, &segments)?;
+    directory::create(disk, dir).map_err(LogError::io("create", dir))?;
+    let segments = list(disk, dir)?;
+    let Files { marks, mut mark, votes, vote } = open_files(disk, dir, owner, &segments)?;
     let segments = match mark.cut {
-        Some(cut) => finish_cut(dir, cut, segments)?,
+        Some(cut) => finish_cut(disk, dir, cut, segments)?,
         None => segments,
     };
-    let mut verified = Verified::new(dir, owner, mark.durable_until);
+    let mut verified = Verified::new(disk, dir, owner, mark.durable_until);
     for (at, first) in segments.iter().enumerate() {
         verified.segment(*first, segments.get(at + 1).copied())?;
     }
@@ -85,7 +87,8 @@ pub(super) fn recover(dir: &Path, owner: Owner) -> Result<Recovered, LogError> {
     if mark.committed.is_some_and(|committed| committed.index.0 >= next) {
         mark.committed = last;
     }
-    let mut disk = LogDisk {
+    let mut log = LogDisk {
+        disk: disk.clone(),
         dir: dir.to_path_buf(),
         owner,
         active,
@@ -98,23 +101,21 @@ pub(super) fn recover(dir: &Path, owner: Owner) -> Result<Recovered, LogError> {
         mark_changed: false,
         mark_unsettled: false,
     };
-    disk.settle().map_err(LogError::io("write", &dir.join(mark::NAME)))?;
+    log.settle().map_err(LogError::io("write", &dir.join(mark::NAME)))?;
     report.segments = map.len();
     report.took = start.elapsed();
-    Ok(Recovered { disk, map, last, vote, report })
+    Ok(Recovered { disk: log, map, last, vote, report })
 }
 
 /// The first indexes of the segments, ascending. Removes what never became part of the log.
-fn list(dir: &Path) -> Result<Vec<u64>, LogError> {
+fn list(disk: &Disk, dir: &Path) -> Result<Vec<u64>, LogError> {
     let mut segments = Vec::new();
-    for entry in fs::read_dir(dir).map_err(LogError::io("list", dir))? {
-        let name = entry.map_err(LogError::io("list", dir))?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if let Some(first) = segment::first_of(name) {
+    for name in disk.list(dir).map_err(LogError::io("list", dir))? {
+        if let Some(first) = segment::first_of(&name) {
             segments.push(first);
         } else if name.ends_with(UNFINISHED) {
             let path = dir.join(name);
-            fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+            disk.remove(&path).map_err(LogError::io("remove", &path))?;
         }
     }
     segments.sort_unstable();
@@ -130,15 +131,17 @@ struct Files {
 
 /// Opens mark and vote. Only a log that holds nothing yet may lack them: the
 /// vote file is made first and the mark file last, before anything is written.
-fn open_files(dir: &Path, owner: Owner, segments: &[u64]) -> Result<Files, LogError> {
+fn open_files(disk: &Disk, dir: &Path, owner: Owner, segments: &[u64]) -> Result<Files, LogError> {
     let (mark_path, vote_path) = (dir.join(mark::NAME), dir.join(vote::NAME));
-    let (votes, vote) = match (vote_path.exists(), mark_path.exists() || !segments.is_empty()) {
-        (true, _) => VoteFile::open(dir, owner)?,
-        (false, false) => (VoteFile::create(dir, owner)?, None),
+    let exists = |path: &Path| disk.exists(path).map_err(LogError::io("read", path));
+    let (has_vote, has_mark) = (exists(&vote_path)?, exists(&mark_path)?);
+    let (votes, vote) = match (has_vote, has_mark || !segments.is_empty()) {
+        (true, _) => VoteFile::open(disk, dir, owner)?,
+        (false, false) => (VoteFile::create(disk, dir, owner)?, None),
         (false, true) => return Err(LogError::damaged(&vote_path, 0, "the file is missing")),
     };
-    if mark_path.exists() {
-        let (marks, value) = SlotFile::open(&mark_path, mark::MAGIC, owner)?;
+    if has_mark {
+        let (marks, value) = SlotFile::open(disk, &mark_path, mark::MAGIC, owner)?;
         let mark = Mark::decode(&value)
             .ok_or_else(|| LogError::damaged(&mark_path, 0, "the value is not a mark"))?;
         return Ok(Files { marks, mark, votes, vote });
@@ -147,25 +150,25 @@ fn open_files(dir: &Path, owner: Owner, segments: &[u64]) -> Result<Files, LogEr
         return Err(LogError::damaged(&mark_path, 0, "the file is missing"));
     }
     let mark = Mark::default();
-    let marks = SlotFile::create(&mark_path, mark::MAGIC, owner, &mark.encode())?;
+    let marks = SlotFile::create(disk, &mark_path, mark::MAGIC, owner, &mark.encode())?;
     Ok(Files { marks, mark, votes, vote })
 }
 
 /// Finishes a truncation that was noted and not completed. Doing it twice is doing it once.
-fn finish_cut(dir: &Path, cut: Cut, segments: Vec<u64>) -> Result<Vec<u64>, LogError> {
+fn finish_cut(disk: &Disk, dir: &Path, cut: Cut, segments: Vec<u64>) -> Result<Vec<u64>, LogError> {
     let (kept, dropped): (Vec<_>, Vec<_>) = segments.into_iter().partition(|first| match cut {
         Cut::All => false,
         Cut::After { segment, .. } => *first <= segment,
     });
     for first in dropped.iter().rev() {
         let path = segment::path_of(dir, *first);
-        fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+        disk.remove(&path).map_err(LogError::io("remove", &path))?;
     }
-    directory::sync(dir).map_err(LogError::io("sync", dir))?;
+    disk.sync_dir(dir).map_err(LogError::io("sync", dir))?;
     if let Cut::After { segment, offset } = cut {
         let path = segment::path_of(dir, segment);
-        let file = open(&path)?;
-        let end = file.metadata().map_err(LogError::io("read", &path))?.len();
+        let file = open(disk, &path)?;
+        let end = file.len().map_err(LogError::io("read", &path))?;
         zero(&file, &path, offset, end)?;
     }
     warn!(dir = %dir.display(), dropped = dropped.len(), "interrupted truncation finished");
@@ -174,6 +177,7 @@ fn finish_cut(dir: &Path, cut: Cut, segments: Vec<u64>) -> Result<Vec<u64>, LogE
 
 /// The log as far as it was read.
 struct Verified<'log> {
+    disk: &'log Disk,
     dir: &'log Path,
     owner: Owner,
     /// What the mark file proves.
@@ -186,8 +190,9 @@ struct Verified<'log> {
 }
 
 impl<'log> Verified<'log> {
-    fn new(dir: &'log Path, owner: Owner, durable_until: u64) -> Self {
+    fn new(disk: &'log Disk, dir: &'log Path, owner: Owner, durable_until: u64) -> Self {
         Self {
+            disk,
             dir,
             owner,
             durable_until,
@@ -202,14 +207,14 @@ impl<'log> Verified<'log> {
     /// Reads the segment that begins at `first`. `successor` begins the next one, if there is one.
     fn segment(&mut self, first: u64, successor: Option<u64>) -> Result<(), LogError> {
         let path = segment::path_of(self.dir, first);
-        let file = open(&path)?;
+        let file = open(self.disk, &path)?;
         let (header, seed) = SegmentHeader::read(&file, &path, self.owner, first)?;
         let expected = self.last.map_or(first, |last| last.index.next().0);
         if header.previous != self.chain || first != expected {
             let detail = format!("the segment does not follow the log, which goes on at record {expected}");
             return Err(LogError::damaged(&path, 48, detail));
         }
-        let capacity = file.metadata().map_err(LogError::io("read", &path))?.len();
+        let capacity = file.len().map_err(LogError::io("read", &path))?;
         self.map.push(first, capacity, SEGMENT_HEADER_BYTES);
         let mut walk = Walk::new(&file, seed, SEGMENT_HEADER_BYTES, READ_BYTES);
         let stopped_by = self.records(&mut walk, first).map_err(LogError::io("read", &path))?;
@@ -272,7 +277,7 @@ impl<'log> Verified<'log> {
     fn tail(
         &mut self,
         path: &Path,
-        file: &File,
+        file: &DiskFile,
         mut walk: Walk<'_>,
         next: u64,
         stopped_by: &str,
@@ -299,12 +304,12 @@ impl<'log> Verified<'log> {
     }
 }
 
-fn open(path: &PathBuf) -> Result<File, LogError> {
-    File::options().read(true).write(true).open(path).map_err(LogError::io("open", path))
+fn open(disk: &Disk, path: &Path) -> Result<DiskFile, LogError> {
+    disk.open(path).map_err(LogError::io("open", path))
 }
 
 /// Overwrites bytes with zeros; durable on return.
-fn zero(file: &File, path: &Path, from: u64, until: u64) -> Result<(), LogError> {
+fn zero(file: &DiskFile, path: &Path, from: u64, until: u64) -> Result<(), LogError> {
     let zeroed = write_zeros(file, from, until).and_then(|()| file.sync_all());
     zeroed.map_err(LogError::io("write", path))
 }

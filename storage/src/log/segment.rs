@@ -16,9 +16,7 @@
 //! and a successor proves every record of its predecessor.
 
 use std::{
-    fs::{self, File},
     io,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -27,7 +25,7 @@ use super::{
     frame::Chain,
     owner::{FORMAT_VERSION, OWNER_BYTES, Owner},
 };
-use crate::directory;
+use crate::disk::{Disk, DiskFile};
 
 /// Bytes of a segment's header; the first record's offset.
 pub(super) const SEGMENT_HEADER_BYTES: u64 = 128;
@@ -62,7 +60,7 @@ pub(super) enum Blank {
 #[derive(Debug)]
 pub(super) struct Spare {
     pub(super) path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: DiskFile,
     pub(super) bytes: u64,
 }
 
@@ -91,7 +89,12 @@ impl SegmentHeader {
     }
 
     /// Reads and checks the header of the segment that begins at `first`.
-    pub(super) fn read(file: &File, path: &Path, owner: Owner, first: u64) -> Result<(Self, u32), LogError> {
+    pub(super) fn read(
+        file: &DiskFile,
+        path: &Path,
+        owner: Owner,
+        first: u64,
+    ) -> Result<(Self, u32), LogError> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
         match file.read_exact_at(&mut bytes, 0) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -118,21 +121,21 @@ impl SegmentHeader {
     }
 
     /// Makes the segment part of the log: everything about it is durable on return.
-    pub(super) fn create(&self, dir: &Path, blank: Blank) -> io::Result<(File, u32)> {
+    pub(super) fn create(&self, disk: &Disk, dir: &Path, blank: Blank) -> io::Result<(DiskFile, u32)> {
         let (bytes, seed) = self.encode();
         let (unnamed, file) = match blank {
             Blank::Spare(spare) => (spare.path, spare.file),
             Blank::Bytes(len) => {
                 let path = dir.join(format!("{:020}{UNFINISHED}", self.first));
-                let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
+                let file = disk.create(&path)?;
                 write_zeros(&file, 0, len)?;
                 (path, file)
             }
         };
         file.write_all_at(&bytes, 0)?;
         file.sync_all()?;
-        fs::rename(unnamed, path_of(dir, self.first))?;
-        directory::sync(dir)?;
+        disk.rename(&unnamed, &path_of(dir, self.first))?;
+        disk.sync_dir(dir)?;
         Ok((file, seed))
     }
 }
@@ -149,7 +152,7 @@ pub(super) fn first_of(name: &str) -> Option<u64> {
 }
 
 /// Overwrites `from..until` with zeros. They are not durable on return.
-pub(super) fn write_zeros(file: &File, from: u64, until: u64) -> io::Result<()> {
+pub(super) fn write_zeros(file: &DiskFile, from: u64, until: u64) -> io::Result<()> {
     let mut at = from;
     while at < until {
         let len = (until - at).min(ZEROS.len() as u64);

@@ -12,7 +12,7 @@
 //! written first, and alone while a value is only saved lazily; slot 0 follows
 //! when slot 1 is durable.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
+use std::{io, path::Path};
 
 use tracing::warn;
 
@@ -20,7 +20,10 @@ use super::{
     error::LogError,
     owner::{FORMAT_VERSION, OWNER_BYTES, Owner},
 };
-use crate::directory;
+use crate::{
+    directory,
+    disk::{Disk, DiskFile},
+};
 
 /// Bytes from one slot to the next: each is alone on its page.
 const SLOT_BYTES: usize = 4096;
@@ -31,7 +34,7 @@ pub(super) const VALUE_BYTES_MAX: usize = 960;
 /// An open file of two slots.
 #[derive(Debug)]
 pub(super) struct SlotFile {
-    file: File,
+    file: DiskFile,
     magic: [u8; 8],
     owner: Owner,
     generation: u64,
@@ -45,20 +48,30 @@ struct Slot {
 
 impl SlotFile {
     /// Makes the file, with both slots holding `value`; durable on return.
-    pub(super) fn create(path: &Path, magic: [u8; 8], owner: Owner, value: &[u8]) -> Result<Self, LogError> {
+    pub(super) fn create(
+        disk: &Disk,
+        path: &Path,
+        magic: [u8; 8],
+        owner: Owner,
+        value: &[u8],
+    ) -> Result<Self, LogError> {
         let slot = encode(magic, owner, 1, value);
         let (dir, name) = parts(path);
-        directory::write_file(dir, name, &[slot.clone(), slot].concat())
+        directory::write_file(disk, dir, name, &[slot.clone(), slot].concat())
             .map_err(LogError::io("create", path))?;
-        let file = open(path)?;
+        let file = disk.open(path).map_err(LogError::io("open", path))?;
         Ok(Self { file, magic, owner, generation: 1 })
     }
 
     /// Opens the file, brings both slots to the newest value, and returns it.
-    pub(super) fn open(path: &Path, magic: [u8; 8], owner: Owner) -> Result<(Self, Vec<u8>), LogError> {
-        let file = open(path)?;
-        let mut bytes = Vec::with_capacity(2 * SLOT_BYTES);
-        io::Read::read_to_end(&mut (&file), &mut bytes).map_err(LogError::io("read", path))?;
+    pub(super) fn open(
+        disk: &Disk,
+        path: &Path,
+        magic: [u8; 8],
+        owner: Owner,
+    ) -> Result<(Self, Vec<u8>), LogError> {
+        let file = disk.open(path).map_err(LogError::io("open", path))?;
+        let mut bytes = disk.read(path).map_err(LogError::io("read", path))?;
         bytes.resize(2 * SLOT_BYTES, 0);
         let first = decode(&bytes[..SLOT_BYTES], magic, owner, path)?;
         let second = decode(&bytes[SLOT_BYTES..], magic, owner, path)?;
@@ -98,10 +111,6 @@ impl SlotFile {
         self.file.write_all_at(&bytes, (slot * SLOT_BYTES) as u64)?;
         self.file.sync_data()
     }
-}
-
-fn open(path: &Path) -> Result<File, LogError> {
-    File::options().read(true).write(true).open(path).map_err(LogError::io("open", path))
 }
 
 fn parts(path: &Path) -> (&Path, &str) {
@@ -160,7 +169,7 @@ mod tests {
     fn at_rest_any_damaged_byte_loses_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("slots");
-        SlotFile::create(&path, KIND, owner(), b"old").unwrap().save(b"new").unwrap();
+        SlotFile::create(&Disk::Real, &path, KIND, owner(), b"old").unwrap().save(b"new").unwrap();
         let good = fs::read(&path).unwrap();
         for slot in 0..2 {
             for byte in 0..HEADER_BYTES + 3 {
@@ -168,7 +177,7 @@ mod tests {
                 bad[slot * SLOT_BYTES + byte] ^= 0x10;
                 fs::write(&path, bad).unwrap();
                 assert_eq!(
-                    SlotFile::open(&path, KIND, owner()).unwrap().1,
+                    SlotFile::open(&Disk::Real, &path, KIND, owner()).unwrap().1,
                     b"new",
                     "slot {slot} byte {byte}"
                 );
@@ -180,7 +189,7 @@ mod tests {
     fn a_torn_write_leaves_the_value_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("slots");
-        let mut slots = SlotFile::create(&path, KIND, owner(), b"first").unwrap();
+        let mut slots = SlotFile::create(&Disk::Real, &path, KIND, owner(), b"first").unwrap();
         slots.save(b"second").unwrap();
         let before = fs::read(&path).unwrap();
         slots.save_lazily(b"third").unwrap();
@@ -189,7 +198,7 @@ mod tests {
         for cut in 0..=HEADER_BYTES + 6 {
             let torn = [&after[..SLOT_BYTES + cut], &before[SLOT_BYTES + cut..]].concat();
             fs::write(&path, &torn).unwrap();
-            let found = SlotFile::open(&path, KIND, owner()).unwrap().1;
+            let found = SlotFile::open(&Disk::Real, &path, KIND, owner()).unwrap().1;
             assert!(found == b"second" || found == b"third", "cut {cut}: {found:?}");
             let rest = fs::read(&path).unwrap();
             assert_eq!(
@@ -204,16 +213,19 @@ mod tests {
     fn both_slots_damaged_another_owner_and_a_newer_format_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("slots");
-        SlotFile::create(&path, KIND, owner(), b"value").unwrap();
+        SlotFile::create(&Disk::Real, &path, KIND, owner(), b"value").unwrap();
         let other = Owner { group: GroupId(2), ..owner() };
-        assert!(matches!(SlotFile::open(&path, KIND, other), Err(LogError::Foreign { .. })));
+        assert!(matches!(SlotFile::open(&Disk::Real, &path, KIND, other), Err(LogError::Foreign { .. })));
         let mut slot = encode(KIND, owner(), 1, b"value");
         slot[8] = 2;
         let crc = crc_of(&slot, 5);
         slot[56..60].copy_from_slice(&crc.to_le_bytes());
         fs::write(&path, [slot.clone(), slot].concat()).unwrap();
-        assert!(matches!(SlotFile::open(&path, KIND, owner()), Err(LogError::Newer { found: 2, .. })));
+        assert!(matches!(
+            SlotFile::open(&Disk::Real, &path, KIND, owner()),
+            Err(LogError::Newer { found: 2, .. })
+        ));
         fs::write(&path, vec![0; 2 * SLOT_BYTES]).unwrap();
-        assert!(matches!(SlotFile::open(&path, KIND, owner()), Err(LogError::Damaged { .. })));
+        assert!(matches!(SlotFile::open(&Disk::Real, &path, KIND, owner()), Err(LogError::Damaged { .. })));
     }
 }

@@ -5,6 +5,7 @@ use std::{io, path::Path};
 use bytes::Bytes;
 
 use super::{error::LogError, owner::Owner, slots::SlotFile};
+use crate::disk::Disk;
 
 /// The file's name in a log folder.
 pub(super) const NAME: &str = "vote";
@@ -18,14 +19,14 @@ pub(super) struct VoteFile(SlotFile);
 
 impl VoteFile {
     /// Makes the file without a vote.
-    pub(super) fn create(dir: &Path, owner: Owner) -> Result<Self, LogError> {
-        SlotFile::create(&dir.join(NAME), MAGIC, owner, &[NONE]).map(Self)
+    pub(super) fn create(disk: &Disk, dir: &Path, owner: Owner) -> Result<Self, LogError> {
+        SlotFile::create(disk, &dir.join(NAME), MAGIC, owner, &[NONE]).map(Self)
     }
 
     /// Opens the file and returns the last vote that was saved.
-    pub(super) fn open(dir: &Path, owner: Owner) -> Result<(Self, Option<Bytes>), LogError> {
+    pub(super) fn open(disk: &Disk, dir: &Path, owner: Owner) -> Result<(Self, Option<Bytes>), LogError> {
         let path = dir.join(NAME);
-        let (slots, value) = SlotFile::open(&path, MAGIC, owner)?;
+        let (slots, value) = SlotFile::open(disk, &path, MAGIC, owner)?;
         match value.split_first() {
             Some((&SOME, vote)) => Ok((Self(slots), Some(Bytes::copy_from_slice(vote)))),
             Some((&NONE, [])) => Ok((Self(slots), None)),

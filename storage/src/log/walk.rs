@@ -1,6 +1,6 @@
 //! Walking over the records of one segment file in large reads.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _};
+use std::io;
 
 use bytes::Bytes;
 
@@ -8,12 +8,13 @@ use super::{
     frame::{self, ALIGN, FrameHeader, HEADER_BYTES, MAGIC, NotAFrame},
     segment::is_zero,
 };
+use crate::disk::DiskFile;
 
 /// A reader that moves from record to record. Its buffer holds `chunk_bytes`,
 /// or one record if that is longer.
 #[derive(Debug)]
 pub(super) struct Walk<'file> {
-    file: &'file File,
+    file: &'file DiskFile,
     seed: u32,
     chunk_bytes: usize,
     chunk: Bytes,
@@ -32,7 +33,7 @@ pub(super) struct Remains {
 
 impl<'file> Walk<'file> {
     /// Starts at a record of the segment with `seed`, or where one would be.
-    pub(super) fn new(file: &'file File, seed: u32, offset: u64, chunk_bytes: usize) -> Self {
+    pub(super) fn new(file: &'file DiskFile, seed: u32, offset: u64, chunk_bytes: usize) -> Self {
         Self { file, seed, chunk_bytes, chunk: Bytes::new(), chunk_at: offset, offset }
     }
 
@@ -111,7 +112,7 @@ impl<'file> Walk<'file> {
     }
 }
 
-fn read_upto(file: &File, at: u64, len: usize) -> io::Result<Bytes> {
+fn read_upto(file: &DiskFile, at: u64, len: usize) -> io::Result<Bytes> {
     let mut bytes = vec![0; len];
     let mut filled = 0;
     while filled < len {

@@ -1,12 +1,27 @@
-//! `weir bench …`: closed loops, so that a number of appends in flight is a
-//! number of callers that wait.
+//! `weir bench …`: closed loops, where a number of appends in flight is a
+//! number of callers that wait, and open loops, where appends begin by the
+//! clock and a slow answer delays none of them.
 
 mod append;
+mod cpu;
+mod disk;
+mod line;
+mod load;
+mod local;
+mod log;
 mod machine;
+mod measure;
+mod pace;
+mod plan;
 mod read;
-mod run;
+mod report;
+mod sessions;
+mod tally;
+
+use std::thread;
 
 use clap::Subcommand;
+use tokio::runtime::Builder;
 use weir_client::Client;
 
 use crate::{error::CliError, output::Output};
@@ -15,13 +30,29 @@ use crate::{error::CliError, output::Output};
 pub enum BenchCommand {
     /// Measure appends, each guarded by its exact version
     Append(append::AppendArgs),
-    /// Measure reads of whole streams of 100 events
+    /// Measure reads of whole streams of 100 events, or of the log
     Read(read::ReadArgs),
 }
 
+/// Runs on threads of its own, one unless more are asked for: on a machine that
+/// it shares with the nodes, what the bench takes is taken from them.
 pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output) -> Result<(), CliError> {
-    match command {
-        BenchCommand::Append(args) => append::run(args, client, output).await,
-        BenchCommand::Read(args) => read::run(args, client, output).await,
-    }
+    let threads = match command {
+        BenchCommand::Append(args) => args.plan.threads,
+        BenchCommand::Read(args) => args.plan.threads,
+    };
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = builder.worker_threads(usize::from(threads)).enable_all().build();
+    let runtime = runtime.map_err(CliError::io("start the bench's threads"))?;
+    let measured = async {
+        match command {
+            BenchCommand::Append(args) => append::run(args, client, output).await,
+            BenchCommand::Read(args) => read::run(args, client, output).await,
+        }
+    };
+    let ended = thread::scope(|scope| scope.spawn(|| runtime.block_on(measured)).join());
+    ended.unwrap_or_else(|_| Err(CliError::Failed("the bench panicked".to_owned())))
 }

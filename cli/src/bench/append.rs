@@ -1,39 +1,47 @@
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use bytes::Bytes;
+use clap::{Args, ValueEnum};
 use uuid::Uuid;
-use weir_client::{Appender, Client, ErrorCode};
-use weir_types::{
-    AppendRequest, ContentType, EntityId, EntityType, EventName, EventSource, ExpectedVersion, GroupId,
-    IdempotencyKey, NewEvent, StreamVersion,
-};
+use weir_client::Client;
 
 use super::{
+    cpu::Watch,
+    disk::{Appended, Bytes},
+    line::Line,
+    load::{Load, event_of},
+    local,
     machine::Machine,
-    run::{Bench, Tally, Window, measure},
+    measure::Run,
+    plan::PlanArgs,
+    report::{Report, Work, load_of},
+    sessions::Way,
+    tally::Window,
 };
-use crate::{duration::parse_duration, error::CliError, output::Output};
+use crate::{error::CliError, output::Output};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 pub struct AppendArgs {
-    /// Callers that append at once; several numbers are several runs
-    #[arg(long, default_value = "1,64,512", value_delimiter = ',', value_name = "N[,N…]")]
-    in_flight: Vec<u16>,
-    /// How long each run measures
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
-    duration: Duration,
-    /// How long each run goes before it measures
-    #[arg(long, default_value = "2s", value_parser = parse_duration)]
-    warmup: Duration,
+    #[command(flatten)]
+    pub(super) plan: PlanArgs,
     /// Bytes of data of an event
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     size: u32,
+    /// Events of an append
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    events: u16,
     /// Streams to append to
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     streams: u32,
+    /// What the streams' names begin with; each run has streams of its own unless it is given
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+    /// Number of the first stream
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "prefix")]
+    first: u32,
+    /// What each append expects of its stream; `any` is for streams that are there before
+    #[arg(long, default_value = "exact")]
+    guard: Guard,
+    /// Append to each stream once, however long it takes
+    #[arg(long, conflicts_with_all = ["rate", "duration", "warmup"])]
+    once: bool,
     /// All appends over one session (default)
     #[arg(long, conflicts_with = "unary")]
     session: bool,
@@ -45,131 +53,74 @@ pub struct AppendArgs {
     keys: bool,
 }
 
-/// How long a caller waits for one append before it counts an error.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What an append expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Guard {
+    /// The exact version.
+    Exact,
+    /// Nothing.
+    Any,
+}
 
 pub(super) async fn run(args: &AppendArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     client.find_leader().await?;
     let machine = Machine::here();
+    let watch = watched(&args.plan, client).await;
+    let before: Vec<Bytes> = args.plan.data.iter().map(|folder| Bytes::of(folder)).collect();
+    let begun_at = client.cluster().await?.applied_position;
     let mut runs = Vec::new();
-    for in_flight in &args.in_flight {
-        let in_flight = usize::from(*in_flight).max(1);
-        let appender = match args.unary {
-            true => Appender::unary(client.clone()),
-            false => Appender::session(client.clone(), in_flight),
-        };
-        let run = Uuid::new_v4().simple().to_string();
-        let load = Arc::new(Load::new(args, &run[..8], in_flight)?);
-        let window = Window::new(args.warmup, args.duration);
-        let line = measure(in_flight, window, |lane, tally| {
-            Arc::clone(&load).lane(lane, appender.clone(), client.clone(), tally)
-        });
-        runs.push(line.await?);
+    for in_flight in &args.plan.in_flight {
+        runs.push(one_run(args, client, &watch, usize::from(*in_flight).max(1)).await?);
     }
-    let mode = if args.unary { "unary" } else { "session" };
-    let (size, streams) = (args.size as usize, args.streams as usize);
-    Bench { operation: "append", mode, size, streams, machine, runs }.show(output)
+    let total = client.cluster().await?.applied_position;
+    let appended = Appended { events: total.saturating_sub(begun_at), size: u64::from(args.size), total };
+    let folders = args.plan.data.iter().zip(before);
+    let data = folders.map(|(folder, before)| Bytes::of(folder).line(before, folder, appended)).collect();
+    let work = Work {
+        operation: "append",
+        mode: if args.unary { "unary" } else { "session" },
+        load: load_of(args.plan.rate),
+        guard: Some(if args.guard == Guard::Exact { "exact" } else { "any" }),
+        size: args.size as usize,
+        events_per_append: usize::from(args.events),
+        streams: args.streams as usize,
+    };
+    Report::new(work, machine, runs, data).show(output)
 }
 
-/// The streams of a run, dealt to its lanes.
-struct Load {
-    streams: Vec<EntityId>,
-    lanes: usize,
-    entity_type: EntityType,
-    event: NewEvent,
-    keys: bool,
+async fn one_run(
+    args: &AppendArgs,
+    client: &Client,
+    watch: &Watch,
+    in_flight: usize,
+) -> Result<Line, CliError> {
+    let name = |error: weir_types::NameError| CliError::Failed(error.to_string());
+    let own = || format!("bench-{}", &Uuid::new_v4().simple().to_string()[..8]);
+    let load = Load {
+        prefix: args.prefix.clone().unwrap_or_else(own),
+        first: args.first as usize,
+        streams: (args.streams as usize).max(in_flight),
+        lanes: in_flight,
+        events: vec![event_of(args.size as usize).map_err(name)?; usize::from(args.events)],
+        keys: args.keys,
+        guarded: args.guard == Guard::Exact,
+        once: args.once,
+    };
+    let way = match args.unary {
+        true => Way::Unary(client.clone()),
+        false => Way::session(client.clone(), in_flight),
+    };
+    let window = match args.once {
+        true => Window::endless(),
+        false => Window::new(args.plan.warmup, args.plan.duration, args.plan.rate.is_some()),
+    };
+    let run = Run { in_flight, rate: args.plan.rate, window, watch };
+    run.measure(|lane, pace, tally| load.clone().run(lane, way.clone(), client.clone(), pace, tally)).await
 }
 
-impl Load {
-    fn new(args: &AppendArgs, run: &str, lanes: usize) -> Result<Self, CliError> {
-        let name = |error: weir_types::NameError| CliError::Failed(error.to_string());
-        let count = (args.streams as usize).max(lanes);
-        let streams = (0..count).map(|number| EntityId::new(format!("bench-{run}-{number}")));
-        Ok(Self {
-            streams: streams.collect::<Result<_, _>>().map_err(name)?,
-            lanes,
-            entity_type: EntityType::new("bench").map_err(name)?,
-            event: event_of(args.size as usize).map_err(name)?,
-            keys: args.keys,
-        })
-    }
-
-    async fn lane(
-        self: Arc<Self>,
-        lane: usize,
-        appender: Appender,
-        client: Client,
-        mut tally: Tally,
-    ) -> Tally {
-        let mut streams: Vec<(usize, u64)> =
-            (lane..self.streams.len()).step_by(self.lanes).map(|stream| (stream, 0)).collect();
-        loop {
-            for (stream, version) in &mut streams {
-                if tally.is_over() {
-                    return tally;
-                }
-                let request = self.request(*stream, *version);
-                let begin = Instant::now();
-                match appender.append(&request, PATIENCE).await {
-                    Ok(ack) => {
-                        tally.count(begin, Ok(1));
-                        *version = ack.last_version.0;
-                    }
-                    Err(error) => {
-                        tally.count(begin, Err(&error));
-                        *version = version_now(&client, &request.entity_id, *version).await;
-                    }
-                }
-            }
-        }
-    }
-
-    fn request(&self, stream: usize, version: u64) -> AppendRequest {
-        let entity_id = self.streams[stream].clone();
-        let key = self.keys.then(|| format!("{entity_id}:{version}"));
-        AppendRequest {
-            group: GroupId::DEFAULT,
-            entity_type: self.entity_type.clone(),
-            expected: ExpectedVersion::Exact(StreamVersion(version)),
-            idempotency_key: key.and_then(|key| IdempotencyKey::new(key).ok()),
-            events: vec![self.event.clone()],
-            entity_id,
-        }
-    }
-}
-
-/// After an error the stream is where it is, which only the server knows.
-async fn version_now(client: &Client, entity_id: &EntityId, before: u64) -> u64 {
-    match client.stream(entity_id.as_str()).await {
-        Ok(stream) => stream.version,
-        Err(error) if error.code() == Some(ErrorCode::StreamNotFound) => 0,
-        Err(_) => before,
-    }
-}
-
-/// An event whose data has this many bytes, as JSON.
-pub(super) fn event_of(size: usize) -> Result<NewEvent, weir_types::NameError> {
-    let frame = r#"{"fill":""}"#.len();
-    let data = format!(r#"{{"fill":"{}"}}"#, "x".repeat(size.saturating_sub(frame)));
-    Ok(NewEvent {
-        name: EventName::new("bench.appended")?,
-        schema_version: 1,
-        content_type: ContentType::Json,
-        data: Bytes::from(data),
-        metadata: Bytes::new(),
-        occurred_at: None,
-        source: EventSource::Api,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_has_the_size_that_was_asked_for() {
-        for size in [16, 256, 100_000] {
-            assert_eq!(event_of(size).unwrap().data.len(), size);
-        }
-    }
+/// The nodes on this machine and the processes that were named.
+pub(super) async fn watched(plan: &PlanArgs, client: &Client) -> Watch {
+    let mut processes = local::nodes(client).await;
+    processes.extend(plan.pid.iter().cloned());
+    Watch::new(processes)
 }

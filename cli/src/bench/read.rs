@@ -1,8 +1,6 @@
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
+use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 use weir_client::{Appender, Client, ReadOptions, v1::Freshness};
@@ -11,26 +9,25 @@ use weir_types::{
 };
 
 use super::{
-    append::event_of,
+    append::watched,
+    load::event_of,
+    log,
     machine::Machine,
-    run::{Bench, Tally, Window, measure},
+    measure::Run,
+    pace::Pace,
+    plan::PlanArgs,
+    report::{Report, Work, load_of},
+    tally::{Tally, Window},
 };
-use crate::{duration::parse_duration, error::CliError, output::Output};
+use crate::{error::CliError, output::Output};
 
 /// Events of a stream that is read.
 const STREAM_EVENTS: usize = 100;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 pub struct ReadArgs {
-    /// Callers that read at once; several numbers are several runs
-    #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_name = "N[,N…]")]
-    in_flight: Vec<u16>,
-    /// How long each run measures
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
-    duration: Duration,
-    /// How long each run goes before it measures
-    #[arg(long, default_value = "2s", value_parser = parse_duration)]
-    warmup: Duration,
+    #[command(flatten)]
+    pub(super) plan: PlanArgs,
     /// Bytes of data of an event
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=40_000))]
     size: u32,
@@ -40,49 +37,67 @@ pub struct ReadArgs {
     /// Be content with what the answering node has applied
     #[arg(long)]
     local: bool,
+    /// Read the whole log, page after page, instead of streams
+    #[arg(long, conflicts_with = "local")]
+    log: bool,
+    /// Events in a page of the log
+    #[arg(long, default_value_t = 1_000, value_name = "N", requires = "log",
+          value_parser = clap::value_parser!(u64).range(1..=4_096))]
+    page: u64,
 }
 
 pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     client.find_leader().await?;
     let streams = Arc::new(prepare(args, client).await?);
     let machine = Machine::here();
+    let watch = watched(&args.plan, client).await;
+    let mut runs = Vec::new();
+    for in_flight in &args.plan.in_flight {
+        let window = Window::new(args.plan.warmup, args.plan.duration, args.plan.rate.is_some());
+        let in_flight = usize::from(*in_flight).max(1);
+        let run = Run { in_flight, rate: args.plan.rate, window, watch: &watch };
+        runs.push(match args.log {
+            true => run.measure(|_, pace, tally| log::walk(client.clone(), args.page, pace, tally)).await?,
+            false => run.measure(|lane, pace, tally| walk(args, &streams, lane, client, pace, tally)).await?,
+        });
+    }
+    let work = Work {
+        operation: if args.log { "log" } else { "read" },
+        mode: if args.local || args.log { "local" } else { "linearizable" },
+        load: load_of(args.plan.rate),
+        guard: None,
+        size: args.size as usize,
+        events_per_append: STREAM_EVENTS,
+        streams: streams.len(),
+    };
+    Report::new(work, machine, runs, Vec::new()).show(output)
+}
+
+/// Each caller walks through all streams from a place of its own, so that callers do not follow each other.
+fn walk(
+    args: &ReadArgs,
+    streams: &Arc<Vec<EntityId>>,
+    lane: usize,
+    client: &Client,
+    pace: Pace,
+    tally: Tally,
+) -> impl Future<Output = ()> + Send + use<> {
     let options = ReadOptions {
         page: Some(STREAM_EVENTS as u64),
         freshness: args.local.then_some(Freshness::Local),
         ..ReadOptions::default()
     };
-    let mut runs = Vec::new();
-    for in_flight in &args.in_flight {
-        let in_flight = usize::from(*in_flight).max(1);
-        let window = Window::new(args.warmup, args.duration);
-        let line = measure(in_flight, window, |lane, tally| {
-            read_lane(Arc::clone(&streams), lane, client.clone(), options, tally)
-        });
-        runs.push(line.await?);
-    }
-    let mode = if args.local { "unary local" } else { "unary linearizable" };
-    Bench { operation: "read", mode, size: args.size as usize, streams: streams.len(), machine, runs }
-        .show(output)
-}
-
-/// Each lane walks through all streams with its own stride, so that lanes do not follow each other.
-async fn read_lane(
-    streams: Arc<Vec<EntityId>>,
-    lane: usize,
-    client: Client,
-    options: ReadOptions,
-    mut tally: Tally,
-) -> Tally {
+    let (streams, client) = (Arc::clone(streams), client.clone());
     let mut at = lane * 7_919;
-    while !tally.is_over() {
-        at = (at + 104_729) % streams.len();
-        let begin = Instant::now();
-        match client.read_page(streams[at].as_str(), options).await {
-            Ok(page) => tally.count(begin, Ok(page.events.len() as u64)),
-            Err(error) => tally.count(begin, Err(&error)),
+    async move {
+        while let Some(begin) = pace.next().await {
+            at = (at + 104_729) % streams.len();
+            match client.read_page(streams[at].as_str(), options).await {
+                Ok(page) => tally.count(begin, Ok(page.events.len() as u64)),
+                Err(error) => tally.count(begin, Err(&error)),
+            }
         }
     }
-    tally
 }
 
 async fn prepare(args: &ReadArgs, client: &Client) -> Result<Vec<EntityId>, CliError> {
@@ -94,13 +109,13 @@ async fn prepare(args: &ReadArgs, client: &Client) -> Result<Vec<EntityId>, CliE
     let ids: Vec<EntityId> = ids.collect::<Result<_, _>>().map_err(name)?;
     let appender = Appender::session(client.clone(), 16);
     eprintln!("writing {} streams of {STREAM_EVENTS} events", ids.len());
-    let requests = ids.iter().map(|entity_id| AppendRequest {
+    let requests = ids.clone().into_iter().map(move |entity_id| AppendRequest {
         group: GroupId::DEFAULT,
-        entity_id: entity_id.clone(),
         entity_type: entity_type.clone(),
         expected: ExpectedVersion::Exact(StreamVersion::ZERO),
         idempotency_key: IdempotencyKey::new(entity_id.as_str()).ok(),
         events: vec![event.clone(); STREAM_EVENTS],
+        entity_id,
     });
     let written = stream::iter(requests).map(|request| {
         let appender = appender.clone();

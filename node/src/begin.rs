@@ -1,61 +1,79 @@
-//! How a cluster begins, once.
+//! The beginning of a cluster.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::future::join_all;
-use tracing::{info, warn};
-use weir_api::v1::{ClusterStatus, paths};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
 use weir_raft::{MembershipError, PeerNode, RaftNode};
 use weir_types::NodeId;
 
 use crate::{
-    ask,
     config::{Member, NodePlan},
     node::StartError,
 };
 
-/// How long another member may take to say whether the cluster has begun.
-const ASK_WAIT: Duration = Duration::from_millis(750);
+/// Between two attempts to begin.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// Begins the cluster, if it is to begin and has not. Of several members the
-/// one with the lowest id does it, so that it is done once; and only if no
-/// other member knows of a cluster already, for then this node's folder is
-/// fresh because its data was lost, not because there was none.
+/// one with the lowest id does it, so that it is done once, as soon as a
+/// majority of them runs; the start does not wait for that. It is not done when
+/// another member holds a log already, or knows this node with another data
+/// folder: then this folder is fresh because its data was lost, not because there was none.
 ///
 /// # Errors
-/// [`StartError::Part`] when Raft refuses.
-pub(crate) async fn begin_cluster(plan: &NodePlan, raft: &RaftNode) -> Result<(), StartError> {
+/// [`StartError::Part`] when Raft refuses a cluster of one.
+pub(crate) async fn begin_cluster(
+    plan: &NodePlan,
+    raft: &Arc<RaftNode>,
+    closing: CancellationToken,
+) -> Result<(), StartError> {
     let first = plan.members.first().is_some_and(|member| member.node == plan.node);
     if !plan.bootstrap || !first || raft.status().initialized() {
         return Ok(());
     }
-    if let Some(by) = begun(plan).await {
-        warn!(node_id = plan.node.0, by = by.0, "cluster has begun already, this node waits to be caught up");
-        return Ok(());
-    }
     let members: BTreeMap<NodeId, PeerNode> = plan.members.iter().map(peer_node).collect();
-    match raft.initialize(members).await {
-        Ok(()) => Ok(()),
-        Err(MembershipError::AlreadyInitialized) => {
-            info!(node_id = plan.node.0, "cluster had begun before");
-            Ok(())
-        }
-        Err(error) => Err(StartError::part("cluster", &error)),
+    if members.len() == 1 {
+        return match raft.initialize(members).await {
+            Ok(()) | Err(MembershipError::AlreadyInitialized) => Ok(()),
+            Err(error) => Err(StartError::part("cluster", &error)),
+        };
     }
+    let (node, raft) = (plan.node, raft.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = begin_with_others(node, &raft, members) => {}
+            () = closing.cancelled() => {}
+        }
+    });
+    Ok(())
 }
 
-/// A member that says that the cluster has begun.
-async fn begun(plan: &NodePlan) -> Option<NodeId> {
-    let others = plan.members.iter().filter(|member| member.node != plan.node);
-    let asked = others.map(|member| async {
-        let (_, body) = ask::get(member.edge_address(), paths::CLUSTER, ASK_WAIT).await?;
-        let status: ClusterStatus = serde_json::from_slice(&body).ok()?;
-        (!status.members.is_empty()).then_some(member.node)
-    });
-    join_all(asked).await.into_iter().flatten().next()
+async fn begin_with_others(node: NodeId, raft: &RaftNode, members: BTreeMap<NodeId, PeerNode>) {
+    let mut told = None;
+    loop {
+        let reason = match raft.initialize(members.clone()).await {
+            Ok(()) => return,
+            Err(MembershipError::AlreadyInitialized) => {
+                info!(node_id = node.0, "cluster has begun already, this node waits to be caught up");
+                return;
+            }
+            Err(reason @ (MembershipError::TooFew { .. } | MembershipError::Refused { .. })) => reason,
+            Err(error) => {
+                error!(node_id = node.0, %error, "cluster does not begin");
+                return;
+            }
+        };
+        if told.as_ref() != Some(&reason) {
+            warn!(node_id = node.0, %reason, "cluster does not begin yet, it is tried again");
+            told = Some(reason);
+        }
+        sleep(RETRY_WAIT).await;
+    }
 }
 
 /// A member as Raft names it.
 pub(crate) fn peer_node(member: &Member) -> (NodeId, PeerNode) {
-    (member.node, PeerNode { peer: member.peer.clone(), edge: member.edge_address().to_owned() })
+    (member.node, PeerNode::at(&member.peer, member.edge_address()))
 }

@@ -61,6 +61,7 @@ pub(crate) async fn wire(
     let options = RaftOptions {
         cluster: folder.identity().cluster,
         node: plan.node,
+        incarnation: folder.incarnation(),
         listener: peers,
         config_checksum: plan.shared.checksum(),
         store,
@@ -83,7 +84,7 @@ pub(crate) async fn wire(
     let bus = open_bus(plan.node, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
     let projections = start_projections(plan.node, &ports, bus.as_ref()).await?;
-    begin_cluster(plan, &raft).await?;
+    begin_cluster(plan, &raft, closing.clone()).await?;
     let engine = Arc::new(Engine::new(EngineParts {
         node: plan.node,
         own: peer_node(&plan.own).1,

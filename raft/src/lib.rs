@@ -6,6 +6,7 @@
 //! `network` carries everything between peers; `proposer`, `read`, `leadership`
 //! and `views` implement the ports.
 
+mod admission;
 mod applied;
 pub mod apply;
 mod entry;
@@ -13,6 +14,7 @@ mod fields;
 mod heard;
 mod leadership;
 mod log_store;
+mod meeting;
 mod membership;
 mod membership_record;
 mod network;
@@ -28,6 +30,7 @@ mod types;
 mod views;
 mod vote_record;
 
+pub use admission::Admitted;
 pub use log_store::LogStore;
 pub use membership::MembershipError;
 pub use network::{ForwardError, ForwardHandler};

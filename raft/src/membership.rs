@@ -16,7 +16,10 @@ use tracing::info;
 use weir_types::NodeId;
 
 use crate::{
+    admission::Admitted,
     leadership::GroupLeadership,
+    meeting::meet,
+    network::Myself,
     timing::RaftTiming,
     types::{PeerNode, Raft, TypeConfig},
 };
@@ -37,6 +40,24 @@ pub enum MembershipError {
     NotIncluded {
         /// This node.
         node: NodeId,
+    },
+    /// Too few of the members that a cluster is to begin with were met.
+    #[error("only {met} of {members} members were met, and {needed} are needed to begin")]
+    TooFew {
+        /// How many were, this node among them.
+        met: usize,
+        /// How many there are to be.
+        members: usize,
+        /// How many make a majority of them.
+        needed: usize,
+    },
+    /// A member that a cluster is to begin with will not have this node.
+    #[error("node {node} refused this node: {reason}")]
+    Refused {
+        /// The member.
+        node: NodeId,
+        /// Its words.
+        reason: String,
     },
     /// This node does not lead the group.
     #[error("node does not lead the group")]
@@ -106,6 +127,7 @@ pub(crate) struct Members<'a> {
     pub(crate) raft: &'a Raft,
     pub(crate) leadership: &'a GroupLeadership,
     pub(crate) timing: &'a RaftTiming,
+    pub(crate) myself: &'a Myself,
 }
 
 impl Members<'_> {
@@ -133,8 +155,16 @@ impl Members<'_> {
         members: BTreeMap<NodeId, PeerNode>,
     ) -> Result<(), MembershipError> {
         let node = self.node();
+        if self.raft.is_initialized().await.map_err(|fatal| stopped(&fatal))? {
+            return Err(MembershipError::AlreadyInitialized);
+        }
         let ids: Vec<_> = members.keys().map(|id| id.0).collect();
-        let members: BTreeMap<_, _> = members.into_iter().map(|(id, peer)| (id.0, peer)).collect();
+        let met = meet(self.myself, &members).await?;
+        let admitted = |id| met.get(&id).map_or(Admitted::Awaited, |found| Admitted::Only(*found));
+        let members: BTreeMap<_, _> = members
+            .into_iter()
+            .map(|(id, peer)| (id.0, PeerNode { admitted: admitted(id), ..peer }))
+            .collect();
         match self.raft.initialize(members).await {
             Ok(()) => {
                 info!(node_id = node.0, members = ?ids, "cluster initialised");
@@ -154,6 +184,9 @@ impl Members<'_> {
     pub(crate) async fn add_learner(&self, node: NodeId, peer: PeerNode) -> Result<(), MembershipError> {
         let metrics = self.as_leader()?;
         let known = metrics.membership_config.get_node(&node.0);
+        // A folder that was recorded stays so, at whatever address.
+        let admitted = known.map_or(Admitted::Awaited, |known| known.admitted);
+        let peer = PeerNode { admitted, ..peer };
         if known == Some(&peer) {
             return Ok(());
         }

@@ -1,20 +1,28 @@
 //! The payload of a membership record: who the members are, self-contained, so
 //! that the last one can be kept in the index and read back after a restart.
 //!
-//! Layout, version 1: `[version u8][term u64][leader u64][log index u64]`, then
+//! Layout, version 2: `[version u8][term u64][leader u64][log index u64]`, then
 //! the configurations `[count u32]([count u32](voter u64)*)*`, then the nodes
-//! `[count u32](id u64, peer text, edge text)*`. Two configurations are a joint one.
+//! `[count u32](id u64, peer text, edge text, admitted u8, incarnation 16 bytes if it is 2)*`.
+//! `admitted` is 0 for a node that is awaited, 1 for any folder, 2 for one. Two
+//! configurations are a joint one. Version 1 had no `admitted`; its nodes were
+//! admitted with any folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use uuid::Uuid;
+use weir_types::Incarnation;
 
 use crate::{
+    admission::Admitted,
     fields::{FieldError, FieldReader, FieldWriter},
     types::{PeerNode, RaftLeaderId, RaftLogId, RaftMembership, RaftStoredMembership},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version that kept no incarnations.
+const VERSION_1: u8 = 1;
 
 /// Encodes the membership that the entry `id` holds.
 pub(crate) fn encode(id: &RaftLogId, membership: &RaftMembership) -> Bytes {
@@ -33,8 +41,25 @@ pub(crate) fn encode(id: &RaftLogId, membership: &RaftMembership) -> Bytes {
     writer.len(nodes.len());
     for (id, node) in nodes {
         writer.u64(*id).text(&node.peer).text(&node.edge);
+        match node.admitted {
+            Admitted::Awaited => writer.u8(0),
+            Admitted::Any => writer.u8(1),
+            Admitted::Only(incarnation) => writer.u8(2).raw(incarnation.0.as_bytes()),
+        };
     }
     writer.finish()
+}
+
+fn admitted(reader: &mut FieldReader) -> Result<Admitted, FieldError> {
+    match reader.u8()? {
+        0 => Ok(Admitted::Awaited),
+        1 => Ok(Admitted::Any),
+        2 => {
+            let bytes = reader.raw(16)?;
+            Ok(Admitted::Only(Incarnation(Uuid::from_slice(&bytes).expect("sixteen bytes were read"))))
+        }
+        other => Err(FieldError::Unknown { field: "admitted", value: other.into() }),
+    }
 }
 
 /// Reads a membership back. No bytes at all are the membership before the first.
@@ -46,8 +71,9 @@ pub(crate) fn decode(payload: Bytes) -> Result<RaftStoredMembership, FieldError>
         return Ok(RaftStoredMembership::default());
     }
     let mut reader = FieldReader::new(payload);
-    match reader.u8()? {
-        VERSION => {}
+    let version = reader.u8()?;
+    match version {
+        VERSION_1 | VERSION => {}
         other => return Err(FieldError::Unknown { field: "membership version", value: other.into() }),
     }
     let leader = RaftLeaderId { term: reader.u64()?, node_id: reader.u64()? };
@@ -62,7 +88,9 @@ pub(crate) fn decode(payload: Bytes) -> Result<RaftStoredMembership, FieldError>
     }
     let mut nodes = BTreeMap::new();
     for _ in 0..reader.count(16)? {
-        nodes.insert(reader.u64()?, PeerNode { peer: reader.text()?, edge: reader.text()? });
+        let (id, peer, edge) = (reader.u64()?, reader.text()?, reader.text()?);
+        let admitted = if version == VERSION_1 { Admitted::Any } else { admitted(&mut reader)? };
+        nodes.insert(id, PeerNode { peer, edge, admitted });
     }
     reader.end()?;
     let membership = RaftMembership::new(configs, nodes)
@@ -75,8 +103,16 @@ mod tests {
     use super::*;
 
     fn sample() -> (RaftLogId, RaftMembership) {
-        let node = |name: &str| PeerNode { peer: format!("{name}:9124"), edge: format!("{name}:9123") };
-        let nodes = BTreeMap::from([(1, node("a")), (2, node("b")), (3, node("c"))]);
+        let node = |name: &str, admitted| PeerNode {
+            admitted,
+            ..PeerNode::at(format!("{name}:9124"), format!("{name}:9123"))
+        };
+        let folder = Admitted::Only(Incarnation(Uuid::from_u128(9)));
+        let nodes = BTreeMap::from([
+            (1, node("a", folder)),
+            (2, node("b", Admitted::Any)),
+            (3, node("c", Admitted::Awaited)),
+        ]);
         let configs = vec![BTreeSet::from([1, 2]), BTreeSet::from([1, 2, 3])];
         let id = RaftLogId::new(RaftLeaderId { term: 7, node_id: 2 }, 41);
         (id, RaftMembership::new(configs, nodes).unwrap())
@@ -88,6 +124,19 @@ mod tests {
         let read = decode(encode(&id, &membership)).unwrap();
         assert_eq!(read, RaftStoredMembership::new(Some(id), membership));
         assert_eq!(decode(Bytes::new()).unwrap(), RaftStoredMembership::default());
+    }
+
+    #[test]
+    fn records_of_every_version_are_read_and_the_newest_is_written() {
+        let (id, membership) = sample();
+        assert_eq!(encode(&id, &membership), include_bytes!("../golden/v2/membership.bin")[..]);
+        let old = decode(Bytes::from_static(include_bytes!("../golden/v1/membership.bin"))).unwrap();
+        assert_eq!(old.log_id(), &Some(id));
+        assert!(old.nodes().all(|(_, peer)| peer.admitted == Admitted::Any));
+        let addresses = |all: &RaftMembership| -> Vec<_> {
+            all.nodes().map(|(id, peer)| (*id, peer.peer.clone(), peer.edge.clone())).collect()
+        };
+        assert_eq!(addresses(old.membership()), addresses(&membership));
     }
 
     #[test]

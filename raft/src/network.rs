@@ -5,6 +5,7 @@
 //! * `writer` — drains a queue of frames into a socket.
 //! * `message` — the bodies.
 //! * `hello` — who is on the other side; strangers are refused.
+//! * `probe` — asks a node who it is, and nothing else.
 //! * `connection` — an established outgoing connection and its open requests.
 //! * `link` — keeps a connection to one peer, dialling again when it dies.
 //! * `links` — the links of this node.
@@ -20,6 +21,7 @@ mod hello;
 mod link;
 mod links;
 mod message;
+mod probe;
 mod server;
 mod session;
 mod writer;
@@ -27,9 +29,11 @@ mod writer;
 pub use forward::{ForwardError, ForwardHandler};
 pub(crate) use {
     client::LinkFactory,
+    connection::ConnectError,
     forward::forward,
     link::Myself,
     links::Links,
+    probe::probe,
     server::{PeerServer, ServerOptions},
 };
 

@@ -9,11 +9,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 use weir_storage::group_store::GroupStore;
 use weir_types::{
-    ClusterId, GroupId, NodeId,
+    ClusterId, GroupId, Incarnation, NodeId,
     ports::{EventReader, LeadershipWatch, Proposer, ViewStore},
 };
 
 use crate::{
+    admission::{self, Admissions},
     applied::Applied,
     apply::{Applier, ApplyError},
     heard::Heard,
@@ -37,6 +38,8 @@ pub struct RaftOptions {
     pub cluster: ClusterId,
     /// This node.
     pub node: NodeId,
+    /// What tells the data folder from every other that the node ever had.
+    pub incarnation: Incarnation,
     /// Where peers connect: bound already, so that a port in use is found before anything starts.
     pub listener: TcpListener,
     /// A checksum of the settings that must be equal on all nodes; a peer with another one is refused.
@@ -107,25 +110,34 @@ impl RaftNode {
     /// # Errors
     /// [`StartError`].
     pub async fn start(options: RaftOptions) -> Result<Self, StartError> {
-        let RaftOptions { cluster, node, listener, config_checksum, store, timing, forward } = options;
+        let RaftOptions { cluster, node, incarnation, listener, config_checksum: config, .. } = options;
+        let RaftOptions { store, timing, forward, .. } = options;
         let group = store.group();
-        let config = timing.config().map_err(|error| StartError::Timing { reason: error.to_string() })?;
+        let raft_config =
+            timing.config().map_err(|error| StartError::Timing { reason: error.to_string() })?;
         replay(node, store.clone()).await?;
         let log = LogStore::new(store.log.clone(), group);
         let machine = StateMachine::new(store.clone(), log.clone())?;
         let applied = machine.applied();
         let silence_max = timing.peer_silence_max;
-        let links = Arc::new(Links::new(Myself { cluster, node, config: config_checksum, silence_max }));
-        let raft = Raft::new(node.0, Arc::new(config), LinkFactory::new(links.clone(), group), log, machine)
+        let admissions = Arc::new(Admissions::new(node, incarnation));
+        let myself = Myself { cluster, node, incarnation, config, silence_max };
+        let links = Arc::new(Links::new(myself, admissions.clone()));
+        let factory = LinkFactory::new(links.clone(), group);
+        let raft = Raft::new(node.0, Arc::new(raft_config), factory, log, machine)
             .await
             .map_err(|fatal| StartError::Raft { reason: fatal.to_string() })?;
-        stand_if_alone(&raft).await?;
         let stop = CancellationToken::new();
+        let following = (raft.clone(), links.clone(), admissions.clone());
+        tokio::spawn(follow_members(following, stop.child_token()));
+        stand_if_alone(&raft).await?;
         let contact = Contact { heard: Arc::new(Heard::new()), silence_max: timing.leader_silence_max() };
         let server = ServerOptions {
             cluster,
             node,
-            config: config_checksum,
+            incarnation,
+            admissions: admissions.clone(),
+            config,
             group,
             raft: raft.clone(),
             heard: contact.heard.clone(),
@@ -134,7 +146,9 @@ impl RaftNode {
         };
         tokio::spawn(PeerServer::new(server, stop.child_token()).serve(listener));
         tokio::spawn(observe::publish_gauges(raft.clone(), group, stop.child_token()));
-        tokio::spawn(forget_removed(raft.clone(), links.clone(), stop.child_token()));
+        let recording =
+            admission::record(raft.clone(), admissions, timing.outcome_wait_max, stop.child_token());
+        tokio::spawn(recording);
         let leadership = GroupLeadership::follow(&raft, applied.clone(), contact, stop.child_token());
         let proposer = LogProposer::start(raft.clone(), leadership.clone(), &timing);
         let rounds =
@@ -216,14 +230,17 @@ impl RaftNode {
     }
 
     fn members(&self) -> Members<'_> {
-        Members { raft: &self.raft, leadership: &self.leadership, timing: &self.timing }
+        let (raft, leadership) = (&self.raft, &self.leadership);
+        Members { raft, leadership, timing: &self.timing, myself: self.links.myself() }
     }
 
     /// Begins the cluster with these voters, this node among them. Once in a
-    /// cluster's life, on one node; the others learn of it from there.
+    /// cluster's life, on one node; the others learn of it from there. A majority
+    /// of them must run: their data folders are recorded with them.
     ///
     /// # Errors
-    /// [`MembershipError::AlreadyInitialized`] ever after.
+    /// [`MembershipError::AlreadyInitialized`] ever after; [`MembershipError::TooFew`]
+    /// when no majority was met in 5 seconds.
     pub async fn initialize(&self, members: BTreeMap<NodeId, PeerNode>) -> Result<(), MembershipError> {
         self.members().initialize(members).await
     }
@@ -316,12 +333,16 @@ async fn replay(node: NodeId, store: GroupStore) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Ends the links to nodes that were removed.
-async fn forget_removed(raft: Raft, links: Arc<Links>, stop: CancellationToken) {
+/// Holds the peers to the newest membership: ends the links to nodes that were removed.
+async fn follow_members(
+    (raft, links, admissions): (Raft, Arc<Links>, Arc<Admissions>),
+    stop: CancellationToken,
+) {
     let mut server = raft.server_metrics();
     loop {
         let membership = server.borrow_and_update().membership_config.clone();
         // Before the first membership is known nobody is a member, and peers may already be asked.
+        admissions.learn(&membership);
         if membership.nodes().next().is_some() {
             links.retain(|node| membership.get_node(&node.0).is_some());
         }

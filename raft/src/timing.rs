@@ -59,8 +59,9 @@ impl RaftTiming {
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: u64::MAX,
             enable_pre_vote: Some(true),
-            // A peer that lost its log is refused by its link. Should one slip through, the leader must not
-            // fall over it.
+            // A wiped folder is refused by its incarnation. One that was put back to an earlier state keeps its
+            // incarnation; its leader refuses it when it lacks what is committed, but it may also lack entries
+            // that it acknowledged and that are not committed yet. The leader must not fall over that.
             allow_log_reversion: Some(true),
             // A leader sends entries before its own disk has them. Killed in between and restored in its old
             // term, it would give the same term and index to other entries, and the log would fork.

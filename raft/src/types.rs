@@ -8,7 +8,7 @@ use bytes::Bytes;
 use openraft::{async_runtime::WatchReceiver, impls::leader_id_adv::LeaderId, type_config::alias};
 use weir_types::{LogId, LogIndex, NodeId, Term};
 
-use crate::{apply::CommandOutcome, state_machine::StateMachine};
+use crate::{admission::Admitted, apply::CommandOutcome, state_machine::StateMachine};
 
 /// The payload of a command entry, encoded once by the proposer: the same bytes
 /// go to every disk, over every link and into apply.
@@ -27,13 +27,23 @@ impl fmt::Display for CommandBytes {
     }
 }
 
-/// Where a node is reached. Both addresses are `host:port`.
+/// Where a node is reached, and with which data folder it takes part. Both addresses are `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PeerNode {
     /// Where its peers dial it.
     pub peer: String,
     /// Where clients reach it.
     pub edge: String,
+    /// With which incarnation of its data folder. Whoever adds a node leaves it `Awaited`.
+    pub admitted: Admitted,
+}
+
+impl PeerNode {
+    /// A node at these addresses that was not met yet.
+    #[must_use]
+    pub fn at(peer: impl Into<String>, edge: impl Into<String>) -> Self {
+        Self { peer: peer.into(), edge: edge.into(), admitted: Admitted::Awaited }
+    }
 }
 
 openraft::declare_raft_types!(

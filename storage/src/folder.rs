@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! LOCK        held for life by the process that has the folder open
-//! identity    cluster id, node id, format version
+//! identity    cluster id, node id, incarnation, format version
 //! log/<group> segment files, vote, mark
 //! index/      fjall, a materialization of the log
 //! state/      sled, a materialization of the log
@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use weir_types::{ClusterId, GroupId, NodeId};
+use weir_types::{ClusterId, GroupId, Incarnation, NodeId};
 
 use crate::{
     directory,
@@ -24,9 +24,11 @@ use crate::{
 const LOCK: &str = "LOCK";
 const IDENTITY: &str = "identity";
 const IDENTITY_MAGIC: [u8; 8] = *b"WEIRNODE";
-const IDENTITY_BYTES: usize = 40;
+/// Bytes of an identity of version 1, which knew no incarnation.
+const IDENTITY_BYTES_V1: usize = 40;
+const IDENTITY_BYTES: usize = 56;
 /// The newest layout of a data folder that this build reads and writes.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// Whose folder it is. Every file in it and every peer message carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub struct DataFolder {
     disk: Disk,
     path: PathBuf,
     identity: Identity,
+    incarnation: Incarnation,
     _lock: Arc<DiskLock>,
 }
 
@@ -67,11 +70,18 @@ impl DataFolder {
         let path = path.as_ref().to_path_buf();
         directory::create(&disk, &path).map_err(FolderError::io("create", &path))?;
         let lock = lock(&disk, &path)?;
-        match Self::peek_on(&disk, &path)? {
-            Some(found) => check_owner(&path, identity, found)?,
+        let held = match read(&disk, &path)? {
+            Some(found) => {
+                check_owner(&path, identity, found.identity)?;
+                found.incarnation
+            }
+            None => check_fresh(&disk, &path).map(|()| None)?,
+        };
+        let incarnation = match held {
+            Some(incarnation) => incarnation,
             None => claim(&disk, &path, identity)?,
-        }
-        Ok(Self { disk, path, identity, _lock: Arc::new(lock) })
+        };
+        Ok(Self { disk, path, identity, incarnation, _lock: Arc::new(lock) })
     }
 
     /// Reads whose folder it is without opening it. `None` when there is no
@@ -88,12 +98,7 @@ impl DataFolder {
     /// # Errors
     /// As [`DataFolder::peek`].
     pub fn peek_on(disk: &Disk, path: impl AsRef<Path>) -> Result<Option<Identity>, FolderError> {
-        let file = path.as_ref().join(IDENTITY);
-        match disk.read(&file) {
-            Ok(bytes) => decode(&bytes, &file).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(FolderError::io("read", &file)(error)),
-        }
+        Ok(read(disk, path.as_ref())?.map(|found| found.identity))
     }
 
     /// Where its identity and logs are.
@@ -112,6 +117,12 @@ impl DataFolder {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// What tells this folder from every other that its node ever had.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     /// Where a group's log lies.
@@ -216,45 +227,87 @@ fn check_owner(path: &Path, expected: Identity, found: Identity) -> Result<(), F
     Ok(())
 }
 
-/// Gives a fresh folder its owner. A folder that holds a log had one before.
-fn claim(disk: &Disk, path: &Path, identity: Identity) -> Result<(), FolderError> {
+/// A folder that holds a log had an identity before.
+fn check_fresh(disk: &Disk, path: &Path) -> Result<(), FolderError> {
     let log = path.join("log");
     if disk.exists(&log).map_err(FolderError::io("read", &log))? {
         let detail = "it is missing, and the folder holds a log";
         return Err(FolderError::Damaged { path: path.join(IDENTITY), detail });
     }
-    directory::write_file(disk, path, IDENTITY, &encode(identity)).map_err(FolderError::io("write", path))
+    Ok(())
 }
 
-/// Magic, format version u32, cluster 16 bytes, node u64, CRC32C of all before it; little-endian.
-fn encode(identity: Identity) -> Vec<u8> {
+/// Gives a folder its owner and its incarnation: a fresh one, or one of version 1.
+fn claim(disk: &Disk, path: &Path, identity: Identity) -> Result<Incarnation, FolderError> {
+    let incarnation = Incarnation(disk.unique());
+    let bytes = encode(identity, incarnation);
+    directory::write_file(disk, path, IDENTITY, &bytes).map_err(FolderError::io("write", path))?;
+    Ok(incarnation)
+}
+
+/// What an identity file says.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    identity: Identity,
+    /// `None` in version 1.
+    incarnation: Option<Incarnation>,
+}
+
+fn read(disk: &Disk, path: &Path) -> Result<Option<Found>, FolderError> {
+    let file = path.join(IDENTITY);
+    match disk.read(&file) {
+        Ok(bytes) => decode(&bytes, &file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FolderError::io("read", &file)(error)),
+    }
+}
+
+/// Magic, format version u32, cluster 16 bytes, node u64, incarnation 16 bytes,
+/// CRC32C of all before it; little-endian.
+fn encode(identity: Identity, incarnation: Incarnation) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(IDENTITY_BYTES);
     bytes.extend_from_slice(&IDENTITY_MAGIC);
     bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     bytes.extend_from_slice(identity.cluster.0.as_bytes());
     bytes.extend_from_slice(&identity.node.0.to_le_bytes());
+    bytes.extend_from_slice(incarnation.0.as_bytes());
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     assert_eq!(bytes.len(), IDENTITY_BYTES, "an identity has one size");
     bytes
 }
 
-fn decode(bytes: &[u8], file: &Path) -> Result<Identity, FolderError> {
+fn decode(bytes: &[u8], file: &Path) -> Result<Found, FolderError> {
     let damaged = |detail| FolderError::Damaged { path: file.to_path_buf(), detail };
-    let Some(fields) = bytes.first_chunk::<IDENTITY_BYTES>() else { return Err(damaged("it is cut short")) };
-    let (fields, crc) = fields.split_at(IDENTITY_BYTES - 4);
-    if crc32c::crc32c(fields).to_le_bytes() != crc {
-        return Err(damaged("its checksum does not match"));
-    }
-    if fields[..8] != IDENTITY_MAGIC {
-        return Err(damaged("it is not an identity file"));
-    }
+    let fields = fields(bytes).map_err(damaged)?;
     let found = u32::from_le_bytes(fields[8..12].try_into().expect("four bytes were sliced"));
     if found > FORMAT_VERSION {
         return Err(FolderError::Newer { path: file.to_path_buf(), found, supported: FORMAT_VERSION });
     }
-    let cluster: [u8; 16] = fields[12..28].try_into().expect("sixteen bytes were sliced");
+    let uuid = |at: usize| {
+        uuid::Uuid::from_bytes(fields[at..at + 16].try_into().expect("sixteen bytes were sliced"))
+    };
     let node = u64::from_le_bytes(fields[28..36].try_into().expect("eight bytes were sliced"));
-    Ok(Identity { cluster: ClusterId(uuid::Uuid::from_bytes(cluster)), node: NodeId(node) })
+    let identity = Identity { cluster: ClusterId(uuid(12)), node: NodeId(node) };
+    Ok(Found { identity, incarnation: (found > 1).then(|| Incarnation(uuid(36))) })
+}
+
+/// The checked bytes of an identity without their checksum. The version says how many there are.
+fn fields(bytes: &[u8]) -> Result<&[u8], &'static str> {
+    if bytes.len() < IDENTITY_BYTES_V1 {
+        return Err("it is cut short");
+    }
+    let v1 = bytes[8..12] == 1_u32.to_le_bytes();
+    let (fields, crc) = bytes.split_at(if v1 { IDENTITY_BYTES_V1 } else { bytes.len() } - 4);
+    if crc32c::crc32c(fields).to_le_bytes() != crc[..4] {
+        return Err("its checksum does not match");
+    }
+    if fields[..8] != IDENTITY_MAGIC {
+        return Err("it is not an identity file");
+    }
+    if !v1 && bytes.len() < IDENTITY_BYTES {
+        return Err("it is cut short");
+    }
+    Ok(fields)
 }
 
 #[cfg(test)]
@@ -285,7 +338,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_every_cut_of_the_identity_is_found() {
         let file = Path::new("identity");
-        let good = encode(identity(7, 1));
+        let good = encode(identity(7, 1), Incarnation(uuid::Uuid::from_u128(9)));
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -299,16 +352,43 @@ mod tests {
     #[test]
     fn a_newer_folder_and_a_folder_that_lost_its_identity_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let mut newer = encode(identity(7, 1));
-        newer[8] = 2;
+        let mut newer = encode(identity(7, 1), Incarnation(uuid::Uuid::from_u128(9)));
+        newer[8] = 3;
         let crc = crc32c::crc32c(&newer[..IDENTITY_BYTES - 4]);
         newer[IDENTITY_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         fs::write(dir.path().join(IDENTITY), newer).unwrap();
         let error = DataFolder::open(dir.path(), identity(7, 1)).unwrap_err();
-        assert!(matches!(error, FolderError::Newer { found: 2, supported: 1, .. }), "{error}");
+        assert!(matches!(error, FolderError::Newer { found: 3, supported: 2, .. }), "{error}");
         fs::remove_file(dir.path().join(IDENTITY)).unwrap();
         fs::create_dir(dir.path().join("log")).unwrap();
         let error = DataFolder::open(dir.path(), identity(7, 1)).unwrap_err();
         assert!(matches!(error, FolderError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn every_folder_has_an_incarnation_of_its_own_for_its_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let open =
+            |name: &str| DataFolder::open(dir.path().join(name), identity(7, 1)).unwrap().incarnation();
+        let first = open("a");
+        assert_eq!(open("a"), first);
+        assert_ne!(open("b"), first);
+        fs::remove_dir_all(dir.path().join("a")).unwrap();
+        assert_ne!(open("a"), first);
+    }
+
+    #[test]
+    fn identities_of_every_version_are_read_and_the_old_one_gets_an_incarnation() {
+        let golden = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+        let v2 = fs::read(golden("v2/identity.bin")).unwrap();
+        assert_eq!(v2, encode(identity(7, 1), Incarnation(uuid::Uuid::from_u128(9))));
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy(golden("v1/identity.bin"), dir.path().join(IDENTITY)).unwrap();
+        fs::create_dir(dir.path().join("log")).unwrap();
+        assert_eq!(DataFolder::peek(dir.path()).unwrap(), Some(identity(7, 1)));
+        let given = DataFolder::open(dir.path(), identity(7, 1)).unwrap().incarnation();
+        assert_eq!(DataFolder::open(dir.path(), identity(7, 1)).unwrap().incarnation(), given);
+        let held = read(&Disk::Real, dir.path()).unwrap().unwrap();
+        assert_eq!(held, Found { identity: identity(7, 1), incarnation: Some(given) });
     }
 }

@@ -194,6 +194,11 @@ impl GroupId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub Uuid);
 
+/// What tells a node's data folder from every other, an empty one that took its
+/// place included: random, made with the folder, and kept for its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub Uuid);
+
 /// The id of an event, unique in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub Uuid);
@@ -207,7 +212,7 @@ macro_rules! display_inner {
         }
     )*};
 }
-display_inner!(NodeId, GroupId, ClusterId, EventId);
+display_inner!(NodeId, GroupId, ClusterId, Incarnation, EventId);
 
 #[cfg(test)]
 mod tests {

@@ -25,8 +25,8 @@ pub use append::{
 };
 pub use event::{ContentType, EventSource, NewEvent, RecordedEvent};
 pub use id::{
-    ClusterId, EntityId, EntityType, EventId, EventName, GroupId, IdempotencyKey, NameError, NodeId,
-    PartitionKey, ProjectionName,
+    ClusterId, EntityId, EntityType, EventId, EventName, GroupId, IdempotencyKey, Incarnation, NameError,
+    NodeId, PartitionKey, ProjectionName,
 };
 pub use invariant::InvariantId;
 pub use log_id::LogId;

@@ -127,7 +127,7 @@ fn checked(member: &MemberBody) -> Result<(NodeId, PeerNode), ApiError> {
     let text = format!("{}={},{}", member.node_id, member.peer_address, member.url);
     let member: Member = text.parse().map_err(ApiError::invalid)?;
     let edge = member.edge_address().to_owned();
-    Ok((member.node, PeerNode { peer: member.peer, edge }))
+    Ok((member.node, PeerNode::at(member.peer, edge)))
 }
 
 fn refusal(error: MembershipError) -> ApiError {
@@ -135,7 +135,9 @@ fn refusal(error: MembershipError) -> ApiError {
         MembershipError::AlreadyInitialized => ErrorCode::AlreadyInitialized,
         MembershipError::NotLeader { .. } => ErrorCode::NotLeader,
         MembershipError::NotIncluded { .. } => ErrorCode::InvalidRequest,
-        MembershipError::Unknown { .. }
+        MembershipError::TooFew { .. }
+        | MembershipError::Refused { .. }
+        | MembershipError::Unknown { .. }
         | MembershipError::NotVoter { .. }
         | MembershipError::LastVoter { .. }
         | MembershipError::WouldLoseQuorum { .. }

@@ -285,18 +285,20 @@ impl Drop for Answers {
 mod tests {
     use tokio::time::{Instant, timeout};
     use uuid::Uuid;
-    use weir_types::ClusterId;
+    use weir_types::{ClusterId, Incarnation};
 
     use super::*;
-    use crate::network::link::Myself;
+    use crate::{admission::Admissions, network::link::Myself};
 
     #[tokio::test]
     async fn appends_to_a_peer_that_cannot_be_reached_fail_slowly() {
         let silence_max = Duration::from_secs(3);
-        let cluster = ClusterId(Uuid::from_u128(1));
-        let links = Arc::new(Links::new(Myself { cluster, node: NodeId(1), config: 0, silence_max }));
+        let (cluster, incarnation) = (ClusterId(Uuid::from_u128(1)), Incarnation(Uuid::from_u128(2)));
+        let myself = Myself { cluster, node: NodeId(1), incarnation, config: 0, silence_max };
+        let admissions = Arc::new(Admissions::new(NodeId(1), incarnation));
+        let links = Arc::new(Links::new(myself, admissions));
         let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let peer = PeerNode { peer: closed.to_string(), edge: String::new() };
+        let peer = PeerNode::at(closed.to_string(), "");
         let mut client = LinkFactory::new(links, GroupId::DEFAULT).new_client(2, &peer).await;
         let began = Instant::now();
         for tries in 1..=2 {

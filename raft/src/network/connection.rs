@@ -14,8 +14,11 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    io::BufReader,
-    net::{TcpStream, tcp::OwnedReadHalf},
+    io::{AsyncRead, BufReader},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
@@ -24,6 +27,7 @@ use tracing::debug;
 use weir_types::{GroupId, LogIndex, limits};
 
 use crate::{
+    admission::NotAdmitted,
     fields::FieldError,
     network::{
         FRAMES_QUEUED_MAX,
@@ -73,6 +77,8 @@ pub(crate) enum ConnectError {
          remove it, and add it again under a new node id"
     )]
     LostLog { held: LogIndex, acknowledged: LogIndex },
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
 }
 
 /// A connection. Cheap to share; it dies when `close` is called or the socket fails.
@@ -118,31 +124,20 @@ impl Drop for Asked {
 }
 
 impl Connection {
-    /// Says hello on a fresh socket and, when it is returned, starts the connection's tasks.
-    /// A peer must still hold the log up to `acknowledged`: what it acknowledged and
-    /// is committed can never be cut off its log, so less means that the log was lost.
+    /// Says hello on a fresh socket and, when it is returned and `admit` bears it, starts the connection's tasks.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub(crate) async fn establish(
         socket: TcpStream,
         hello: Hello,
-        acknowledged: LogIndex,
+        admit: impl FnOnce(&Hello) -> Result<(), ConnectError>,
         silence_max: Duration,
     ) -> Result<Arc<Self>, ConnectError> {
         socket.set_nodelay(true)?;
         let (read, mut write) = socket.into_split();
         let mut read = BufReader::with_capacity(READ_BUFFER_BYTES, read);
-        hello.frame(Role::Request).write(&mut write).await?;
-        let answer =
-            timeout(HELLO_WAIT_MAX, Incoming::read(&mut read)).await.map_err(|_| ConnectError::Silent)??;
-        if answer.header.role == Role::Refusal {
-            return Err(ConnectError::Refused { reason: text(&answer.body) });
-        }
-        let held = Hello::read(answer.body)?.held;
-        if held < acknowledged {
-            return Err(ConnectError::LostLog { held, acknowledged });
-        }
+        admit(&greet(&mut read, &mut write, &hello).await?)?;
         let (outgoing, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
         let connection = Arc::new(Self {
             outgoing,
@@ -276,6 +271,20 @@ impl Connection {
         self.tell(Kind::Ping, GroupId(0), 0);
         Ok(())
     }
+}
+
+/// Says hello and waits for the other side's.
+pub(crate) async fn greet(
+    read: &mut (impl AsyncRead + Unpin),
+    write: &mut OwnedWriteHalf,
+    hello: &Hello,
+) -> Result<Hello, ConnectError> {
+    hello.frame(Role::Request).write(write).await?;
+    let answer = timeout(HELLO_WAIT_MAX, Incoming::read(read)).await.map_err(|_| ConnectError::Silent)??;
+    if answer.header.role == Role::Refusal {
+        return Err(ConnectError::Refused { reason: text(&answer.body) });
+    }
+    Ok(Hello::read(answer.body)?)
 }
 
 fn text(body: &Bytes) -> String {

@@ -3,16 +3,17 @@
 
 use bytes::Bytes;
 use uuid::Uuid;
-use weir_types::{ClusterId, GroupId, LogIndex, NodeId};
+use weir_types::{ClusterId, GroupId, Incarnation, LogIndex, NodeId};
 
 use crate::{
+    admission::{self, NotAdmitted},
     fields::{FieldError, FieldReader, FieldWriter},
     network::frame::{Header, Kind, Outgoing, Role},
 };
 
 const MAGIC: &[u8; 8] = b"WEIRPEER";
 /// The version of the peer protocol.
-pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const PROTOCOL: u16 = 2;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub(crate) struct Hello {
     pub(crate) held: LogIndex,
     /// A checksum of the settings that must be equal on all nodes.
     pub(crate) config: u64,
+    /// The incarnation of the speaker's data folder.
+    pub(crate) incarnation: Incarnation,
+    /// The incarnation that the asking side knows the other by, if it is recorded.
+    pub(crate) expects: Option<Incarnation>,
 }
 
 /// Why a peer is refused.
@@ -44,6 +49,8 @@ pub(crate) enum HelloError {
          make the settings under `cluster` equal on all nodes"
     )]
     Config { theirs: u64, ours: u64 },
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
 }
 
 impl Hello {
@@ -51,6 +58,9 @@ impl Hello {
         let mut writer = FieldWriter::default();
         writer.raw(MAGIC).u16(self.protocol).raw(self.cluster.0.as_bytes());
         writer.u64(self.from.0).u64(self.to.0).u64(self.held.0).u64(self.config);
+        writer.raw(self.incarnation.0.as_bytes());
+        // No folder has the nil UUID.
+        writer.raw(self.expects.map_or(Uuid::nil(), |expected| expected.0).as_bytes());
         Outgoing::new(header(role), writer.finish())
     }
 
@@ -60,24 +70,47 @@ impl Hello {
             return Err(FieldError::Unknown { field: "hello magic", value: 0 });
         }
         let protocol = reader.u16()?;
-        let cluster = Uuid::from_slice(&reader.raw(16)?).expect("sixteen bytes");
+        if protocol != PROTOCOL {
+            // Another protocol's hello has other fields; this much is enough to say so.
+            return Ok(Self { protocol, ..Self::of_nobody() });
+        }
         let hello = Self {
             protocol,
-            cluster: ClusterId(cluster),
+            cluster: ClusterId(uuid(&mut reader)?),
             from: NodeId(reader.u64()?),
             to: NodeId(reader.u64()?),
             held: LogIndex(reader.u64()?),
             config: reader.u64()?,
+            incarnation: Incarnation(uuid(&mut reader)?),
+            expects: Some(uuid(&mut reader)?).filter(|uuid| !uuid.is_nil()).map(Incarnation),
         };
-        // Bytes that follow belong to later protocol versions.
+        // Bytes that follow belong to later builds.
         Ok(hello)
+    }
+
+    fn of_nobody() -> Self {
+        Self {
+            protocol: 0,
+            cluster: ClusterId(Uuid::nil()),
+            from: NodeId(0),
+            to: NodeId(0),
+            held: LogIndex::ZERO,
+            config: 0,
+            incarnation: Incarnation(Uuid::nil()),
+            expects: None,
+        }
     }
 
     /// Checks a peer's hello against this node.
     ///
     /// # Errors
     /// [`HelloError`] naming what differs.
-    pub(crate) fn check(&self, cluster: ClusterId, node: NodeId, config: u64) -> Result<(), HelloError> {
+    pub(crate) fn check(
+        &self,
+        cluster: ClusterId,
+        (node, own): (NodeId, Incarnation),
+        config: u64,
+    ) -> Result<(), HelloError> {
         if self.protocol != PROTOCOL {
             return Err(HelloError::Protocol { theirs: self.protocol, ours: PROTOCOL });
         }
@@ -90,8 +123,15 @@ impl Hello {
         if self.config != config {
             return Err(HelloError::Config { theirs: self.config, ours: config });
         }
+        if let Some(expected) = self.expects {
+            admission::check(node, own, expected)?;
+        }
         Ok(())
     }
+}
+
+fn uuid(reader: &mut FieldReader) -> Result<Uuid, FieldError> {
+    Ok(Uuid::from_slice(&reader.raw(16)?).expect("sixteen bytes were read"))
 }
 
 /// The header of a hello.
@@ -111,7 +151,13 @@ mod tests {
             to: NodeId(2),
             held: LogIndex(9),
             config: 5,
+            incarnation: folder(1),
+            expects: Some(folder(2)),
         }
+    }
+
+    fn folder(number: u128) -> Incarnation {
+        Incarnation(Uuid::from_u128(number))
     }
 
     #[test]
@@ -127,8 +173,17 @@ mod tests {
                 Err(HelloError::Target { wanted: NodeId(3), ours: NodeId(2) }),
             ),
             (Hello { config: 6, ..hello() }, Err(HelloError::Config { theirs: 6, ours: 5 })),
+            (Hello { expects: None, ..hello() }, Ok(())),
+            (
+                Hello { expects: Some(folder(3)), ..hello() },
+                Err(HelloError::NotAdmitted(NotAdmitted::Replaced {
+                    node,
+                    found: folder(2),
+                    admitted: folder(3),
+                })),
+            ),
         ] {
-            assert_eq!(hello.check(ours, node, 5), expected);
+            assert_eq!(hello.check(ours, (node, folder(2)), 5), expected);
         }
     }
 
@@ -136,6 +191,14 @@ mod tests {
     fn a_hello_survives_its_bytes() {
         let frame = hello().frame(Role::Request);
         assert_eq!(Hello::read(frame.parts[0].clone()).unwrap(), hello());
+        assert_eq!(frame.parts[0], include_bytes!("../../golden/v2/hello.bin")[..]);
+        let stranger = Hello { expects: None, ..hello() };
+        assert_eq!(Hello::read(stranger.frame(Role::Request).parts[0].clone()).unwrap(), stranger);
+        let old = Hello::read(Bytes::from_static(include_bytes!("../../golden/v1/hello.bin"))).unwrap();
+        assert_eq!(
+            old.check(hello().cluster, (NodeId(2), folder(2)), 5),
+            Err(HelloError::Protocol { theirs: 1, ours: PROTOCOL })
+        );
         assert!(Hello::read(Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n")).is_err());
     }
 }

@@ -15,11 +15,14 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::{info, warn};
-use weir_types::{ClusterId, LogIndex, NodeId};
+use weir_types::{ClusterId, Incarnation, LogIndex, NodeId};
 
-use crate::network::{
-    connection::{ConnectError, Connection, LinkError},
-    hello::{Hello, PROTOCOL},
+use crate::{
+    admission::Admissions,
+    network::{
+        connection::{ConnectError, Connection, LinkError},
+        hello::{Hello, PROTOCOL},
+    },
 };
 
 const DIAL_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -31,9 +34,19 @@ const REDIAL_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Myself {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
+    /// What tells its data folder from every other.
+    pub(crate) incarnation: Incarnation,
     /// A checksum of what must be equal on all nodes.
     pub(crate) config: u64,
     pub(crate) silence_max: Duration,
+}
+
+impl Myself {
+    /// What this node says to a peer that it asks, which it knows by the incarnation `expects`.
+    pub(crate) fn hello(&self, to: NodeId, expects: Option<Incarnation>) -> Hello {
+        let Self { cluster, node: from, incarnation, config, .. } = *self;
+        Hello { protocol: PROTOCOL, cluster, from, to, held: LogIndex::ZERO, config, incarnation, expects }
+    }
 }
 
 /// What there is of a connection.
@@ -57,12 +70,17 @@ pub(crate) struct Link {
 
 impl Link {
     /// Starts dialling.
-    pub(crate) fn start(myself: Myself, target: NodeId, address: String) -> Self {
+    pub(crate) fn start(
+        myself: Myself,
+        admissions: Arc<Admissions>,
+        target: NodeId,
+        address: String,
+    ) -> Self {
         let (state_to, state) = watch::channel(LinkState::Connecting);
         let (address, addresses) = watch::channel(address);
         let acknowledged = Arc::<AtomicU64>::default();
-        let dialer =
-            Dialer { myself, target, addresses, state: state_to, acknowledged: acknowledged.clone() };
+        let held = acknowledged.clone();
+        let dialer = Dialer { myself, admissions, target, addresses, state: state_to, acknowledged: held };
         Self { state, address, acknowledged, dialer: tokio::spawn(dialer.run()) }
     }
 
@@ -135,6 +153,7 @@ impl Drop for Link {
 
 struct Dialer {
     myself: Myself,
+    admissions: Arc<Admissions>,
     target: NodeId,
     addresses: watch::Receiver<String>,
     state: watch::Sender<LinkState>,
@@ -145,7 +164,9 @@ struct Dialer {
 impl Dialer {
     async fn run(mut self) {
         let mut wait = REDIAL_WAIT_MIN;
+        let mut admissions = self.admissions.changes();
         loop {
+            admissions.mark_unchanged();
             let address = self.addresses.borrow_and_update().clone();
             match self.dial(&address).await {
                 Ok(connection) => {
@@ -163,6 +184,7 @@ impl Dialer {
                     self.note_failure(&address, &error);
                     tokio::select! {
                         () = sleep(wait) => wait = (wait * 2).min(REDIAL_WAIT_MAX),
+                        changed = admissions.changed() => if changed.is_err() { return },
                         changed = self.addresses.changed() => if changed.is_err() { return },
                     }
                 }
@@ -173,11 +195,20 @@ impl Dialer {
     async fn dial(&self, address: &str) -> Result<Arc<Connection>, ConnectError> {
         let socket =
             timeout(DIAL_WAIT_MAX, TcpStream::connect(address)).await.map_err(|_| ConnectError::Silent)??;
-        let Myself { cluster, node, config, silence_max } = self.myself;
-        let (protocol, to, held) = (PROTOCOL, self.target, LogIndex::ZERO);
-        let hello = Hello { protocol, cluster, from: node, to, held, config };
+        let hello = self.myself.hello(self.target, self.admissions.recorded(self.target));
+        Connection::establish(socket, hello, |theirs| self.admit(theirs), self.myself.silence_max).await
+    }
+
+    /// A peer must have the data folder that the membership knows it by, and must still hold the log up to
+    /// what it acknowledged to this node: what is committed can never be cut off its log, so less means that
+    /// the log was lost.
+    fn admit(&self, theirs: &Hello) -> Result<(), ConnectError> {
+        self.admissions.check_answering(self.target, theirs.incarnation)?;
         let acknowledged = LogIndex(self.acknowledged.load(Ordering::Relaxed));
-        Connection::establish(socket, hello, acknowledged, silence_max).await
+        if theirs.held < acknowledged {
+            return Err(ConnectError::LostLog { held: theirs.held, acknowledged });
+        }
+        Ok(())
     }
 
     /// Offers the connection until it dies or the peer moves.
@@ -197,7 +228,8 @@ impl Dialer {
     fn note_failure(&self, address: &str, error: &ConnectError) {
         let reason: Arc<str> = error.to_string().into();
         let known = matches!(&*self.state.borrow(), LinkState::Down(before) if *before == reason);
-        if !known {
+        let passes = matches!(error, ConnectError::NotAdmitted(reason) if reason.passes());
+        if !known && !passes {
             warn!(node_id = self.myself.node.0, peer = self.target.0, address, %reason, "peer is not reachable");
         }
         self.state.send_replace(LinkState::Down(reason));

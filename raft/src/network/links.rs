@@ -9,22 +9,26 @@ use std::{
 use bytes::Bytes;
 use weir_types::{GroupId, LogIndex, NodeId};
 
-use crate::network::{
-    connection::LinkError,
-    frame::Kind,
-    link::{Link, Myself},
-    message,
+use crate::{
+    admission::Admissions,
+    network::{
+        connection::LinkError,
+        frame::Kind,
+        link::{Link, Myself},
+        message,
+    },
 };
 
 /// All links. Cheap to share.
 pub(crate) struct Links {
     myself: Myself,
+    admissions: Arc<Admissions>,
     links: Mutex<HashMap<NodeId, Arc<Link>>>,
 }
 
 impl Links {
-    pub(crate) fn new(myself: Myself) -> Self {
-        Self { myself, links: Mutex::default() }
+    pub(crate) fn new(myself: Myself, admissions: Arc<Admissions>) -> Self {
+        Self { myself, admissions, links: Mutex::default() }
     }
 
     /// This node, to its peers.
@@ -37,7 +41,9 @@ impl Links {
         let mut links = self.links();
         let link = links
             .entry(target)
-            .or_insert_with(|| Arc::new(Link::start(self.myself, target, address.to_owned())))
+            .or_insert_with(|| {
+                Arc::new(Link::start(self.myself, self.admissions.clone(), target, address.to_owned()))
+            })
             .clone();
         link.readdress(address);
         link

@@ -19,16 +19,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_storage::log::Log;
-use weir_types::{ClusterId, GroupId, NodeId, limits};
+use weir_types::{ClusterId, GroupId, Incarnation, NodeId, limits};
 
 use crate::{
+    admission::Admissions,
     fields::FieldError,
     heard::Heard,
     network::{
         FRAMES_QUEUED_MAX, ForwardHandler, REQUESTS_ANSWERED_MAX,
         connection::HELLO_WAIT_MAX,
         frame::{Header, Incoming, Kind, Outgoing, Role},
-        hello::{self, Hello, PROTOCOL},
+        hello::{self, Hello, HelloError, PROTOCOL},
         message,
         session::AppendSession,
         writer::write_frames,
@@ -45,6 +46,9 @@ const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
 pub(crate) struct ServerOptions {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
+    /// What tells this node's data folder from every other.
+    pub(crate) incarnation: Incarnation,
+    pub(crate) admissions: Arc<Admissions>,
     /// A checksum of what must be equal on all nodes.
     pub(crate) config: u64,
     pub(crate) group: GroupId,
@@ -105,9 +109,8 @@ impl PeerServer {
         let (read, mut write) = socket.into_split();
         let mut read = BufReader::with_capacity(READ_BUFFER_BYTES, read);
         let first = timeout(HELLO_WAIT_MAX, Incoming::read(&mut read)).await??;
-        let ServerOptions { cluster, node, config, .. } = self.options;
-        let hello = Hello::read(first.body).map_err(hello::HelloError::from);
-        let hello = match hello.and_then(|hello| hello.check(cluster, node, config).map(|()| hello)) {
+        let ServerOptions { cluster, node, config, incarnation, ref admissions, .. } = self.options;
+        let hello = match self.check(first.body) {
             Ok(hello) => hello,
             Err(reason) => {
                 self.note_refusal(from.ip(), &reason.to_string());
@@ -117,7 +120,8 @@ impl PeerServer {
         };
         self.refused().retain(|(ip, _)| *ip != from.ip());
         let held = self.options.log.flushed();
-        let mine = Hello { protocol: PROTOCOL, cluster, from: node, to: hello.from, held, config };
+        let (protocol, to, expects) = (PROTOCOL, hello.from, None);
+        let mine = Hello { protocol, cluster, from: node, to, held, config, incarnation, expects };
         mine.frame(Role::Answer).write(&mut write).await?;
         let newer = self.replace_older(hello.from);
         let (answers, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
@@ -125,7 +129,16 @@ impl PeerServer {
             ended = self.read_requests(read, hello.from, answers) => ended,
             ended = write_frames(queue, write) => ended,
             () = newer.cancelled() => Ok(()),
+            () = admissions.turned_away(hello.from, hello.incarnation) => Ok(()),
         }
+    }
+
+    fn check(&self, body: Bytes) -> Result<Hello, HelloError> {
+        let ServerOptions { cluster, node, config, incarnation, ref admissions, .. } = self.options;
+        let hello = Hello::read(body)?;
+        hello.check(cluster, (node, incarnation), config)?;
+        admissions.check_asking(hello.from, hello.incarnation)?;
+        Ok(hello)
     }
 
     fn refused(&self) -> MutexGuard<'_, HashSet<(IpAddr, String)>> {

@@ -95,10 +95,13 @@ impl Nodes {
         let listener =
             eventually("the port is free", async || TcpListener::bind(("127.0.0.1", port)).await.ok()).await;
         self.ports.insert(node, listener.local_addr().unwrap().port());
-        let store = self.open_store(node, cluster).await;
+        let folder = self.open_folder(node, cluster).await;
+        let incarnation = folder.incarnation();
+        let store = open_store(&folder);
         let options = RaftOptions {
             cluster,
             node: NodeId(node),
+            incarnation,
             listener,
             config_checksum: self.config_checksum,
             store,
@@ -110,13 +113,15 @@ impl Nodes {
 
     /// Opens a node's stores, once whatever had them has let go.
     pub async fn open_store(&self, node: u64, cluster: ClusterId) -> GroupStore {
+        open_store(&self.open_folder(node, cluster).await)
+    }
+
+    async fn open_folder(&self, node: u64, cluster: ClusterId) -> DataFolder {
         let path = self.folder(node);
-        let folder = eventually("the folder is free", async || {
+        eventually("the folder is free", async || {
             DataFolder::open(&path, Identity { cluster, node: NodeId(node) }).ok()
         })
-        .await;
-        let thread = LogThread::start(Box::new(|error| panic!("log failed: {error}"))).unwrap();
-        GroupStore::open(&folder, GroupId::DEFAULT, LogConfig::default(), &thread).unwrap().store
+        .await
     }
 
     pub fn folder(&self, node: u64) -> std::path::PathBuf {
@@ -138,7 +143,7 @@ impl Nodes {
 
     pub fn peer(&self, node: u64) -> PeerNode {
         let port = self.ports[&node];
-        PeerNode { peer: format!("127.0.0.1:{port}"), edge: format!("127.0.0.1:{}", port ^ 1) }
+        PeerNode::at(format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", port ^ 1))
     }
 
     pub fn status(&self, node: u64) -> ClusterStatus {
@@ -180,6 +185,11 @@ impl Nodes {
         })
         .await
     }
+}
+
+fn open_store(folder: &DataFolder) -> GroupStore {
+    let thread = LogThread::start(Box::new(|error| panic!("log failed: {error}"))).unwrap();
+    GroupStore::open(folder, GroupId::DEFAULT, LogConfig::default(), &thread).unwrap().store
 }
 
 /// An append of `count` small events to a stream at version `base`.

@@ -126,7 +126,9 @@ async fn a_node_that_lost_its_log_is_refused_and_the_leader_bears_it() {
     let wiped = leader % 3 + 1;
     nodes.stop(wiped).await;
     drop(nodes.open_store(wiped, CLUSTER).await);
-    fs::remove_dir_all(nodes.folder(wiped)).unwrap();
+    // Its identity stays, as when the folder is put back to what it was before it had a log.
+    fs::remove_dir_all(nodes.folder(wiped).join("log")).unwrap();
+    fs::remove_dir_all(nodes.folder(wiped).join("index")).unwrap();
     nodes.start_node(wiped).await;
     let reason = eventually("the leader refuses the wiped node", async || {
         let asked = nodes.node(leader).forward(NodeId(wiped), Bytes::new(), PATIENCE).await;

@@ -138,10 +138,11 @@ fn show(status: &ClusterStatus, output: &Output) -> Result<(), CliError> {
             (false, MemberRole::Learner) => "learner",
         };
         let matched = member.matched_index.map_or_else(|| "-".into(), |index| index.to_string());
-        [member.node_id.to_string(), role.into(), matched, member.peer_address.clone(), member.url.clone()]
+        let (node, silent) = (member.node_id.to_string(), silence(member));
+        [node, role.into(), matched, silent, member.peer_address.clone(), member.url.clone()]
     };
     let rows: Vec<_> = status.members.iter().map(row).collect();
-    output.table(["NODE", "ROLE", "MATCHED", "PEER", "URL"], &rows)?;
+    output.table(["NODE", "ROLE", "MATCHED", "SILENT", "PEER", "URL"], &rows)?;
     eprintln!(
         "cluster {}, seen by node {}: term {}, log {}, committed {}, applied {}, position {}",
         status.cluster_id.as_deref().unwrap_or("-"),
@@ -153,4 +154,41 @@ fn show(status: &ClusterStatus, output: &Output) -> Result<(), CliError> {
         status.applied_position,
     );
     Ok(())
+}
+
+/// How long the leader has not heard from a member. A leader that answers knows
+/// of everyone what it holds, and has never heard from whom it knows no silence of.
+fn silence(member: &MemberStatus) -> String {
+    match (member.silent_ms, member.matched_index) {
+        (Some(ms), _) if ms < 10_000 => format!("{ms} ms"),
+        (Some(ms), _) => format!("{} s", ms / 1_000),
+        (None, Some(_)) => "never heard".into(),
+        (None, None) => "-".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_short_long_unheard_or_unknown() {
+        for (silent_ms, matched_index, shown) in [
+            (Some(0), Some(7), "0 ms"),
+            (Some(9_999), Some(7), "9999 ms"),
+            (Some(61_500), Some(7), "61 s"),
+            (None, Some(0), "never heard"),
+            (None, None, "-"),
+        ] {
+            let member = MemberStatus {
+                node_id: 2,
+                role: MemberRole::Voter,
+                peer_address: "b:9124".into(),
+                url: "http://b:9123".into(),
+                matched_index,
+                silent_ms,
+            };
+            assert_eq!(silence(&member), shown);
+        }
+    }
 }

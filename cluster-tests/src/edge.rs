@@ -147,6 +147,16 @@ impl Edge {
         Ok(())
     }
 
+    /// The value of one of the node's metrics, by its name with its labels; none when there is no such series.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub async fn metric(&self, series: &str) -> Result<Option<f64>> {
+        let text = self.http.get(format!("{}{}", self.base, paths::METRICS)).send().await?.text().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(|value| value.parse().with_context(|| format!("{series} is {value}"))).transpose()
+    }
+
     /// All that the node has applied.
     ///
     /// # Errors

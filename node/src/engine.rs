@@ -7,6 +7,7 @@
 mod append;
 mod cluster;
 mod forward;
+mod observe;
 mod outbox;
 mod projections;
 mod read;

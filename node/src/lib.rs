@@ -9,6 +9,7 @@ pub mod config;
 mod connect;
 mod dev;
 mod engine;
+mod family;
 mod forward;
 mod grpc;
 mod guard;

@@ -84,6 +84,4 @@ fn describe() {
     describe_counter!("weir_append_unknown_total", "appends whose outcome is not known");
     describe_counter!("weir_forwarded_total", "appends forwarded to the leader");
     describe_gauge!("weir_connections", "open connections on the edge port");
-    describe_gauge!("weir_applied_position", "last position that this node has applied");
-    describe_gauge!("weir_is_leader", "1 when this node leads the group");
 }

@@ -40,12 +40,6 @@ fn set_gauges(group: &str, now: &RaftMetrics<TypeConfig>) {
     set("weir_raft_term", now.current_term);
     set("weir_raft_commit_index", index(now.local_committed));
     set("weir_raft_applied_index", index(now.last_applied));
-    let last = now.last_log_index.map_or(0, |last| types::log_index(last).0);
-    for (peer, matched) in now.replication.iter().flatten().filter(|(peer, _)| **peer != now.id) {
-        let lag = last.saturating_sub(index(*matched));
-        metrics::gauge!("weir_raft_replication_lag_entries", "group" => group.to_owned(), "peer" => peer.to_string())
-            .set(lag as f64);
-    }
 }
 
 /// The status of a group, of what its parts say at about the same time.

@@ -120,8 +120,6 @@ impl State {
             let rest = if done == 0 { events.clone() } else { Arc::new(events[done..].to_vec()) };
             let folded = fold.step(&checkpoint, rest).await?;
             done += folded.passed;
-            metrics::counter!("weir_projection_events_total", "projection" => self.id.name.to_string())
-                .increment(folded.handled);
             let parked = folded.checkpoint.parked.clone();
             self.progress.send_modify(|progress| progress.advance(folded.checkpoint, folded.unkeyed));
             if let Some(error) = parked {

@@ -38,7 +38,6 @@ pub(super) struct Folded {
     /// Events of the batch that are behind us.
     pub(super) passed: usize,
     pub(super) unkeyed: u64,
-    pub(super) handled: u64,
 }
 
 impl Fold {
@@ -68,8 +67,8 @@ impl Fold {
         assert!(next.position >= checkpoint.position, "P1: a checkpoint never falls");
         let change = ViewChange { checkpoint: next.clone(), views: result.views };
         self.views.commit(self.group, &self.id, change).await?;
-        let FoldResult { passed, unkeyed, handled, .. } = result;
-        Ok(Folded { checkpoint: next, passed, unkeyed, handled })
+        let FoldResult { passed, unkeyed, .. } = result;
+        Ok(Folded { checkpoint: next, passed, unkeyed })
     }
 
     async fn reduce(&self, events: Arc<Vec<RecordedEvent>>) -> Result<FoldResult, FoldError> {

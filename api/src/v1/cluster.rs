@@ -81,6 +81,11 @@ pub struct MemberStatus {
     /// Index of the last entry that it holds, as the leader knows; absent elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_index: Option<u64>,
+    /// Milliseconds since the leader sent it the last call that it answered, 0
+    /// for the leader itself. Only the leader knows: absent elsewhere, and for
+    /// a member that has not answered since this leader leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<u64>,
 }
 
 /// POST: make a cluster. Without members, of the answering node alone.

@@ -27,6 +27,24 @@ export function initialState() { return { count: 0 }; }
 export function handler(state, event) { return { count: state.count + 1 }; }
 ";
 
+/// Waits until the leader's metrics show that the outbox lags, in events and in
+/// seconds, and gives the events. No other node has the series.
+async fn lag_shows(cluster: &Cluster) -> Result<f64> {
+    eventually("the outbox's lag is measured", PATIENCE, || async {
+        let leader = cluster.leader().await?;
+        for node in cluster.nodes.iter().filter(|node| node.id != leader) {
+            let lag = node.edge.metric("weir_outbox_lag_events").await?;
+            ensure!(lag.is_none(), "node {} does not lead and measures a lag of {lag:?}", node.id);
+        }
+        let edge = &cluster.node(leader).edge;
+        let lag = edge.metric("weir_outbox_lag_events").await?.context("the leader measures no lag")?;
+        let seconds = edge.metric("weir_outbox_lag_seconds").await?.context("it measures no seconds")?;
+        ensure!(lag > 0.0 && seconds > 0.0, "the lag is {lag} events, {seconds} s");
+        Ok(lag)
+    })
+    .await
+}
+
 /// A load, an outage of this length in its midst, and the audit.
 ///
 /// # Errors
@@ -46,6 +64,7 @@ pub async fn story(report: &mut Report, outage: Duration) -> Result<Outcome> {
         Ok(())
     })
     .await?;
+    let lag = lag_shows(&cluster).await?;
     window(outage).await;
     load.makes_progress(100, PATIENCE).await?;
     let during = load.acked() - acked;
@@ -54,6 +73,11 @@ pub async fn story(report: &mut Report, outage: Duration) -> Result<Outcome> {
     report.phase(&format!("NATS is back; {during} appends were acknowledged without it"));
     let history = load.stop().await?;
     let replicas = audit(&cluster, &history).await?;
+    for node in &cluster.nodes {
+        let lag = node.edge.metric("weir_outbox_lag_events").await?;
+        ensure!(lag.is_none_or(|lag| lag == 0.0), "node {} measures a lag of {lag:?} after all", node.id);
+    }
+    report.note("lag_measured", lag);
     report.note("caught_up_ms", u64::try_from(back.elapsed().as_millis())?);
     let last = replicas[0].events.len() as u64;
     projections::folded(&cluster, &counter, last).await?;

@@ -163,6 +163,7 @@ fn member_of(member: &weir_raft::MemberStatus) -> MemberStatus {
         peer_address: member.peer_address.clone(),
         url: url_of(&member.edge_address),
         matched_index: member.matched.map(|index| index.0),
+        silent_ms: member.silent_ms,
     }
 }
 

@@ -27,12 +27,4 @@ impl Engine {
     pub fn stopped(&self) -> Option<String> {
         self.raft.status().stopped
     }
-
-    /// Brings the gauges up to date; called before they are rendered.
-    pub fn measure(&self) {
-        let applied = self.ports.reader.applied(self.group);
-        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("weir_applied_position").set(applied.0 as f64);
-        metrics::gauge!("weir_is_leader").set(if self.decides() { 1.0 } else { 0.0 });
-    }
 }

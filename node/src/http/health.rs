@@ -14,7 +14,7 @@ use weir_api::{
     v1::{Capabilities, Health, Limits, paths},
 };
 
-use crate::{build_info, engine::Engine, telemetry};
+use crate::{build_info, engine::Engine, family::Family, telemetry};
 
 pub(super) fn routes() -> Router<Arc<Engine>> {
     Router::new()
@@ -55,8 +55,8 @@ fn body(engine: &Engine, status: &str, checks: BTreeMap<String, String>) -> Heal
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
-    engine.measure();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
+    let text = telemetry::metrics().render() + &Family::render(&engine.observe().await);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 async fn capabilities() -> Json<Capabilities> {

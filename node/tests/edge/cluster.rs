@@ -8,7 +8,7 @@ use weir_node::{
 use weir_types::{NodeId, StreamVersion};
 
 use crate::{
-    running::{Running, free},
+    running::{Running, eventually, free},
     session::{exact, request},
 };
 
@@ -93,6 +93,28 @@ async fn admin_calls_reach_the_leader_from_every_node() {
     assert_eq!(leader_of(&nodes).await, to);
     let (status, refused) = nodes[leader].post("/api/v1/cluster/transfer", r#"{"to":9}"#).await;
     assert_eq!((status.as_u16(), &refused["code"]), (409, &"membership_conflict".into()));
+    join_all(nodes.into_iter().map(|running| running.node.stop())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_tells_how_long_each_member_was_silent() {
+    let mut nodes = three().await;
+    let leader = leader_of(&nodes).await;
+    let (_, elsewhere) = nodes[(leader + 1) % 3].get("/api/v1/cluster").await;
+    assert!(elsewhere["members"].as_array().unwrap().iter().all(|member| member.get("silentMs").is_none()));
+    let gone = (leader + 2) % 3;
+    nodes[leader].metric_is("weir_raft_peer_silent_seconds{group=\"1\",peer=", |seconds| seconds < 2.0).await;
+    let Running { node, http, folder } = nodes.remove(gone);
+    node.stop().await;
+    let leader = &nodes[if gone < leader { leader - 1 } else { leader }];
+    eventually("the leader notices that a node is silent", async || {
+        let (_, status) = leader.get("/api/v1/cluster").await;
+        let silent = |id: usize| status["members"][id]["silentMs"].as_u64();
+        let others = (0..3).filter(|id| *id != gone).all(|id| silent(id).is_some_and(|ms| ms < 1_500));
+        others && silent(gone).is_some_and(|ms| ms > 2_000)
+    })
+    .await;
+    drop((http, folder));
     join_all(nodes.into_iter().map(|running| running.node.stop())).await;
 }
 

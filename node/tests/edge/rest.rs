@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::running::Running;
+use crate::running::{Running, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_appended_is_read_back() {
@@ -93,6 +93,36 @@ async fn a_projection_is_deployed_folded_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_of_each_projection_while_it_is_deployed() {
+    let node = Running::start().await;
+    for (name, handler) in [("good", "(n) => n + 1"), ("bad", "() => { throw new Error('no'); }")] {
+        let source = format!(
+            "export const name = '{name}'; export const events = ['*'];\
+             export const initialState = () => 0; export const handler = {handler};"
+        );
+        node.post("/api/v1/projections", serde_json::json!({ "source": source }).to_string()).await;
+    }
+    for version in 0..3 {
+        node.append("order-1", version).await;
+    }
+    for (series, value) in [
+        ("weir_projection_events_total{projection=\"good\"}", 3.0),
+        ("weir_projection_lag_events{projection=\"good\"}", 0.0),
+        ("weir_projection_parked{projection=\"good\"}", 0.0),
+        ("weir_projection_lag_events{projection=\"bad\"}", 3.0),
+        ("weir_projection_parked{projection=\"bad\"}", 1.0),
+    ] {
+        node.metric_is(series, |now| (now - value).abs() < f64::EPSILON).await;
+    }
+    node.http.delete(node.url("/api/v1/projections/bad")).send().await.unwrap();
+    eventually("no series tells of what was removed", async || !node.metrics().await.contains("\"bad\""))
+        .await;
+    assert!(node.metrics().await.contains("\"good\""));
+    assert!(!node.metrics().await.contains("weir_outbox"), "there is no bus");
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_readiness_metrics_and_cors_are_there() {
     let node = Running::start().await;
     for path in ["/health", "/livez", "/ready", "/readyz?verbose"] {
@@ -104,6 +134,9 @@ async fn health_readiness_metrics_and_cors_are_there() {
     let metrics = node.http.get(node.url("/metrics")).send().await.unwrap().text().await.unwrap();
     for name in ["weir_append_duration_seconds_bucket", "weir_events_appended_total", "weir_connections"] {
         assert!(metrics.contains(name), "{name}");
+    }
+    for series in ["weir_applied_position 1\n", "weir_is_leader 1\n"] {
+        assert!(metrics.contains(series), "{series}");
     }
     let preflight =
         node.http.request(reqwest::Method::OPTIONS, node.url("/api/v1/streams")).send().await.unwrap();

@@ -1,4 +1,7 @@
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::{Duration, Instant},
+};
 
 use reqwest::{Client, Method, StatusCode};
 use tempfile::TempDir;
@@ -55,6 +58,20 @@ impl Running {
         self.ask(Method::GET, path, "").await
     }
 
+    /// Waits until the metrics have a series of which `good` holds, by its name and the beginning of its labels.
+    pub async fn metric_is(&self, series: &str, good: impl Fn(f64) -> bool) {
+        eventually(&format!("{series} is as it should be"), async || {
+            let text = self.metrics().await;
+            let value = text.lines().find(|line| line.starts_with(series));
+            value.is_some_and(|line| good(line.rsplit(' ').next().unwrap().parse().unwrap()))
+        })
+        .await;
+    }
+
+    pub async fn metrics(&self) -> String {
+        self.http.get(self.url("/metrics")).send().await.unwrap().text().await.unwrap()
+    }
+
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         self.ask(Method::POST, path, body).await
     }
@@ -65,6 +82,15 @@ impl Running {
             r#"{{"entityType":"order","name":"order.placed","data":{{"n":{expected}}},"expectedVersion":{expected}}}"#
         );
         self.post(&weir_api::v1::paths::fill(weir_api::v1::paths::STREAM_EVENTS, stream), body).await
+    }
+}
+
+/// Looks until it is so.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "in 30 s it was never so that {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

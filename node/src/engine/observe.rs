@@ -1,0 +1,178 @@
+//! What a node measures when somebody asks, in memory but for one small read.
+
+use weir_actors::{OutboxPhase, OutboxSnapshot, projection::FoldState};
+use weir_raft::{ClusterStatus, NodeState};
+use weir_types::NodeId;
+
+use super::Engine;
+use crate::family::{
+    Family,
+    Kind::{Counter, Gauge},
+};
+
+/// Microseconds in a second.
+const MICROS: f64 = 1_000_000.0;
+
+impl Engine {
+    /// This node's metrics that are not counted on the way: where it is, and
+    /// how far what follows it lags.
+    pub(crate) async fn observe(&self) -> Vec<Family> {
+        let applied = self.ports.reader.applied(self.group);
+        let mut families = vec![
+            Family::new("weir_applied_position", Gauge, "last position that this node has applied")
+                .with(&[], number(applied.0)),
+            Family::new("weir_is_leader", Gauge, "1 when this node decides appends")
+                .with(&[], flag(self.decides())),
+        ];
+        families.extend(peers(&self.raft.status()));
+        families.extend(self.outbox_families().await);
+        families.extend(self.projection_families());
+        families
+    }
+
+    async fn outbox_families(&self) -> Vec<Family> {
+        let Some(outbox) = &self.outbox else { return Vec::new() };
+        let now = outbox.snapshot();
+        let active = now.phase != OutboxPhase::Inactive;
+        let mut families = vec![
+            Family::new("weir_outbox_active", Gauge, "1 when this node publishes to the bus")
+                .with(&[], flag(active)),
+            Family::new(
+                "weir_outbox_errors_total",
+                Counter,
+                "times that the bus did not do what it was asked",
+            )
+            .with(&[], number(now.errors)),
+        ];
+        if !active {
+            return families;
+        }
+        let lag = Family::new("weir_outbox_lag_events", Gauge, "events committed and not yet on the bus");
+        families.push(lag.with(&[], number(now.lag())));
+        let diverged = Family::new("weir_outbox_diverged", Gauge, "1 when the outbox needs a rebuild");
+        families.push(diverged.with(&[], flag(now.phase == OutboxPhase::Diverged)));
+        if let Some(seconds) = self.outbox_lag_seconds(&now).await {
+            let lag =
+                Family::new("weir_outbox_lag_seconds", Gauge, "age of the oldest event not yet on the bus");
+            families.push(lag.with(&[], seconds));
+        }
+        families
+    }
+
+    /// The age of the oldest event that is not published; none when the log cannot be read.
+    async fn outbox_lag_seconds(&self, now: &OutboxSnapshot) -> Option<f64> {
+        if now.lag() == 0 {
+            return Some(0.0);
+        }
+        let oldest = self.ports.reader.read_log(self.group, now.published.next(), 1).await.ok()?;
+        let age = self.now().0.saturating_sub(oldest.first()?.recorded_at.0);
+        // Another leader's clock may have been ahead of this one's.
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        Some(age.max(0) as f64 / MICROS)
+    }
+
+    fn projection_families(&self) -> [Family; 3] {
+        let mut events = Family::new("weir_projection_events_total", Counter, "events that it has handled");
+        let mut lag = Family::new("weir_projection_lag_events", Gauge, "events applied and not yet folded");
+        let mut parked = Family::new("weir_projection_parked", Gauge, "1 when its handler threw");
+        let all = self.projections.list();
+        for (place, projection) in all.iter().enumerate() {
+            // During a redeploy there are two for a moment, by deployment: the new one counts.
+            if all.get(place + 1).is_some_and(|next| next.id.name == projection.id.name) {
+                continue;
+            }
+            let name = projection.id.name.to_string();
+            let label = [("projection", name.as_str())];
+            events.push(&label, number(projection.checkpoint.events));
+            lag.push(&label, number(projection.lag));
+            parked.push(&label, flag(projection.state == FoldState::Parked));
+        }
+        [events, lag, parked]
+    }
+}
+
+/// What a leader knows of the other members; no series on any other node.
+fn peers(status: &ClusterStatus) -> [Family; 2] {
+    let mut lag =
+        Family::new("weir_raft_replication_lag_entries", Gauge, "log entries that a member still lacks");
+    let mut silent =
+        Family::new("weir_raft_peer_silent_seconds", Gauge, "time since a member last answered its leader");
+    let is_other = |node: NodeId| status.state == NodeState::Leader && node != status.node;
+    for member in status.members.iter().filter(|member| is_other(member.node)) {
+        let (group, peer) = (status.group.to_string(), member.node.to_string());
+        let labels = [("group", group.as_str()), ("peer", peer.as_str())];
+        if let Some(matched) = member.matched {
+            lag.push(&labels, number(status.last_log_index.0.saturating_sub(matched.0)));
+        }
+        if let Some(ms) = member.silent_ms {
+            silent.push(&labels, number(ms) / 1_000.0);
+        }
+    }
+    [lag, silent]
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a metric is a float")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+fn flag(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use weir_raft::{MemberRole, MemberStatus};
+    use weir_types::{ClusterId, GroupId, LogIndex, Position, Term};
+
+    use super::*;
+
+    fn status(state: NodeState, members: &[u64]) -> ClusterStatus {
+        let member = |id: &u64| MemberStatus {
+            node: NodeId(*id),
+            role: MemberRole::Voter,
+            peer_address: "b:9124".into(),
+            edge_address: "b:9123".into(),
+            matched: (state == NodeState::Leader).then_some(LogIndex(7)),
+            silent_ms: (state == NodeState::Leader && *id != 3).then_some(1_500),
+        };
+        ClusterStatus {
+            cluster: ClusterId(Uuid::nil()),
+            group: GroupId::DEFAULT,
+            node: NodeId(1),
+            state,
+            leader: None,
+            decides: false,
+            term: Term(1),
+            last_log_index: LogIndex(9),
+            committed: LogIndex(9),
+            applied: LogIndex(9),
+            position: Position(9),
+            digest: 0,
+            stopped: None,
+            members: members.iter().map(member).collect(),
+        }
+    }
+
+    #[test]
+    fn a_removed_member_and_a_node_that_leads_no_more_leave_no_series() {
+        let lines = |state, members: &[u64]| {
+            let text = Family::render(&peers(&status(state, members)));
+            text.lines().filter(|line| line.starts_with("weir")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lines(NodeState::Leader, &[1, 2, 3]),
+            [
+                "weir_raft_replication_lag_entries{group=\"1\",peer=\"2\"} 2",
+                "weir_raft_replication_lag_entries{group=\"1\",peer=\"3\"} 2",
+                "weir_raft_peer_silent_seconds{group=\"1\",peer=\"2\"} 1.5",
+            ]
+        );
+        assert_eq!(
+            lines(NodeState::Leader, &[1, 3]),
+            ["weir_raft_replication_lag_entries{group=\"1\",peer=\"3\"} 2",]
+        );
+        assert_eq!(lines(NodeState::Follower, &[1, 2, 3]), [""; 0]);
+    }
+}

@@ -2,6 +2,25 @@
 //!
 //! To add one: a file in `workload/`, a type that is a [`Workload`], a line in [`all`].
 
+mod bad_input;
+mod bank;
+mod caller;
+mod consumers;
+mod crew;
+mod draft;
+mod folds;
+mod freshness;
+mod guarded;
+mod imports;
+mod members;
+mod projections;
+mod reads;
+mod retries;
+mod told;
+mod unguarded;
+
+pub use folds::folds;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -98,5 +117,17 @@ impl Context {
 /// Every workload.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Workload>> {
-    vec![]
+    vec![
+        Arc::new(guarded::Guarded),
+        Arc::new(unguarded::Unguarded),
+        Arc::new(reads::Reads),
+        Arc::new(retries::Retries::default()),
+        Arc::new(projections::Projections::default()),
+        Arc::new(freshness::Freshness),
+        Arc::new(consumers::Consumers::default()),
+        Arc::new(members::Members::default()),
+        Arc::new(imports::Imports::default()),
+        Arc::new(bank::Bank::default()),
+        Arc::new(bad_input::BadInput),
+    ]
 }

@@ -1,0 +1,247 @@
+//! Projections in JavaScript, each event counted exactly once: over all events,
+//! by stream, by a field of the data, and deployed again under fire. Views are
+//! compared with an independent fold up to their checkpoint.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use reqwest::Method;
+use serde_json::{Value, json};
+use weir_api::v1::paths;
+use weir_check::history::ReadConsistency;
+
+use super::{
+    Context, Workload,
+    caller::Caller,
+    crew::Crew,
+    draft::Draft,
+    folds::{ALL, BY_KIND, BY_STREAM, Counter, GLOBAL, REDEPLOYED},
+};
+use crate::{PATIENCE, edge::Edge, eventually};
+
+/// Its name.
+const NAME: &str = "projections";
+const STREAMS: u64 = 12;
+const WRITERS: usize = 2;
+const VIEWERS: usize = 2;
+/// Between two appends of one client.
+const WRITE_PACE: Duration = Duration::from_millis(80);
+/// Between two reads of one client.
+const VIEW_PACE: Duration = Duration::from_millis(150);
+/// Between two deployments; the pause grows, because each folds from the start.
+const DEPLOY_PACE: Duration = Duration::from_secs(4);
+/// Deployments of one run.
+const DEPLOYMENTS: u32 = 20;
+
+/// Projections, counted.
+#[derive(Debug, Clone, Default)]
+pub struct Projections {
+    /// The highest position that was acknowledged to this workload.
+    acked: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Workload for Projections {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn prepare(&self, context: &Context) -> Result<()> {
+        for counter in [ALL, BY_STREAM, BY_KIND, REDEPLOYED] {
+            deploy(context, &counter).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&self, context: &Context) -> Result<()> {
+        let mut crew = Crew::default();
+        for _ in 0..WRITERS {
+            crew.hire(write(Caller::new(context, NAME), self.acked.clone()));
+        }
+        for _ in 0..VIEWERS {
+            crew.hire(view(Caller::new(context, NAME), self.acked.clone()));
+        }
+        crew.hire(redeploy(Caller::new(context, NAME)));
+        crew.end().await
+    }
+
+    async fn settle(&self, context: &Context) -> Result<()> {
+        let mut caller = Caller::new(context, NAME);
+        for (node, edge) in context.nodes.all() {
+            for (projection, partitions) in everything() {
+                for partition in partitions {
+                    last_view(&mut caller, node, &edge, projection, &partition).await?;
+                }
+            }
+        }
+        caller.end()
+    }
+
+    fn coverage(&self) -> &'static [&'static str] {
+        &[
+            "projections.ok",
+            "projections.view",
+            "projections.linearizable",
+            "projections.at_least",
+            "projections.deployed",
+            "projections.last_view",
+        ]
+    }
+}
+
+/// Deploys a projection on a healthy cluster.
+///
+/// # Errors
+/// When it is not taken in time.
+pub(super) async fn deploy(context: &Context, counter: &Counter) -> Result<()> {
+    let source = counter.source(0);
+    eventually(&format!("`{}` is deployed", counter.name), PATIENCE, || async {
+        let (_, edge) = context.nodes.all().into_iter().next().context("there is no node")?;
+        edge.deploy(&source).await.map(|_| ())
+    })
+    .await
+}
+
+/// Reads a view with all that was acknowledged, however long that takes.
+///
+/// # Errors
+/// When it cannot be had in time, or the projection is parked.
+pub(super) async fn last_view(
+    caller: &mut Caller,
+    node: u64,
+    edge: &Edge,
+    projection: &str,
+    partition: &str,
+) -> Result<()> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let fresh = ReadConsistency::Linearizable;
+        if let Some(view) = caller.view_at(node, edge, projection, partition, fresh).await {
+            let parked = view.status.error_message;
+            ensure!(parked.is_none(), "`{projection}` is parked on node {node}: {parked:?}");
+            caller.count("last_view");
+            return Ok(());
+        }
+        let status = edge.projection(projection).await;
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "no view of `{projection}` partition `{partition}` on node {node}: {status:?}"
+        );
+        crate::pause().await;
+    }
+}
+
+/// Every view there is.
+fn everything() -> Vec<(&'static str, Vec<String>)> {
+    let global = || vec![GLOBAL.to_owned()];
+    let kinds = kinds().into_iter().filter_map(|kind| match kind {
+        Value::String(text) => Some(text),
+        Value::Number(_) | Value::Bool(_) => Some(kind.to_string()),
+        _ => None,
+    });
+    vec![
+        (ALL.name, global()),
+        (BY_STREAM.name, (0..STREAMS).map(stream).collect()),
+        (BY_KIND.name, kinds.collect()),
+        (REDEPLOYED.name, global()),
+    ]
+}
+
+fn stream(number: u64) -> String {
+    format!("{NAME}-{number}")
+}
+
+/// What stands in the field that partitions.
+fn kinds() -> Vec<Value> {
+    vec![
+        json!("red"),
+        json!("größe 🦀"),
+        json!("a/b?c=d&e"),
+        json!("*"),
+        json!("__proto__"),
+        json!(7),
+        json!(7.5),
+        json!(true),
+        Value::Null,
+    ]
+}
+
+async fn write(mut caller: Caller, acked: Arc<AtomicU64>) -> Result<()> {
+    let kinds = kinds();
+    while caller.pace(WRITE_PACE).await {
+        let stream = stream(caller.rng.within(0..STREAMS));
+        let (key, count) = (caller.mark(), caller.rng.within(1..4));
+        let mut draft = Draft::new(&stream, NAME, &caller.marks(count)).keyed(&key);
+        for event in &mut draft.events {
+            let name = *caller.rng.pick(&["moved", "rested", "slept"]).unwrap_or(&"moved");
+            event.name = format!("{NAME}.{name}");
+            event.data = json!({ "n": caller.rng.within(0..1_000) });
+            // Some events have no such field at all.
+            if let Some(kind) = caller.rng.pick(&kinds).cloned()
+                && caller.rng.chance(95)
+            {
+                event.data["kind"] = kind;
+            }
+        }
+        if let Some(ack) = caller.append_until_known(&draft, 3).await.ack() {
+            acked.fetch_max(ack.last_position(), Ordering::Relaxed);
+        }
+    }
+    caller.end()
+}
+
+async fn view(mut caller: Caller, acked: Arc<AtomicU64>) -> Result<()> {
+    let everything = everything();
+    while caller.pace(VIEW_PACE).await {
+        let (node, edge) = caller.node();
+        let Some((projection, partitions)) = caller.rng.pick(&everything).cloned() else { break };
+        let Some(partition) = caller.rng.pick(&partitions).cloned() else { break };
+        let before = acked.load(Ordering::Relaxed);
+        let (what, fresh) = match caller.rng.within(0..10) {
+            0..3 => ("linearizable", ReadConsistency::Linearizable),
+            3..6 => ("at_least", ReadConsistency::AtLeast(before)),
+            _ => ("local", ReadConsistency::Local),
+        };
+        let Some(view) = caller.view_at(node, &edge, projection, &partition, fresh).await else { continue };
+        caller.count(what);
+        let status = view.status;
+        if let Some(parked) = status.error_message {
+            caller.wrong(format!("`{projection}` is parked on node {node}: {parked}"));
+        }
+        if fresh != ReadConsistency::Local && status.checkpoint < before {
+            caller.wrong(format!(
+                "a {what} view of `{projection}` on node {node} is at {}, and {before} was acknowledged before",
+                status.checkpoint
+            ));
+        }
+    }
+    caller.end()
+}
+
+/// Deploys the same fold as another source, which begins from the start.
+async fn redeploy(mut caller: Caller) -> Result<()> {
+    for generation in 1..=DEPLOYMENTS {
+        if !caller.pace(DEPLOY_PACE * generation).await {
+            break;
+        }
+        let (_, edge) = caller.node();
+        let body = json!({ "source": REDEPLOYED.source(u64::from(generation)) });
+        let sent =
+            caller.exchange(&edge, Method::POST, paths::PROJECTIONS, Some(body.to_string().into())).await;
+        match sent {
+            Ok(answer) if answer.is_ok() => caller.count("deployed"),
+            Ok(answer) if !answer.error().code.is_retryable() => {
+                caller.wrong(format!("a redeployment was answered {}: {}", answer.status, answer.error()));
+            }
+            Ok(_) | Err(_) => caller.count("not_deployed"),
+        }
+    }
+    caller.end()
+}

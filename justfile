@@ -36,6 +36,18 @@ weir *args:
 bench *flags:
     cargo xtask accept foundation/bench {{flags}}
 
+# Weir beside NATS JetStream, etcd and PostgreSQL: the table and the plots of docs/performance.md.
+bench-peers *flags="--window 5":
+    cargo xtask accept prove/peers {{flags}}
+
+# One node at 1, 3, 10 and 30 million events.
+bench-growth *flags="--write":
+    bench/growth {{flags}}
+
+# Time without appends after kill -9 of the leader.
+bench-failover *flags="--kills 100":
+    cargo xtask accept prove/failover {{flags}}
+
 # Renders and validates the Kubernetes manifests.
 deploy:
     cargo xtask deploy

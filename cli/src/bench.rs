@@ -53,6 +53,12 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
             BenchCommand::Read(args) => read::run(args, client, output).await,
         }
     };
-    let ended = thread::scope(|scope| scope.spawn(|| runtime.block_on(measured)).join());
+    // A runtime must not be dropped on a thread of another one.
+    let alone = move || {
+        let ended = runtime.block_on(measured);
+        runtime.shutdown_background();
+        ended
+    };
+    let ended = thread::scope(|scope| scope.spawn(alone).join());
     ended.unwrap_or_else(|_| Err(CliError::Failed("the bench panicked".to_owned())))
 }

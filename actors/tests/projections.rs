@@ -142,6 +142,36 @@ async fn a_removed_projection_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_projection_that_was_removed_while_the_node_was_down_leaves_nothing() {
+    let node = Node::with(COUNTER).await;
+    write(&node.log, 2);
+    let id = node.counted().await.id;
+    node.projections.stop().await;
+    let name = ProjectionName::new("counter").unwrap();
+    node.log.register(RegistryCommand::Remove(name)).await.unwrap();
+    assert_eq!(node.log.kept(GROUP).await.unwrap(), [id]);
+    let again = Node::start(&node.log, None).await;
+    let kept = || async { again.log.kept(GROUP).await.unwrap() };
+    eventually("its views are gone", kept, Vec::is_empty).await;
+    assert_eq!(again.status("counter"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_with_a_position_after_a_redeploy_never_reads_what_was_deployed_before() {
+    let node = Node::with(COUNTER).await;
+    for round in 1..=100_u64 {
+        let position = write(&node.log, 1);
+        assert_eq!(node.state_at(position).await["n"], 1_000 * (round - 1) + round);
+        // Another source is another deployment, and counts a thousand more from the start.
+        let source = COUNTER.replace("({n: 0", &format!("({{n: {}", 1_000 * round));
+        let id = deploy(&node.log, &source).await;
+        let answer = node.get(&PartitionKey::global(), Consistency::AtLeast(position), 30_000).await.unwrap();
+        assert_eq!(answer.id, id, "round {round}");
+        assert_eq!(node.state_at(position).await["n"], 1_000 * round + round);
+    }
+}
+
+#[tokio::test]
 async fn the_local_log_is_a_feed() {
     let log = MemoryLog::led_by(NodeId(1));
     deploy(&log, COUNTER).await;

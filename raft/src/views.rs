@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use weir_storage::group_store::GroupStore;
 use weir_types::{
-    GroupId, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
+    GroupId, LogIndex, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
     ports::{Checkpoint, View, ViewChange, ViewStore},
 };
 
@@ -45,6 +45,10 @@ impl ViewStore for GroupViews {
         group: GroupId,
     ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError> {
         self.blocking(group, |store| Ok(store.state.registry()?)).await
+    }
+
+    fn registry_at(&self, _group: GroupId) -> LogIndex {
+        self.applied.borrow().registry
     }
 
     fn registry_changes(&self, _group: GroupId) -> BoxStream<'static, ()> {
@@ -90,6 +94,10 @@ impl ViewStore for GroupViews {
     ) -> Result<Vec<(PartitionKey, View)>, ReadError> {
         let (projection, after) = (projection.clone(), after.cloned());
         self.blocking(group, move |store| Ok(store.state.views(&projection, after.as_ref(), limit)?)).await
+    }
+
+    async fn kept(&self, group: GroupId) -> Result<Vec<ProjectionId>, ReadError> {
+        self.blocking(group, |store| Ok(store.state.kept()?)).await
     }
 
     async fn forget(&self, group: GroupId, projection: &ProjectionId) -> Result<(), ReadError> {

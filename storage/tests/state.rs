@@ -113,9 +113,11 @@ fn deployments_do_not_mix_and_pages_follow_key_order() {
     let state = State::open(dir.path(), GROUP).unwrap();
     let (a, a_again, ab) = (id("a", 1), id("a", 256), id("ab", 1));
     let partitions = ["__global__", "a", "a.b", "b", "é"];
+    assert_eq!(state.kept().unwrap(), vec![]);
     for projection in [&a, &a_again, &ab] {
         state.commit_views(projection, &step(projection.deployed.0, &partitions)).unwrap();
     }
+    assert_eq!(state.kept().unwrap(), [a.clone(), a_again.clone(), ab.clone()]);
     let page = |projection, after: Option<&str>, limit| {
         let views = state.views(projection, after.map(key).as_ref(), limit).unwrap();
         assert!(views.iter().all(|(_, view)| view.position.0 == projection.deployed.0));
@@ -130,6 +132,7 @@ fn deployments_do_not_mix_and_pages_follow_key_order() {
     state.forget(&a).unwrap();
     assert_eq!(page(&a, None, 100), Vec::<String>::new());
     assert_eq!(state.checkpoint(&a).unwrap(), Checkpoint::default());
+    assert_eq!(state.kept().unwrap(), [a_again.clone(), ab.clone()]);
     assert_eq!(page(&a_again, None, 100), partitions);
     assert_eq!(page(&ab, None, 100), partitions);
 }

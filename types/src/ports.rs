@@ -9,7 +9,7 @@ use futures::{future::BoxFuture, stream::BoxStream};
 
 use crate::{
     AppendError, AppendOutcome, Consistency, DecidedAppend, EntityId, EntityType, GroupId, Idempotency,
-    NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent,
+    LogIndex, NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent,
     RegistryCommand, RegistryOutcome, StreamHead, StreamPage, StreamRead, Term, Timestamp,
 };
 
@@ -173,6 +173,10 @@ pub trait ViewStore: Send + Sync {
         group: GroupId,
     ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError>;
 
+    /// The log index of the last registry command that is applied here; from
+    /// memory, and never ahead of [`ViewStore::projections`].
+    fn registry_at(&self, group: GroupId) -> LogIndex;
+
     /// Yields once now, and again after the registry changed.
     fn registry_changes(&self, group: GroupId) -> BoxStream<'static, ()>;
 
@@ -204,6 +208,9 @@ pub trait ViewStore: Send + Sync {
         after: Option<&PartitionKey>,
         limit: usize,
     ) -> Result<Vec<(PartitionKey, View)>, ReadError>;
+
+    /// The deployments of which something is kept here, whether they are still deployed or not.
+    async fn kept(&self, group: GroupId) -> Result<Vec<ProjectionId>, ReadError>;
 
     /// Drops everything of a deployment that is gone.
     async fn forget(&self, group: GroupId, projection: &ProjectionId) -> Result<(), ReadError>;

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorRef};
 use tokio::time::{Instant, timeout_at};
 use weir_types::{
-    Consistency, PartitionKey, Position, ProjectionId, ProjectionName, ReadError,
+    Consistency, LogIndex, PartitionKey, Position, ProjectionId, ProjectionName, ReadError,
     ports::{Checkpoint, View},
 };
 
@@ -171,22 +171,42 @@ impl ProjectionsHandle {
                 timeout_at(deadline, ready).await.map_err(late)??
             }
         };
-        let (id, mut progress) = self.running(name, deadline).await?;
-        let waited = timeout_at(
-            deadline,
-            progress.wait_for(|progress| {
-                progress.checkpoint.position >= wanted || progress.checkpoint.parked.is_some()
-            }),
-        );
-        // Out of time, or removed meanwhile: what is known last decides.
-        drop(waited.await);
-        let checkpoint = progress.borrow().checkpoint.clone();
-        let folded = checkpoint.position;
-        match &checkpoint.parked {
-            _ if folded >= wanted => Ok((id, checkpoint)),
-            Some(reason) => Err(ViewError::Parked { wanted, folded, reason: reason.clone() }),
-            None => Err(ViewError::Stale { wanted, folded }),
+        loop {
+            let registry = self.arguments.views.registry_at(group);
+            if consistency != Consistency::Local {
+                self.reconciled(registry, deadline).await;
+            }
+            let (id, mut progress) = self.running(name, deadline).await?;
+            let waited = timeout_at(
+                deadline,
+                progress.wait_for(|progress| {
+                    progress.checkpoint.position >= wanted || progress.checkpoint.parked.is_some()
+                }),
+            );
+            // Out of time, or removed meanwhile: what is known last decides.
+            let late = waited.await.is_err();
+            // What was folded that far was applied that far, and with it every deployment before: the
+            // answer must not be of the one that another has replaced by then.
+            let replaced = self.arguments.views.registry_at(group) != registry;
+            if replaced && !late && consistency != Consistency::Local {
+                continue;
+            }
+            let checkpoint = progress.borrow().checkpoint.clone();
+            let folded = checkpoint.position;
+            return match &checkpoint.parked {
+                _ if folded >= wanted => Ok((id, checkpoint)),
+                Some(reason) => Err(ViewError::Parked { wanted, folded, reason: reason.clone() }),
+                None => Err(ViewError::Stale { wanted, folded }),
+            };
         }
+    }
+
+    /// Waits until what runs here is what is deployed as of a registry command,
+    /// at most until `deadline`.
+    pub async fn reconciled(&self, registry: LogIndex, deadline: Instant) {
+        let mut reconciled = self.board.reconciled.subscribe();
+        // Past the deadline the answer is of what runs, as without this wait.
+        drop(timeout_at(deadline, reconciled.wait_for(|at| *at >= registry)).await);
     }
 
     /// Finds a projection that runs, and waits for one that is deployed and about to.

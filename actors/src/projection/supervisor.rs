@@ -9,7 +9,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Supervisio
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{error, info, warn};
 use weir_types::{
-    GroupId, ProjectionDefinition, ProjectionId, ReadError,
+    GroupId, LogIndex, ProjectionDefinition, ProjectionId, ReadError,
     ports::{Checkpoint, EventReader, Feed, ViewStore},
 };
 
@@ -54,12 +54,15 @@ pub(super) struct Board {
     pub(super) rows: RwLock<BTreeMap<ProjectionId, Arc<ProgressSender>>>,
     /// Rises when `rows` changes.
     pub(super) changes: watch::Sender<u64>,
+    /// The registry command up to which `rows` are what is deployed.
+    pub(super) reconciled: watch::Sender<LogIndex>,
 }
 
 /// Keeps one projection actor per deployed projection of a group.
 ///
 /// What it does about each child:
-/// - not in the registry any more: stopped, then its views and its place on the bus are dropped;
+/// - not in the registry any more: stopped, then its views and its place on the bus are dropped,
+///   also when it left the registry while this node was down;
 /// - failed (store or log not readable, or a bug): started again from its
 ///   stored checkpoint, after 100 ms and then ever longer, up to 10 s, for ever;
 /// - parked: it is no failure; the actor stays and says why.
@@ -161,8 +164,10 @@ impl Actor for ProjectionSupervisor {
 
 impl State {
     async fn on_reconcile(&mut self, myself: &ActorRef<Message>) {
-        let deployed = match self.arguments.views.projections(self.arguments.group).await {
-            Ok(deployed) => deployed,
+        // Asked first: what is read next reflects at least this.
+        let at = self.arguments.views.registry_at(self.arguments.group);
+        let (deployed, kept) = match self.registered_and_kept().await {
+            Ok(both) => both,
             Err(error) => {
                 warn!(group = %self.arguments.group, %error, "registry is not readable");
                 myself.send_after(RESTART_MAX, || Message::Reconcile);
@@ -170,10 +175,8 @@ impl State {
             }
         };
         let wanted: BTreeSet<_> = deployed.iter().map(|(id, _)| id.clone()).collect();
-        let gone: Vec<_> = self.children.keys().filter(|id| !wanted.contains(id)).cloned().collect();
-        for id in gone {
-            self.remove(myself, &id).await;
-        }
+        let mut gone: BTreeSet<_> = self.children.keys().cloned().chain(kept).collect();
+        gone.retain(|id| !wanted.contains(id));
         for (id, definition) in deployed {
             if !self.children.contains_key(&id) {
                 info!(projection = %id.name, deployed = %id.deployed, "projection starts");
@@ -184,7 +187,22 @@ impl State {
                 self.on_restart(myself, &id).await;
             }
         }
+        let stopped: Vec<_> = gone.iter().filter_map(|id| self.children.remove(id)).collect();
         self.publish();
+        self.board.reconciled.send_replace(at);
+        for child in stopped {
+            child.stop().await;
+        }
+        for id in gone {
+            self.forget(myself, &id).await;
+        }
+    }
+
+    async fn registered_and_kept(
+        &self,
+    ) -> Result<(Vec<(ProjectionId, ProjectionDefinition)>, Vec<ProjectionId>), ReadError> {
+        let ProjectionsArguments { group, views, .. } = &self.arguments;
+        Ok((views.projections(*group).await?, views.kept(*group).await?))
     }
 
     async fn on_restart(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
@@ -210,10 +228,8 @@ impl State {
         child.retry(myself, id, reason);
     }
 
-    async fn remove(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
-        let Some(child) = self.children.remove(id) else { return };
-        child.stop().await;
-        self.publish();
+    /// Drops what is kept of a projection that is not deployed and does not run.
+    async fn forget(&self, myself: &ActorRef<Message>, id: &ProjectionId) {
         let ProjectionsArguments { group, views, feed, .. } = &self.arguments;
         if let Err(error) = views.forget(*group, id).await {
             self.keep_for_later(myself, id, &error);

@@ -15,6 +15,8 @@ use super::{Engine, read::Timer};
 
 /// How long a read of a view waits for its position to be folded.
 const VIEW_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a deploy waits until this node folds it.
+const DEPLOY_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Checks a projection's source and deploys it on every node.
@@ -24,7 +26,12 @@ impl Engine {
     pub async fn deploy(&self, source: &str) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
         let definition = inspected(source.to_owned()).await?;
         match self.register(RegistryCommand::Deploy(definition.clone())).await? {
-            RegistryOutcome::Deployed(id) => Ok((id, definition)),
+            RegistryOutcome::Deployed(id) => {
+                // So that a read on this node after the answer is of this deployment. Where this node is
+                // too far behind, it is deployed all the same.
+                self.projections.reconciled(id.deployed, Instant::now() + DEPLOY_PATIENCE).await;
+                Ok((id, definition))
+            }
             RegistryOutcome::Refused(error) => Err(error.into()),
             RegistryOutcome::Removed => {
                 Err(ApiError::new(ErrorCode::Internal, "deploy was answered as a removal"))

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use weir_types::{
-    PartitionKey, Position, ProjectionId,
+    PartitionKey, Position, ProjectionId, ProjectionName,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -68,14 +68,35 @@ impl State {
     }
 
     pub(super) fn checkpoints(&self) -> Result<Vec<Checkpoint>, StateError> {
-        // The family alone: the prefix of a checkpoint key of no name, without its ending.
-        let mut prefix = StateKey::Registry("").encode(self.group);
-        *prefix.last_mut().expect("a key has a family byte") = b'c';
         let read = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
             let (_, value) = entry.map_err(|error| self.failed("checkpoint", error))?;
             self.read_checkpoint(&value)
         };
-        self.tree.scan_prefix(prefix).map(read).collect()
+        self.tree.scan_prefix(self.checkpoint_family()).map(read).collect()
+    }
+
+    /// The deployments that have a checkpoint here, still deployed or not, in
+    /// order of names. A view is never without a checkpoint.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn kept(&self) -> Result<Vec<ProjectionId>, StateError> {
+        let read = |key: sled::Result<sled::IVec>| {
+            let key = key.map_err(|error| self.failed("checkpoint", error))?;
+            let Some((_, StateKey::Checkpoint(name, deployed))) = StateKey::decode(&key) else {
+                return Err(self.damaged("checkpoint", "a key is malformed"));
+            };
+            let name = ProjectionName::new(name).map_err(|e| self.damaged("checkpoint", e))?;
+            Ok(ProjectionId { name, deployed })
+        };
+        self.tree.scan_prefix(self.checkpoint_family()).keys().map(read).collect()
+    }
+
+    /// What the keys of all checkpoints begin with: such a key of no name, without its ending.
+    fn checkpoint_family(&self) -> Vec<u8> {
+        let mut prefix = StateKey::Registry("").encode(self.group);
+        *prefix.last_mut().expect("a key has a family byte") = b'c';
+        prefix
     }
 
     /// One partition's state.

@@ -17,7 +17,7 @@ use futures::channel::{mpsc, oneshot};
 use self::views::Folded;
 use super::ManualClock;
 use crate::{
-    AppendError, AppendOutcome, DecidedAppend, EntityId, IdempotencyKey, NodeId, Position,
+    AppendError, AppendOutcome, DecidedAppend, EntityId, IdempotencyKey, LogIndex, NodeId, Position,
     ProjectionDefinition, ProjectionId, RecordedEvent, Term, Timestamp,
     ports::{Leadership, Ports, RememberedAppend},
 };
@@ -49,6 +49,7 @@ struct Inner {
     queue: VecDeque<Queued>,
     refusals: VecDeque<AppendError>,
     entries: u64,
+    registry_at: LogIndex,
     head_reads: u64,
     projections: BTreeMap<ProjectionId, ProjectionDefinition>,
     folded: BTreeMap<ProjectionId, Folded>,

@@ -96,6 +96,7 @@ impl Proposer for MemoryLog {
                 }
             }
         };
+        inner.registry_at = LogIndex(inner.entries);
         inner.registry_watchers.retain(|watcher| watcher.unbounded_send(()).is_ok());
         Ok(outcome)
     }

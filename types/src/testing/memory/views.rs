@@ -7,7 +7,7 @@ use futures::{StreamExt, channel::mpsc, stream::BoxStream};
 
 use super::MemoryLog;
 use crate::{
-    GroupId, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
+    GroupId, LogIndex, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
     ports::{Checkpoint, View, ViewChange, ViewStore},
 };
 
@@ -26,6 +26,10 @@ impl ViewStore for MemoryLog {
     ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError> {
         let inner = self.inner();
         Ok(inner.projections.iter().map(|(id, definition)| (id.clone(), definition.clone())).collect())
+    }
+
+    fn registry_at(&self, _group: GroupId) -> LogIndex {
+        self.inner().registry_at
     }
 
     fn registry_changes(&self, _group: GroupId) -> BoxStream<'static, ()> {
@@ -77,6 +81,10 @@ impl ViewStore for MemoryLog {
         let Some(folded) = inner.folded.get(projection) else { return Ok(Vec::new()) };
         let rest = folded.views.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
         Ok(rest.take(limit).map(|(key, view)| (key.clone(), view.clone())).collect())
+    }
+
+    async fn kept(&self, _group: GroupId) -> Result<Vec<ProjectionId>, ReadError> {
+        Ok(self.inner().folded.keys().cloned().collect())
     }
 
     async fn forget(&self, _group: GroupId, projection: &ProjectionId) -> Result<(), ReadError> {

@@ -16,12 +16,28 @@ pub(crate) fn create(disk: &Disk, path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
         create(disk, parent)?;
+        // It may be the work of a process that was killed before it synced its name.
+        settle(disk, parent, 2)?;
     }
     match disk.create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && disk.is_dir(path)? => {}
         result => result?,
     }
     disk.sync_dir(parent.unwrap_or_else(|| Path::new(".")))
+}
+
+/// Makes the names in `path` and in the folders above it durable, `levels` in
+/// all: a process that was killed may have left them unsynced. A folder above
+/// it that may not be opened was made by somebody else.
+pub(crate) fn settle(disk: &Disk, path: &Path, levels: usize) -> io::Result<()> {
+    for (above, folder) in path.ancestors().take(levels).enumerate() {
+        let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match disk.sync_dir(named) {
+            Err(error) if above > 0 && error.kind() == io::ErrorKind::PermissionDenied => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// Writes a whole file so that its name never stands for half of its bytes:

@@ -70,6 +70,7 @@ impl DataFolder {
         let path = path.as_ref().to_path_buf();
         directory::create(&disk, &path).map_err(FolderError::io("create", &path))?;
         let lock = lock(&disk, &path)?;
+        directory::settle(&disk, &path, 2).map_err(FolderError::io("sync", &path))?;
         let held = match read(&disk, &path)? {
             Some(found) => {
                 check_owner(&path, identity, found.identity)?;

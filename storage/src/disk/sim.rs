@@ -107,7 +107,10 @@ impl SimDisk {
 
     fn change<T>(&self, op: SimOp, work: impl FnOnce(&mut Image) -> io::Result<T>) -> io::Result<T> {
         let mut inside = self.inside();
-        inside.allow(&op)?;
+        if !inside.allow(&op)? {
+            // Whatever it would have returned, without its effect.
+            return work(&mut inside.image.clone());
+        }
         let done = work(&mut inside.image)?;
         inside.tell(&op);
         Ok(done)
@@ -197,14 +200,17 @@ impl SimFile {
     pub(super) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let op = SimOp { at, bytes: bytes.len() as u64, ..SimOp::new(OpKind::Write, &self.path) };
         let mut inside = self.disk.inside();
-        if let Err(error) = inside.allow(&op) {
-            // A write that fails may have written its first half, unless nothing works.
-            if !inside.off {
-                inside.image.content_mut(self.number).write(&bytes[..bytes.len() / 2], at);
+        match inside.allow(&op) {
+            Ok(true) => inside.image.content_mut(self.number).write(bytes, at),
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                // A write that fails may have written its first half, unless nothing works.
+                if !inside.off {
+                    inside.image.content_mut(self.number).write(&bytes[..bytes.len() / 2], at);
+                }
+                return Err(error);
             }
-            return Err(error);
         }
-        inside.image.content_mut(self.number).write(bytes, at);
         inside.tell(&op);
         Ok(())
     }
@@ -214,13 +220,16 @@ impl SimFile {
     pub(super) fn sync(&self) -> io::Result<()> {
         let op = SimOp::new(OpKind::Sync, &self.path);
         let mut inside = self.disk.inside();
-        if let Err(error) = inside.allow(&op) {
-            if !inside.off {
-                inside.image.content_mut(self.number).forget();
+        match inside.allow(&op) {
+            Ok(true) => inside.image.content_mut(self.number).sync(),
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                if !inside.off {
+                    inside.image.content_mut(self.number).forget();
+                }
+                return Err(error);
             }
-            return Err(error);
         }
-        inside.image.content_mut(self.number).sync();
         inside.tell(&op);
         Ok(())
     }
@@ -237,13 +246,15 @@ impl Drop for SimLock {
 }
 
 impl Inside {
-    fn allow(&mut self, op: &SimOp) -> io::Result<()> {
+    /// Whether to carry it out; otherwise only to say so.
+    fn allow(&mut self, op: &SimOp) -> io::Result<bool> {
         self.operations += 1;
         if self.off {
             return Err(power_is_off());
         }
         match self.judge.as_mut().map(|judge| judge(op)) {
-            None | Some(Verdict::Go) => Ok(()),
+            None | Some(Verdict::Go) => Ok(true),
+            Some(Verdict::Lie) => Ok(false),
             Some(Verdict::Fail(error)) => Err(error),
         }
     }

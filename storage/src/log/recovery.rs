@@ -63,6 +63,7 @@ pub(super) struct Recovered {
 pub(super) fn recover(disk: &Disk, dir: &Path, owner: Owner) -> Result<Recovered, LogError> {
     let start = Instant::now();
     directory::create(disk, dir).map_err(LogError::io("create", dir))?;
+    directory::settle(disk, dir, 2).map_err(LogError::io("sync", dir))?;
     let segments = list(disk, dir)?;
     let Files { marks, mut mark, votes, vote } = open_files(disk, dir, owner, &segments)?;
     let segments = match mark.cut {
@@ -108,7 +109,7 @@ pub(super) fn recover(disk: &Disk, dir: &Path, owner: Owner) -> Result<Recovered
 }
 
 /// The first indexes of the segments, ascending. Removes what never became part of the log.
-fn list(disk: &Disk, dir: &Path) -> Result<Vec<u64>, LogError> {
+pub(super) fn list(disk: &Disk, dir: &Path) -> Result<Vec<u64>, LogError> {
     let mut segments = Vec::new();
     for name in disk.list(dir).map_err(LogError::io("list", dir))? {
         if let Some(first) = segment::first_of(&name) {
@@ -185,6 +186,8 @@ struct Verified<'log> {
     map: SegmentMap,
     chain: Chain,
     last: Option<LogId>,
+    /// The byte of the segment up to which the mark proves its records durable.
+    proven: u64,
     active: Option<Active>,
     report: LogRecovery,
 }
@@ -199,6 +202,7 @@ impl<'log> Verified<'log> {
             map: SegmentMap::default(),
             chain: Chain::GENESIS,
             last: None,
+            proven: SEGMENT_HEADER_BYTES,
             active: None,
             report: LogRecovery::default(),
         }
@@ -216,6 +220,7 @@ impl<'log> Verified<'log> {
         }
         let capacity = file.len().map_err(LogError::io("read", &path))?;
         self.map.push(first, capacity, SEGMENT_HEADER_BYTES);
+        self.proven = SEGMENT_HEADER_BYTES;
         let mut walk = Walk::new(&file, seed, SEGMENT_HEADER_BYTES, READ_BYTES);
         let stopped_by = self.records(&mut walk, first).map_err(LogError::io("read", &path))?;
         let end = walk.offset();
@@ -230,8 +235,7 @@ impl<'log> Verified<'log> {
             None => {}
         }
         self.tail(&path, &file, walk, next, stopped_by)?;
-        // What a killed process wrote may still be only in the page cache.
-        file.sync_all().map_err(LogError::io("sync", &path))?;
+        self.write_again(&path, &file, end)?;
         self.active = Some(Active { file, seed, end });
         Ok(())
     }
@@ -249,6 +253,9 @@ impl<'log> Verified<'log> {
             }
             if walk.payload(&header)?.is_none() {
                 return Ok("the checksum of the record's payload does not match");
+            }
+            if header.id.index.0 < self.durable_until {
+                self.proven = walk.offset() + header.frame_bytes();
             }
             self.map.grow(header.id.index.0, header.frame_bytes());
             walk.skip(&header);
@@ -271,6 +278,20 @@ impl<'log> Verified<'log> {
             return Some("the record's term is lower than the one before it");
         }
         None
+    }
+
+    /// Makes what was read durable. What a process wrote whose sync failed, or
+    /// never came back, may be only in the system's memory and marked clean
+    /// there: it is read, and no sync would write it. So it is written again.
+    fn write_again(&self, path: &Path, file: &DiskFile, end: u64) -> Result<(), LogError> {
+        let mut at = self.proven;
+        while at < end {
+            let mut bytes = vec![0; (end - at).min(READ_BYTES as u64) as usize];
+            file.read_exact_at(&mut bytes, at).map_err(LogError::io("read", path))?;
+            file.write_all_at(&bytes, at).map_err(LogError::io("write", path))?;
+            at += bytes.len() as u64;
+        }
+        file.sync_all().map_err(LogError::io("sync", path))
     }
 
     /// Tells a torn tail, which is cut, from damage.

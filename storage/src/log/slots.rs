@@ -63,7 +63,9 @@ impl SlotFile {
         Ok(Self { file, magic, owner, generation: 1 })
     }
 
-    /// Opens the file, brings both slots to the newest value, and returns it.
+    /// Opens the file, brings both slots to the newest value, and returns it. It
+    /// is durable on return: what is read here may be only in the system's
+    /// memory, left by a process whose sync failed, and is therefore written again.
     pub(super) fn open(
         disk: &Disk,
         path: &Path,
@@ -78,6 +80,7 @@ impl SlotFile {
         let generation_of = |slot: &Option<Slot>| slot.as_ref().map_or(0, |slot| slot.generation);
         let generations = [generation_of(&first), generation_of(&second)];
         let older = usize::from(generations[1] < generations[0]);
+        let newer = 1 - older;
         let Some(newest) = (if older == 0 { second } else { first }) else {
             return Err(LogError::damaged(path, 0, "the checksums of both slots do not match"));
         };
@@ -85,9 +88,9 @@ impl SlotFile {
         if generations[older] == 0 {
             warn!(file = %path.display(), slot = older, "damaged slot replaced by the other");
         }
-        if generations[0] != generations[1] {
-            slots.write(older, &newest.value).map_err(LogError::io("write", path))?;
-        }
+        let write = |slot| slots.write(slot, &newest.value).map_err(LogError::io("write", path));
+        write(older)?;
+        write(newer)?;
         Ok((slots, newest.value))
     }
 

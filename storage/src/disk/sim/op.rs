@@ -57,4 +57,6 @@ pub enum Verdict {
     /// It fails with this error. A failed write may leave its first half, and a
     /// failed sync leaves bytes that are read but never become durable.
     Fail(io::Error),
+    /// It is not, and says that it was: a disk that lies.
+    Lie,
 }

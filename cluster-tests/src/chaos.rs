@@ -4,8 +4,22 @@
 //! [`workload`] holds what the clients do, one file each. The same seed draws
 //! the same plan of faults and the same workload choices.
 
+pub mod canary;
 pub mod counters;
 pub mod directory;
+pub mod fault;
+pub mod gather;
+pub mod journal;
+pub mod node_logs;
+pub mod observer;
+pub mod options;
+pub mod plan;
+pub mod record;
+pub mod rig;
 pub mod rng;
+pub mod run;
+pub mod smaller;
 pub mod stop;
+pub mod timeline;
+pub mod verdict;
 pub mod workload;

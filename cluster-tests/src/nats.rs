@@ -144,7 +144,11 @@ pub struct PublishedEvent {
 }
 
 impl PublishedEvent {
-    fn of(message: &jetstream::Message) -> Result<Self> {
+    /// The event of a message.
+    ///
+    /// # Errors
+    /// When it carries no position or no event.
+    pub fn of(message: &jetstream::Message) -> Result<Self> {
         let info =
             message.info().map_err(|error| anyhow::anyhow!("message without JetStream info: {error}"))?;
         let Some(position) = message.headers.as_ref().and_then(|headers| headers.get("Weir-Position")) else {

@@ -10,12 +10,31 @@ use crate::edge::Edge;
 
 /// The REST of every node that is or was a member, dead ones too. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Directory(Arc<RwLock<BTreeMap<u64, Edge>>>);
+pub struct Directory(Arc<RwLock<BTreeMap<u64, Entry>>>);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    edge: Edge,
+    lives: u64,
+}
 
 impl Directory {
     /// Enters a node.
     pub fn enter(&self, node: u64, edge: Edge) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node, edge);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node, Entry { edge, lives: 0 });
+    }
+
+    /// Notes that a node is about to be started.
+    pub fn born(&self, node: u64) {
+        if let Some(entry) = self.0.write().unwrap_or_else(PoisonError::into_inner).get_mut(&node) {
+            entry.lives += 1;
+        }
+    }
+
+    /// How often a node was started; 0 for one that is not here.
+    #[must_use]
+    pub fn lives(&self, node: u64) -> u64 {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&node).map_or(0, |entry| entry.lives)
     }
 
     /// Strikes a node that is gone for good.
@@ -27,13 +46,13 @@ impl Directory {
     #[must_use]
     pub fn all(&self) -> Vec<(u64, Edge)> {
         let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        nodes.iter().map(|(node, edge)| (*node, edge.clone())).collect()
+        nodes.iter().map(|(node, entry)| (*node, entry.edge.clone())).collect()
     }
 
     /// One node.
     #[must_use]
     pub fn find(&self, node: u64) -> Option<Edge> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&node).map(|entry| entry.edge.clone())
     }
 
     /// Any node.

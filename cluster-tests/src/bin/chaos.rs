@@ -1,0 +1,70 @@
+//! Attacks a cluster for some minutes and judges what clients saw: `chaos [FLAGS]`, or lists
+//! faults and workloads: `chaos list`.
+//!
+//! The verdict comes last on stdout, as one line of JSON. The exit code is 0 only when all holds.
+
+use std::{process::ExitCode, time::SystemTime};
+
+use anyhow::Result;
+use weir_cluster_tests::chaos::{
+    fault,
+    options::{Options, USAGE},
+    record,
+    run::{remove_data, run},
+    smaller::smaller,
+    workload,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args == ["list"] {
+        return list();
+    }
+    let options = match Options::parse(&args, some_seed()) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error:#}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match attack(&options).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("no verdict: {error:#}\nreplay: {}", options.replay());
+            ExitCode::from(3)
+        }
+    }
+}
+
+async fn attack(options: &Options) -> Result<ExitCode> {
+    let ended = run(options).await?;
+    if ended.word == "holds" {
+        remove_data(&ended.folder)?;
+    } else {
+        eprintln!("{}: {}", ended.word, ended.folder.display());
+        eprintln!("replay: {}", options.replay());
+    }
+    if options.record {
+        record::add(&ended.line)?;
+    }
+    if options.minimise && ended.word == "broken" {
+        let only = smaller(options, &ended).await?;
+        let small = Options { only: Some(only), ..options.clone() };
+        eprintln!("fewer faults: {}", small.replay());
+    }
+    println!("{}", serde_json::Value::Object(ended.line));
+    Ok(if ended.word == "holds" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn list() -> ExitCode {
+    fault::all().iter().for_each(|kind| println!("fault     {:<20} {:?}", kind.name, kind.need));
+    workload::all().iter().for_each(|workload| println!("workload  {}", workload.name()));
+    ExitCode::SUCCESS
+}
+
+/// A seed of no significance; it is printed.
+fn some_seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) % 1_000_000
+}

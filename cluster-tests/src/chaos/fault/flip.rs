@@ -1,0 +1,196 @@
+//! Bytes that rot: in the log, where a node must refuse them; in what is
+//! derived from it, which a node must rebuild.
+//!
+//! Only as many nodes have a damaged log at a time as the cluster can do without.
+
+use std::{
+    fs,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
+
+/// By what rots.
+pub fn kinds() -> Vec<Kind> {
+    vec![
+        Kind { name: "flip-log", need: Need::Nothing, lasts: 3..12, make: || Box::new(FlipLog::default()) },
+        Kind { name: "flip-log-live", need: Need::Nothing, lasts: 3..12, make: || Box::new(FlipLog { live: true, ..FlipLog::default() }) },
+        Kind { name: "rot-index", need: Need::Nothing, lasts: 1..4, make: || Rot::of("index", true) },
+        Kind { name: "rot-state", need: Need::Nothing, lasts: 1..4, make: || Rot::of("state", true) },
+        Kind { name: "lose-index", need: Need::Nothing, lasts: 1..4, make: || Rot::of("index", false) },
+        Kind { name: "lose-state", need: Need::Nothing, lasts: 1..4, make: || Rot::of("state", false) },
+    ]
+}
+
+/// One bit of the log, put right in the end.
+#[derive(Default)]
+struct FlipLog {
+    live: bool,
+    node: Option<u64>,
+    at: Option<(PathBuf, u64)>,
+    logged_before: u64,
+}
+
+#[async_trait]
+impl Fault for FlipLog {
+    async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
+        let Some(id) = Target::One.choose(scene).await.first().copied() else { return Ok(None) };
+        if !scene.rig.damage(id, scene.id) {
+            return Ok(None);
+        }
+        if !scene.rig.reserve(id, "power", scene.id) {
+            scene.rig.undamage(scene.id);
+            return Ok(None);
+        }
+        let server = scene.rig.node_mut(id);
+        server.excuse(scene.id);
+        if !self.live {
+            server.hold_down(scene.id)?;
+        }
+        self.node = Some(id);
+        self.logged_before = fs::metadata(server.log()).map_or(0, |log| log.len());
+        if let Some(place) = written_place(&server.data().join("log"), scene.rng.draw())? {
+            flip(&place.0, place.1)?;
+            self.at = Some(place);
+        }
+        server.let_go(scene.id);
+        let detail = self.at.as_ref().map(|(file, offset)| json!({ "file": file.file_name().map(|name| name.to_string_lossy()), "offset": offset }));
+        Ok(Some(Hit { nodes: vec![id], detail: detail.unwrap_or_default() }))
+    }
+
+    async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
+        let Some(id) = self.node.take() else { return Ok(Healed::Done(0)) };
+        scene.rig.undamage(scene.id);
+        scene.rig.release(id, "power", scene.id);
+        if !scene.rig.ids().contains(&id) {
+            return Ok(Healed::Done(u64::from(self.at.is_some())));
+        }
+        let server = scene.rig.node_mut(id);
+        server.hold_down(scene.id)?;
+        if let Some((file, offset)) = self.at.take() {
+            if file.exists() {
+                flip(&file, offset)?;
+            }
+            if !self.live && !refused(server.log(), self.logged_before)? {
+                scene.rig.journal.did("flip-log.unnoticed", 1);
+            }
+        }
+        let server = scene.rig.node_mut(id);
+        server.excuse_ends(scene.id);
+        server.let_go(scene.id);
+        Ok(Healed::Done(1))
+    }
+}
+
+/// A folder of what is derived from the log: damaged or gone.
+struct Rot {
+    folder: &'static str,
+    damages: bool,
+    node: Option<u64>,
+}
+
+impl Rot {
+    fn of(folder: &'static str, damages: bool) -> Box<dyn Fault> {
+        Box::new(Self { folder, damages, node: None })
+    }
+}
+
+#[async_trait]
+impl Fault for Rot {
+    async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
+        let Some(id) = Target::One.choose(scene).await.first().copied() else { return Ok(None) };
+        if !scene.rig.reserve(id, "power", scene.id) {
+            return Ok(None);
+        }
+        scene.rig.release(id, "power", scene.id);
+        let server = scene.rig.node_mut(id);
+        server.hold_down(scene.id)?;
+        server.excuse(scene.id);
+        self.node = Some(id);
+        let folder = server.data().join(self.folder);
+        if !folder.exists() {
+            return Ok(Some(Hit::of(&[id])));
+        }
+        if self.damages {
+            rot(&folder, scene)?;
+        } else {
+            fs::remove_dir_all(&folder)?;
+        }
+        Ok(Some(Hit { nodes: vec![id], detail: json!({ "folder": self.folder }) }))
+    }
+
+    async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
+        let Some(id) = self.node.take().filter(|id| scene.rig.ids().contains(id)) else {
+            return Ok(Healed::Done(1));
+        };
+        let server = scene.rig.node_mut(id);
+        server.let_go(scene.id);
+        server.excuse_ends(scene.id);
+        Ok(Healed::Done(1))
+    }
+}
+
+/// Flips some bytes here and there, in some of the files or in all.
+fn rot(folder: &Path, scene: &mut Scene<'_>) -> Result<()> {
+    for file in files(folder)? {
+        let length = fs::metadata(&file)?.len();
+        if length == 0 || scene.rng.chance(30) {
+            continue;
+        }
+        for _ in 0..scene.rng.within(1..20) {
+            flip(&file, scene.rng.within(0..length))?;
+        }
+    }
+    Ok(())
+}
+
+/// A place in the first three quarters of what is written in some segment: surely before the durable mark.
+fn written_place(log: &Path, draw: u64) -> Result<Option<(PathBuf, u64)>> {
+    let mut segments = files(log)?;
+    segments.retain(|file| file.extension().is_some_and(|extension| extension == "log"));
+    segments.sort();
+    // The last may be prepared and empty.
+    let mut written = Vec::new();
+    for segment in segments {
+        if let Some(last) = fs::read(&segment)?.iter().rposition(|byte| *byte != 0) {
+            written.push((segment, last as u64));
+        }
+    }
+    let Some(count) = (!written.is_empty()).then_some(written.len() as u64) else { return Ok(None) };
+    let (file, last) = written.swap_remove(usize::try_from(draw % count)?);
+    Ok(Some((file, draw / 7 % (last * 3 / 4).max(1))))
+}
+
+fn flip(file: &Path, offset: u64) -> Result<()> {
+    let open = fs::File::options().read(true).write(true).open(file);
+    let open = open.with_context(|| format!("cannot open {}", file.display()))?;
+    let mut byte = [0];
+    open.read_exact_at(&mut byte, offset)?;
+    Ok(open.write_all_at(&[byte[0] ^ 0x10], offset)?)
+}
+
+/// Whether a log of output says, after this many bytes, that a file is damaged.
+fn refused(log: &Path, after: u64) -> Result<bool> {
+    let said = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let said = String::from_utf8_lossy(said.get(usize::try_from(after)?..).unwrap_or_default()).into_owned();
+    Ok(said.contains("is damaged"))
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(found) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,55 @@
+//! An operator's slip: the JetStream stream is deleted or purged.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use async_trait::async_trait;
+
+use super::{Fault, Healed, Hit, Kind, Need, Scene};
+use crate::nats::STREAM;
+
+/// Both.
+pub fn kinds() -> Vec<Kind> {
+    vec![
+        Kind { name: "stream-delete", need: Need::Nats, lasts: 1..2, make: || Box::new(Slip { purges: false, done: 0 }) },
+        Kind { name: "stream-purge", need: Need::Nats, lasts: 1..2, make: || Box::new(Slip { purges: true, done: 0 }) },
+    ]
+}
+
+/// How long NATS may take.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
+struct Slip {
+    purges: bool,
+    done: u64,
+}
+
+impl Slip {
+    async fn slip(&self, scene: &Scene<'_>) -> Result<()> {
+        let jetstream = scene.rig.jetstream().await?;
+        if self.purges {
+            jetstream.get_stream(STREAM).await?.purge().await?;
+        } else {
+            jetstream.delete_stream(STREAM).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Fault for Slip {
+    async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
+        // Other faults may keep NATS from doing it; then it was not done.
+        match tokio::time::timeout(TIMEOUT, self.slip(scene)).await {
+            Ok(Ok(())) => {
+                self.done = 1;
+                Ok(Some(Hit::default()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn heal(&mut self, _scene: &mut Scene<'_>) -> Result<Healed> {
+        Ok(Healed::Done(self.done))
+    }
+}

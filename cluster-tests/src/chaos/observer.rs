@@ -1,0 +1,60 @@
+//! Asks every node for its state, again and again, as a monitor would.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+use weir_api::v1::{ClusterStatus, NodeState, paths};
+use weir_check::history::{Call, Checkpoint, NodeReport, Recorder, Seen};
+
+use super::{directory::Directory, stop::Stop};
+use crate::edge::Edge;
+
+/// Between two rounds.
+const ROUND: Duration = Duration::from_millis(500);
+/// How long a node may take to answer.
+const CALL_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Observes until it is told to stop.
+pub async fn observe(nodes: Directory, recorder: Recorder, stop: Stop) {
+    let client = u64::MAX;
+    while stop.pause(ROUND).await {
+        for (node, edge) in nodes.all() {
+            let (since, life) = (recorder.now_us(), nodes.lives(node));
+            let Ok(Some(report)) = tokio::time::timeout(CALL_TIMEOUT, report(&edge, life)).await else {
+                continue;
+            };
+            // An answer from before a restart must not count for the life after it.
+            if nodes.lives(node) == life {
+                recorder.note(client, since, Call::NodeState { node }, Seen::Node(report));
+            }
+        }
+    }
+}
+
+/// What a node says of itself, if it answers.
+pub async fn report(edge: &Edge, life: u64) -> Option<NodeReport> {
+    let before = checkpoints(edge).await?;
+    let status: ClusterStatus = edge.status().await.ok()?;
+    Some(NodeReport {
+        incarnation: life,
+        applied_index: status.applied_index,
+        position: status.applied_position,
+        digest: status.applied_digest,
+        term: status.term,
+        leader: status.leader,
+        leads: status.state == NodeState::Leader,
+        actors: None,
+        checkpoints: before,
+    })
+}
+
+/// A deployment begins a fold anew: its log index stands for the count of rebuilds.
+async fn checkpoints(edge: &Edge) -> Option<BTreeMap<String, Checkpoint>> {
+    let listed = edge.get(paths::PROJECTIONS).await.ok()?;
+    let projections = listed["projections"].as_array().or(listed.as_array())?;
+    let one = |projection: &Value| {
+        let (position, rebuilds) = (projection["checkpoint"].as_u64()?, projection["deployed"].as_u64()?);
+        Some((projection["name"].as_str()?.to_owned(), Checkpoint { position, rebuilds }))
+    };
+    Some(projections.iter().filter_map(one).collect())
+}

@@ -1,0 +1,278 @@
+//! One `weir` node under attack: its place, its disk, its process, and who
+//! wants it down or still.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use super::{disk::Disk, place::Site, shim::Page};
+use crate::{binary, chaos::directory::Directory, edge::Edge, process::Process};
+
+/// How long after its end a node is started again, as a supervisor would.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// How long after a fault was healed an end is still its doing.
+const EXCUSED_FOR: Duration = Duration::from_secs(15);
+
+/// What all nodes of a cluster are started with.
+#[derive(Debug, Clone)]
+pub struct Birth {
+    /// The cluster's id.
+    pub cluster: uuid::Uuid,
+    /// The founding members, as `--peer` takes them.
+    pub members: Vec<String>,
+    /// The NATS servers.
+    pub nats: Vec<String>,
+    /// Copies of the JetStream stream.
+    pub nats_replicas: usize,
+}
+
+/// A node. It runs unless a fault holds it down; when it ends by itself, it is started again.
+#[derive(Debug)]
+pub struct Server {
+    /// Its id.
+    pub id: u64,
+    /// Where it is.
+    pub site: Site,
+    /// Its REST.
+    pub edge: Edge,
+    /// Its disk, if it has one of its own.
+    pub disk: Option<Disk>,
+    /// The faults inside its process, if there is a compiler for them.
+    pub page: Option<Page>,
+    directory: Directory,
+    founder: bool,
+    folder: PathBuf,
+    log: PathBuf,
+    ports: (u16, u16),
+    process: Option<Process>,
+    held: BTreeSet<String>,
+    still: BTreeSet<String>,
+    excuses: BTreeSet<String>,
+    excused_until: Option<Instant>,
+    restart_at: Option<Instant>,
+}
+
+/// Who and where a node is.
+pub struct Plan<'a> {
+    /// Its id.
+    pub id: u64,
+    /// Where it is.
+    pub site: Site,
+    /// Its ports for clients and for peers.
+    pub ports: (u16, u16),
+    /// Whether the cluster begins with it.
+    pub founder: bool,
+    /// Its data lie in `folder/data`.
+    pub folder: &'a Path,
+    /// Where its output goes.
+    pub log: &'a Path,
+}
+
+/// A node's end that no fault asked for.
+#[derive(Debug)]
+pub struct Exit {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Whether a fault that was there explains it.
+    pub excused: bool,
+}
+
+impl Server {
+    /// A node that does not run yet; it is entered into the directory.
+    #[must_use]
+    pub fn new(plan: Plan<'_>, directory: &Directory) -> Self {
+        let Plan { id, site, ports, founder, folder, log } = plan;
+        let edge = Edge::new(&format!("http://{}:{}", site.address, ports.0));
+        directory.enter(id, edge.clone());
+        Self {
+            id,
+            site,
+            edge,
+            disk: None,
+            page: None,
+            directory: directory.clone(),
+            founder,
+            folder: folder.to_owned(),
+            log: log.to_owned(),
+            ports,
+            process: None,
+            held: BTreeSet::new(),
+            still: BTreeSet::new(),
+            excuses: BTreeSet::new(),
+            excused_until: None,
+            restart_at: None,
+        }
+    }
+
+    /// `1=10.0.0.1:9124,http://10.0.0.1:9123`.
+    #[must_use]
+    pub fn member(&self) -> String {
+        format!("{}={},{}", self.id, self.peer(), self.edge.base())
+    }
+
+    /// Where its peers reach it.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        format!("{}:{}", self.site.address, self.ports.1)
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Where its output goes.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Whether it runs and is not paused.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.process.is_some() && self.still.is_empty()
+    }
+
+    /// Whether its process is there.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Starts it unless it runs or is held down.
+    ///
+    /// # Errors
+    /// When the process cannot be made.
+    pub fn start(&mut self, birth: &Birth) -> Result<bool> {
+        if self.process.is_some() || !self.held.is_empty() {
+            return Ok(false);
+        }
+        let mut command = self.site.command(&binary::weir()?);
+        let listen = format!("{}:{}", self.site.address, self.ports.0);
+        command.arg("node").args(["--node-id", &self.id.to_string()]);
+        command.args(["--cluster-id", &birth.cluster.to_string(), "--exit-with-parent"]);
+        command.arg("--data-dir").arg(self.data());
+        command.args(["--listen", &listen, "--peer-listen", &self.peer(), "--log-format", "json"]);
+        if self.founder {
+            command.arg("--bootstrap").args(birth.members.iter().flat_map(|member| ["--peer", member]));
+        }
+        command.args(birth.nats.iter().flat_map(|url| ["--nats", url]));
+        command.args(["--nats-replicas", &birth.nats_replicas.to_string()]);
+        // Nodes of a test share the machine.
+        command.env("TOKIO_WORKER_THREADS", "1");
+        if let Some(page) = &self.page {
+            page.give(&mut command);
+        }
+        self.directory.born(self.id);
+        self.process = Some(Process::start(&format!("node {}", self.id), &mut command, &self.log)?);
+        self.restart_at = None;
+        Ok(true)
+    }
+
+    /// SIGKILL, and it stays down until `why` lets go. Whether it ran.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn hold_down(&mut self, why: &str) -> Result<bool> {
+        self.held.insert(why.to_owned());
+        self.kill()
+    }
+
+    /// SIGTERM, and it stays down until `why` lets go. Whether it ran; it may
+    /// still run when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub fn ask_to_stop(&mut self, why: &str) -> Result<bool> {
+        self.held.insert(why.to_owned());
+        let Some(process) = &self.process else { return Ok(false) };
+        process.terminate()?;
+        Ok(true)
+    }
+
+    /// Lets go of it: it is started when nobody else holds it.
+    pub fn let_go(&mut self, why: &str) {
+        self.held.remove(why);
+        self.restart_at = Some(Instant::now());
+    }
+
+    /// SIGKILL. Whether it ran.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn kill(&mut self) -> Result<bool> {
+        let Some(mut process) = self.process.take() else { return Ok(false) };
+        process.kill()?;
+        Ok(true)
+    }
+
+    /// SIGSTOP, until `why` lets go. Whether it runs.
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub fn pause(&mut self, why: &str) -> Result<bool> {
+        let Some(process) = &self.process else { return Ok(false) };
+        process.pause()?;
+        self.still.insert(why.to_owned());
+        Ok(true)
+    }
+
+    /// SIGCONT, when nobody else wants it still.
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub fn resume(&mut self, why: &str) -> Result<()> {
+        self.still.remove(why);
+        match &self.process {
+            Some(process) if self.still.is_empty() => process.resume(),
+            _ => Ok(()),
+        }
+    }
+
+    /// From now on an end of it is the doing of `why`.
+    pub fn excuse(&mut self, why: &str) {
+        self.excuses.insert(why.to_owned());
+    }
+
+    /// `why` is over, and soon no excuse any more.
+    pub fn excuse_ends(&mut self, why: &str) {
+        if self.excuses.remove(why) {
+            self.excused_until = Some(Instant::now() + EXCUSED_FOR);
+        }
+    }
+
+    /// Whether an end of it has an explanation now.
+    #[must_use]
+    pub fn is_excused(&self) -> bool {
+        !self.excuses.is_empty() || self.excused_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Looks whether it ended by itself, and starts it again when its time has
+    /// come. Returns an end that no fault asked for.
+    ///
+    /// # Errors
+    /// When it cannot be looked at or started.
+    pub async fn supervise(&mut self, birth: &Birth) -> Result<Option<Exit>> {
+        if let Some(process) = &mut self.process {
+            if process.runs() {
+                return Ok(None);
+            }
+            let status = process.ended(Duration::ZERO).await.context("an ended process has a status")?;
+            self.process = None;
+            self.restart_at = Some(Instant::now() + RESTART_AFTER);
+            // Asked to stop, and it did.
+            let asked = !self.held.is_empty() && status.success();
+            return Ok((!asked).then(|| Exit { status, excused: self.is_excused() }));
+        }
+        if self.restart_at.is_none_or(|at| at <= Instant::now()) {
+            self.start(birth)?;
+        }
+        Ok(None)
+    }
+}

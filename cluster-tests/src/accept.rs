@@ -12,6 +12,9 @@ pub mod members;
 pub mod nats_outage;
 pub mod outbox_rebuild;
 pub mod paused_leader;
+pub mod prove_failover;
+pub mod prove_peers;
+pub mod prove_speed;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -31,16 +34,27 @@ pub struct Flags {
     pub outage: Duration,
     /// How long one measurement runs.
     pub window: Duration,
+    /// How often a leader is killed.
+    pub kills: u64,
+    /// How often each system is measured.
+    pub rounds: u64,
 }
 
 impl Default for Flags {
     fn default() -> Self {
-        Self { seed: 1, data: None, outage: Duration::from_secs(60), window: Duration::from_secs(10) }
+        Self {
+            seed: 1,
+            data: None,
+            outage: Duration::from_secs(60),
+            window: Duration::from_secs(10),
+            kills: 100,
+            rounds: 3,
+        }
     }
 }
 
 impl Flags {
-    /// Reads `--seed N --data FILE --outage SECONDS --window SECONDS`.
+    /// Reads `--seed N --data FILE --outage SECONDS --window SECONDS --kills N --rounds N`.
     ///
     /// # Errors
     /// Naming the flag that is not one of these, or has no legal value.
@@ -54,7 +68,11 @@ impl Flags {
                 "--data" => flags.data = Some(value.into()),
                 "--outage" => flags.outage = Duration::from_secs(number()?),
                 "--window" => flags.window = Duration::from_secs(number()?),
-                _ => bail!("unknown flag {flag}; known are --seed, --data, --outage and --window"),
+                "--kills" => flags.kills = number()?,
+                "--rounds" => flags.rounds = number()?,
+                _ => bail!(
+                    "unknown flag {flag}; known are --seed, --data, --outage, --window, --kills and --rounds"
+                ),
             }
         }
         Ok(flags)
@@ -83,7 +101,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 11] = [
+pub const RECIPES: [Recipe; 14] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -95,4 +113,7 @@ pub const RECIPES: [Recipe; 11] = [
     members::RECIPE,
     paused_leader::RECIPE,
     fresh_clone::RECIPE,
+    prove_failover::RECIPE,
+    prove_peers::RECIPE,
+    prove_speed::RECIPE,
 ];

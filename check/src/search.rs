@@ -46,47 +46,118 @@ pub enum Finding {
 
 /// Looks for an order in which every operation takes effect within its
 /// interval and answers as the specification says. Operations whose end is
-/// `u64::MAX` may also never take effect.
+/// `u64::MAX` may also never take effect; they are tried only where the others
+/// are stuck.
 #[must_use]
 pub fn search<S: Spec>(spec: &S, start: &S::State, ops: &[Timed<S::Op>], steps_max: u64) -> Finding
 where
     S::State: Clone + Eq + Hash,
 {
-    let mut entries = Entries::new(ops.iter().map(|op| (op.from_us, op.until_us)));
-    let mut state = start.clone();
-    let mut taken = Bits::new(ops.len());
-    let mut seen: FxHashSet<(Bits, S::State)> = FxHashSet::default();
-    let mut stack: Vec<(usize, S::State)> = Vec::new();
+    let mut walk = Walk {
+        spec,
+        ops,
+        entries: Entries::new(ops.iter().map(|op| (op.from_us, op.until_us))),
+        state: start.clone(),
+        taken: Bits::new(ops.len()),
+        seen: FxHashSet::default(),
+        stack: Vec::new(),
+    };
     let (mut steps, mut longest, mut stuck) = (0, 0, 0);
-    let mut at = entries.first();
-    while entries.returns_left() > 0 {
+    let mut cursor = Cursor::start(&walk.entries);
+    while let Some(due) = walk.entries.first_return() {
         steps += 1;
         if steps > steps_max {
             return Finding::Undecided { steps: steps_max };
         }
-        let Some(entry) = at else { return Finding::Illegal { stuck, placed: longest } };
-        if let Some(op) = entries.call(entry) {
-            if let Some(next) = spec.step(&state, &ops[op].op) {
-                taken.set(op);
-                if seen.insert((taken.clone(), next.clone())) {
-                    stack.push((op, std::mem::replace(&mut state, next)));
-                    entries.lift(op);
-                    at = entries.first();
-                    continue;
+        match walk.candidate(&mut cursor, due) {
+            Some(op) if walk.take(op, cursor) => cursor = Cursor::start(&walk.entries),
+            Some(_) => {}
+            None => {
+                if walk.stack.len() >= longest {
+                    (longest, stuck) = (walk.stack.len(), due);
                 }
-                taken.clear(op);
+                let Some(back) = walk.undo() else { return Finding::Illegal { stuck, placed: longest } };
+                cursor = back;
             }
-            at = entries.next(entry);
-        } else {
-            if stack.len() >= longest {
-                (longest, stuck) = (stack.len(), entries.op(entry));
-            }
-            let Some((op, before)) = stack.pop() else { return Finding::Illegal { stuck, placed: longest } };
-            state = before;
-            taken.clear(op);
-            entries.unlift(op);
-            at = entries.after_call(op);
         }
     }
-    Finding::Linearizable(stack.into_iter().map(|(op, _)| op).collect())
+    Finding::Linearizable(walk.stack.into_iter().map(|(op, ..)| op).collect())
+}
+
+/// Where the next candidate is looked for: among those that returned, then among those that perhaps never
+/// happened.
+#[derive(Debug, Clone, Copy)]
+enum Cursor {
+    Known(Option<usize>),
+    Perhaps(usize),
+}
+
+impl Cursor {
+    fn start(entries: &Entries) -> Self {
+        Self::Known(entries.first())
+    }
+}
+
+struct Walk<'a, S: Spec> {
+    spec: &'a S,
+    ops: &'a [Timed<S::Op>],
+    entries: Entries,
+    state: S::State,
+    taken: Bits,
+    seen: FxHashSet<(Bits, S::State)>,
+    /// What was taken, the state before it, and where to go on if it was wrong.
+    stack: Vec<(usize, S::State, Cursor)>,
+}
+
+impl<S: Spec> Walk<'_, S>
+where
+    S::State: Clone + Eq + Hash,
+{
+    /// The next operation that could be next, given that `due` must come before anything that begins after
+    /// its return. Moves the cursor past it.
+    fn candidate(&self, cursor: &mut Cursor, due: usize) -> Option<usize> {
+        if let Cursor::Known(at) = *cursor {
+            if self.spec.is_lost(&self.state, &self.ops[due].op) {
+                return None;
+            }
+            if let Some(op) = at.and_then(|at| self.entries.call(at)) {
+                *cursor = Cursor::Known(at.and_then(|at| self.entries.next(at)));
+                return Some(op);
+            }
+            *cursor = Cursor::Perhaps(0);
+        }
+        let Cursor::Perhaps(at) = cursor else { return None };
+        let returns_us = self.ops[due].until_us;
+        while let Some(&op) = self.entries.perhaps().get(*at) {
+            if self.ops[op].from_us > returns_us {
+                return None;
+            }
+            *at += 1;
+            if !self.taken.has(op) {
+                return Some(op);
+            }
+        }
+        None
+    }
+
+    /// Takes an operation, unless it cannot answer so here, or this was tried.
+    fn take(&mut self, op: usize, back: Cursor) -> bool {
+        let Some(next) = self.spec.step(&self.state, &self.ops[op].op) else { return false };
+        self.taken.set(op);
+        if !self.seen.insert((self.taken.clone(), next.clone())) {
+            self.taken.clear(op);
+            return false;
+        }
+        self.stack.push((op, std::mem::replace(&mut self.state, next), back));
+        self.entries.lift(op);
+        true
+    }
+
+    fn undo(&mut self) -> Option<Cursor> {
+        let (op, before, back) = self.stack.pop()?;
+        self.state = before;
+        self.taken.clear(op);
+        self.entries.unlift(op);
+        Some(back)
+    }
 }

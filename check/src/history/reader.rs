@@ -81,11 +81,20 @@ impl History {
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), HistoryError> {
         let mut file = BufWriter::new(File::create(path)?);
-        write_line(&mut file, &self.header)?;
-        for operation in &self.operations {
-            write_line(&mut file, operation)?;
-        }
+        self.write(&mut file)?;
         Ok(file.flush()?)
+    }
+
+    /// Writes lines anywhere.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&self, to: &mut impl Write) -> Result<(), HistoryError> {
+        write_line(to, &self.header)?;
+        for operation in &self.operations {
+            write_line(to, operation)?;
+        }
+        Ok(())
     }
 }
 

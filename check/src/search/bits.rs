@@ -16,4 +16,8 @@ impl Bits {
     pub(super) fn clear(&mut self, at: usize) {
         self.0[at / 64] &= !(1 << (at % 64));
     }
+
+    pub(super) fn has(&self, at: usize) -> bool {
+        self.0[at / 64] & (1 << (at % 64)) != 0
+    }
 }

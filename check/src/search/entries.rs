@@ -11,43 +11,43 @@ struct Entry {
     after: usize,
 }
 
-/// The list. Entry 0 is a head before the first.
+/// The list. Entry 0 is a head before the first. Operations without a return are not in it.
 pub(super) struct Entries {
     list: Vec<Entry>,
     /// The entries of each operation's call and return.
-    places: Vec<(usize, Option<usize>)>,
-    returns_left: usize,
+    places: Vec<(usize, usize)>,
+    /// Operations without a return, by the time of their call.
+    perhaps: Vec<usize>,
 }
 
 impl Entries {
     pub(super) fn new(intervals: impl ExactSizeIterator<Item = (u64, u64)>) -> Self {
-        let mut places = vec![(0, None); intervals.len()];
+        let mut places = vec![(END, END); intervals.len()];
         let mut moments = Vec::with_capacity(intervals.len() * 2);
+        let mut perhaps = Vec::new();
         for (op, (from_us, until_us)) in intervals.enumerate() {
+            if until_us == u64::MAX {
+                perhaps.push((from_us, op));
+                continue;
+            }
             // At one moment calls come before returns: operations that touch overlap.
             moments.push((from_us, false, op));
-            if until_us != u64::MAX {
-                moments.push((until_us, true, op));
-            }
+            moments.push((until_us, true, op));
         }
         moments.sort_unstable();
+        perhaps.sort_unstable();
         let mut list = vec![Entry { op: END, is_call: false, before: END, after: END }];
         for (_, is_return, op) in &moments {
             let at = list.len();
             if *is_return {
-                places[*op].1 = Some(at);
+                places[*op].1 = at;
             } else {
                 places[*op].0 = at;
             }
             list[at - 1].after = at;
             list.push(Entry { op: *op, is_call: !is_return, before: at - 1, after: END });
         }
-        let returns_left = moments.iter().filter(|(_, is_return, _)| *is_return).count();
-        Self { list, places, returns_left }
-    }
-
-    pub(super) fn returns_left(&self) -> usize {
-        self.returns_left
+        Self { list, places, perhaps: perhaps.into_iter().map(|(_, op)| op).collect() }
     }
 
     pub(super) fn first(&self) -> Option<usize> {
@@ -58,9 +58,13 @@ impl Entries {
         Some(self.list[at].after).filter(|&after| after != END)
     }
 
-    /// The entry after an operation's call, which must be in the list.
-    pub(super) fn after_call(&self, op: usize) -> Option<usize> {
-        self.next(self.places[op].0)
+    /// The operation whose return comes first among those that are left.
+    pub(super) fn first_return(&self) -> Option<usize> {
+        let mut at = self.first()?;
+        while self.list[at].is_call {
+            at = self.next(at)?;
+        }
+        Some(self.list[at].op)
     }
 
     /// The operation, if the entry is its call.
@@ -69,28 +73,27 @@ impl Entries {
         entry.is_call.then_some(entry.op)
     }
 
-    pub(super) fn op(&self, at: usize) -> usize {
-        self.list[at].op
+    /// The operations that perhaps never happened, by the time of their call.
+    pub(super) fn perhaps(&self) -> &[usize] {
+        &self.perhaps
     }
 
     /// Takes an operation out.
     pub(super) fn lift(&mut self, op: usize) {
         let (call, ret) = self.places[op];
-        self.unlink(call);
-        if let Some(ret) = ret {
+        if call != END {
+            self.unlink(call);
             self.unlink(ret);
-            self.returns_left -= 1;
         }
     }
 
     /// Puts the operation back that was taken out last.
     pub(super) fn unlift(&mut self, op: usize) {
         let (call, ret) = self.places[op];
-        if let Some(ret) = ret {
+        if call != END {
             self.relink(ret);
-            self.returns_left += 1;
+            self.relink(call);
         }
-        self.relink(call);
     }
 
     fn unlink(&mut self, at: usize) {

@@ -86,11 +86,21 @@ impl Spec for KvSpec {
         let holds = match (op, answer) {
             (_, KvAnswer::Unknown) => true,
             (KvOp::Get, KvAnswer::Done(value, revision)) => {
-                *value == state.value && (*revision == state.revision || *revision == state.guard())
+                (value, *revision) == (&state.value, state.guard())
             }
-            (_, KvAnswer::Done(_, revision)) => *revision == next.revision,
+            (_, KvAnswer::Done(value, revision)) => value.is_none() && *revision == next.revision,
             (_, KvAnswer::Conflict(_)) => false,
         };
         holds.then_some(next)
+    }
+
+    fn is_lost(&self, state: &KvState, (op, answer): &Self::Op) -> bool {
+        // Revisions never fall. An answer with 0 says only that the key was absent.
+        match (op, answer) {
+            (_, KvAnswer::Done(_, 0) | KvAnswer::Conflict(None | Some(0)) | KvAnswer::Unknown) => false,
+            (KvOp::Get, KvAnswer::Done(_, revision)) => state.revision > *revision,
+            (_, KvAnswer::Done(_, revision)) => state.revision >= *revision,
+            (_, KvAnswer::Conflict(Some(revision))) => state.revision > *revision,
+        }
     }
 }

@@ -10,6 +10,13 @@ pub trait Spec {
     /// The state after `op`, or `None` if it could not have answered so in `state`. Deterministic. For an
     /// operation without a known answer: what it does if it takes effect, `None` if it would do nothing.
     fn step(&self, state: &Self::State, op: &Self::Op) -> Option<Self::State>;
+
+    /// Whether `op` can take effect neither in `state` nor in any state that follows from it. Saying no is
+    /// always right, saying yes saves the search much of its way.
+    fn is_lost(&self, state: &Self::State, op: &Self::Op) -> bool {
+        let _ = (state, op);
+        false
+    }
 }
 
 /// An operation with the interval in which it takes effect.

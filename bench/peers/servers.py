@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -72,6 +73,8 @@ class Servers:
     """The servers of one system. Use it with `with`: they and their folder are gone afterwards."""
 
     def __init__(self, parent=None):
+        # Asked to end, we end our servers too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.folder = Path(tempfile.mkdtemp(prefix="weir-peers-", dir=parent))
         self.folder.chmod(0o755)
         if file_system(self.folder) == "tmpfs":

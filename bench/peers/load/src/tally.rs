@@ -50,6 +50,7 @@ impl Tally {
             "seconds": seconds,
             "calls": self.calls(),
             "callsPerSecond": rate,
+            "answeredPerSecond": rate,
             "eventsPerSecond": rate,
             "p50Micros": at(0.5),
             "p90Micros": at(0.9),

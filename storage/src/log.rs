@@ -30,6 +30,7 @@ mod pump;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod segment;
 mod shared;
 mod slots;
@@ -56,6 +57,7 @@ pub use self::{
     error::LogError,
     record::{LogRecord, Place, RecordKind},
     recovery::LogRecovery,
+    repair::{LogDamage, MendError},
     thread::{Done, Fatal, LogThread},
 };
 use self::{

@@ -73,25 +73,58 @@ pub(super) fn encode(
     offset: u64,
     out: &mut Vec<u8>,
 ) -> Chain {
-    assert!(offset.is_multiple_of(ALIGN), "a record begins at a multiple of {ALIGN}");
-    assert!(record.payload.len() <= limits::LOG_RECORD_BYTES_MAX, "payloads were checked at submission");
-    let mut header = [0; HEADER_BYTES];
-    header[..4].copy_from_slice(&MAGIC);
-    header[4..8].copy_from_slice(&(record.payload.len() as u32).to_le_bytes());
-    header[8..16].copy_from_slice(&record.id.index.0.to_le_bytes());
-    header[16..24].copy_from_slice(&record.id.term.0.to_le_bytes());
-    header[24..32].copy_from_slice(&record.id.leader.0.to_le_bytes());
-    header[32..40].copy_from_slice(&previous.0.to_le_bytes());
-    header[40..48].copy_from_slice(&durable_until.to_le_bytes());
-    header[48] = record.kind as u8;
-    header[52..56].copy_from_slice(&crc32c::crc32c(&record.payload).to_le_bytes());
-    let crc = header_crc(&header, seed, offset);
-    header[60..].copy_from_slice(&crc.to_le_bytes());
+    let (header, chain) = Head::of(record).encode(previous, durable_until, seed, offset);
     out.extend_from_slice(&header);
     out.extend_from_slice(&record.payload);
     let padding = frame_bytes(record.payload.len()) as usize - HEADER_BYTES - record.payload.len();
     out.extend_from_slice(&[0; ALIGN as usize][..padding]);
-    chain_of(&header)
+    chain
+}
+
+/// What a header says of its record alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub(super) id: LogId,
+    kind: RecordKind,
+    payload_bytes: u32,
+    payload_crc: u32,
+}
+
+impl Head {
+    pub(super) fn of(record: &LogRecord) -> Self {
+        assert!(record.payload.len() <= limits::LOG_RECORD_BYTES_MAX, "payloads were checked at submission");
+        Self {
+            id: record.id,
+            kind: record.kind,
+            payload_bytes: record.payload.len() as u32,
+            payload_crc: crc32c::crc32c(&record.payload),
+        }
+    }
+
+    /// The header, as it will lie at `offset` of the segment with `seed`, and its chain value.
+    pub(super) fn encode(
+        &self,
+        previous: Chain,
+        durable_until: u64,
+        seed: u32,
+        offset: u64,
+    ) -> ([u8; HEADER_BYTES], Chain) {
+        assert!(offset.is_multiple_of(ALIGN), "a record begins at a multiple of {ALIGN}");
+        let mut header = [0; HEADER_BYTES];
+        header[..4].copy_from_slice(&MAGIC);
+        header[4..8].copy_from_slice(&self.payload_bytes.to_le_bytes());
+        header[8..16].copy_from_slice(&self.id.index.0.to_le_bytes());
+        header[16..24].copy_from_slice(&self.id.term.0.to_le_bytes());
+        header[24..32].copy_from_slice(&self.id.leader.0.to_le_bytes());
+        header[32..40].copy_from_slice(&previous.0.to_le_bytes());
+        header[40..48].copy_from_slice(&durable_until.to_le_bytes());
+        header[48] = self.kind as u8;
+        header[52..56].copy_from_slice(&self.payload_crc.to_le_bytes());
+        let crc = header_crc(&header, seed, offset);
+        header[60..].copy_from_slice(&crc.to_le_bytes());
+        let chain = chain_of(&header);
+        (header, chain)
+    }
 }
 
 /// Reads the header of the record at `offset` of the segment with `seed`.

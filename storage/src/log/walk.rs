@@ -84,6 +84,28 @@ impl<'file> Walk<'file> {
         }
     }
 
+    /// The first header that is valid after where it stands, and its place. Stays where it is.
+    pub(super) fn next_header(&mut self) -> io::Result<Option<(u64, FrameHeader)>> {
+        let mut at = self.offset + ALIGN;
+        loop {
+            let bytes = self.bytes(at, self.chunk_bytes.max(2 * HEADER_BYTES))?;
+            for start in (0..bytes.len()).step_by(ALIGN as usize) {
+                let candidate = &bytes[start..];
+                let place = at + start as u64;
+                if candidate.starts_with(&MAGIC)
+                    && let Some(header) = candidate.first_chunk()
+                    && let Ok(header) = frame::decode(header, self.seed, place)
+                {
+                    return Ok(Some((place, header)));
+                }
+            }
+            if bytes.len() < 2 * HEADER_BYTES {
+                return Ok(None);
+            }
+            at += ((bytes.len() - HEADER_BYTES) as u64 / ALIGN) * ALIGN;
+        }
+    }
+
     fn highest_mark(&self, bytes: &[u8], at: u64) -> u64 {
         let mut highest = 0;
         for start in (0..bytes.len()).step_by(ALIGN as usize) {

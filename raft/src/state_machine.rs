@@ -20,7 +20,7 @@ use crate::{
     apply::{Applier, CommandOutcome},
     entry,
     log_store::LogStore,
-    snapshot::{CurrentSnapshot, SnapshotBody, SnapshotBuilder, meta_of},
+    snapshot::{self, CurrentSnapshot, SnapshotBody, SnapshotBuilder, meta_of},
     types::{RaftLogId, RaftStoredMembership, TypeConfig},
 };
 
@@ -176,6 +176,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             )));
         }
         if let Some(mark) = &snapshot.mark {
+            snapshot::stands_for_same_log(mark, &self.applied.borrow(), self.log.log())?;
             let mut batch = self.store.index.batch();
             batch.set_mark(mark.clone());
             self.store.index.commit(batch).map_err(io::Error::other)?;

@@ -49,6 +49,12 @@ impl GroupLeadership {
         Self(leadership)
     }
 
+    /// A leadership that is told by hand.
+    #[cfg(test)]
+    pub(crate) fn of(leadership: watch::Receiver<Leadership>) -> Self {
+        Self(leadership)
+    }
+
     /// A receiver of every change.
     pub(crate) fn watch(&self) -> watch::Receiver<Leadership> {
         self.0.clone()

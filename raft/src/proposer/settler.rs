@@ -173,3 +173,63 @@ impl Answers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{oneshot, watch};
+    use weir_types::ports::Leadership;
+
+    use super::*;
+
+    const TERM: Term = Term(3);
+    const NODE: NodeId = NodeId(1);
+
+    /// A settler of a node that decides, into which things are put as proposed.
+    struct Scene {
+        settle: mpsc::Sender<Settling>,
+        _leadership: watch::Sender<Leadership>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let now = Leadership { term: TERM, leader: Some(NODE), decides: true };
+            let (to, leadership) = watch::channel(now);
+            let (settle, proposed) = mpsc::channel(4);
+            let leadership = GroupLeadership::of(leadership);
+            tokio::spawn(Settler::new(leadership, NODE, Duration::from_secs(60)).run(proposed));
+            Self { settle, _leadership: to }
+        }
+
+        async fn refuse(&self, error: AppendError) {
+            let (answer, told) = oneshot::channel();
+            let refused = Settling::Refused { answers: Answers::Appends(vec![answer]), error: error.clone() };
+            assert!(self.settle.send(refused).await.is_ok());
+            assert_eq!(told.await.unwrap(), Err(error));
+        }
+
+        async fn barrier(&self, term: Term) -> Result<(), AppendError> {
+            let (answer, told) = oneshot::channel();
+            assert!(self.settle.send(Settling::Barrier { term, answer }).await.is_ok());
+            told.await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_to_barriers_for_a_while_and_then_lapses() {
+        let scene = Scene::new();
+        assert_eq!(scene.barrier(TERM).await, Ok(()));
+        let error = AppendError::OutcomeUnknown { reason: "no quorum confirmed it in time".into() };
+        let failed = Instant::now();
+        scene.refuse(error.clone()).await;
+        assert_eq!(scene.barrier(TERM).await, Err(error.clone()), "what rested on it is refused with it");
+        // Nothing else is proposed: time alone ends it.
+        while let Err(told) = scene.barrier(TERM).await {
+            assert_eq!(told, error);
+            assert!(failed.elapsed() < FAILURE_TOLD_FOR * 20, "it never lapses");
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert!(failed.elapsed() >= FAILURE_TOLD_FOR, "it lapsed too early");
+        let late = scene.barrier(Term(2)).await;
+        assert_eq!(late, Err(AppendError::NotLeader { leader: None }), "the term is still judged");
+    }
+}

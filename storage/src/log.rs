@@ -66,7 +66,7 @@ use self::{
     reader::{Located, SegmentReader},
     recovery::Recovered,
     shared::Shared,
-    state::{LogState, Step},
+    state::LogState,
     thread::Op,
 };
 use crate::folder::DataFolder;
@@ -170,14 +170,9 @@ impl Log {
     pub fn append(&self, records: Vec<LogRecord>, done: Done) -> Result<(), LogError> {
         let mut state = self.writable()?;
         state.check(&records)?;
-        let log = self.0.number;
-        for step in state.append(records, &self.0.preparer) {
-            self.queue(match step {
-                Step::Roll(first, blank) => Op::Roll { log, first, blank },
-                Step::Write(records) => Op::Append { log, records },
-            });
-        }
-        self.queue(Op::Complete { log, progress: state.progress(), done });
+        let steps = state.append(records, &self.0.preparer);
+        let (log, committed, progress) = (self.0.number, state.committed, state.progress());
+        self.queue(Op::Append { log, steps, committed, progress, done });
         Ok(())
     }
 
@@ -202,7 +197,7 @@ impl Log {
         state.committed = committed;
         // The thread need not wake for what it will see anyway.
         if !std::mem::replace(&mut state.mark_owed, true) {
-            self.queue(Op::Committed { log: self.0.number });
+            self.queue(Op::Committed { log: self.0.number, committed });
         }
     }
 

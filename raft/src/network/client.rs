@@ -15,7 +15,7 @@ use openraft::{
     },
     type_config::alias::SnapshotOf,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use weir_types::{GroupId, LogIndex, NodeId};
 
 use crate::{
@@ -37,6 +37,10 @@ type Failed = RPCError<TypeConfig>;
 
 /// How long a stream of appends waits for a peer that cannot be reached before it fails.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a commit that no entry carries waits for one: a follower applies so much
+/// later when nothing follows, and under load no message is sent for a commit alone.
+const COMMIT_WAIT: Duration = Duration::from_millis(1);
 
 /// Makes clients of one group out of the node's links.
 pub(crate) struct LinkFactory {
@@ -202,11 +206,19 @@ async fn pump(
     in_flight: mpsc::Sender<Result<InFlight, LinkError>>,
 ) {
     let stream = AppendStream { number: connection.new_stream(), connection, group };
+    let mut carried_entries = false;
     // The room is taken before the request is, because openraft counts a request as sent when it is taken.
     while let Ok(room) = in_flight.reserve().await {
-        let Some(request) = requests.next().await else {
+        let Some(mut request) = requests.next().await else {
             return;
         };
+        if carried_entries && request.entries.is_empty() {
+            // Nothing but a commit. The next request carries it too, and its answer stands for both.
+            if let Ok(Some(next)) = timeout(COMMIT_WAIT, requests.next()).await {
+                request = next;
+            }
+        }
+        carried_entries |= !request.entries.is_empty();
         let parts = message::encode_append(&request);
         let asked = stream.connection.ask(Kind::Append, group, stream.number, parts).await;
         let failed = asked.is_err();

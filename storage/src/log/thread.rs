@@ -12,15 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use weir_types::LogId;
 
 #[cfg(feature = "sim")]
 use super::pump::{Pump, Wake};
 use super::{
     disk::LogDisk,
-    record::LogRecord,
-    segment::Blank,
     shared::Shared,
-    state::{Progress, Truncation},
+    state::{Progress, Step, Truncation},
     writer::Writer,
 };
 
@@ -62,11 +61,9 @@ pub(super) struct Stopped(OnceLock<(io::ErrorKind, String)>);
 /// What the log thread is asked to do. `log` tells the logs of a node apart.
 pub(super) enum Op {
     Join { log: u64, disk: Box<LogDisk>, shared: Arc<Shared> },
-    Roll { log: u64, first: u64, blank: Blank },
-    Append { log: u64, records: Vec<LogRecord> },
-    Complete { log: u64, progress: Progress, done: Done },
+    Append { log: u64, steps: Vec<Step>, committed: Option<LogId>, progress: Progress, done: Done },
     Vote { log: u64, vote: Bytes, done: Done },
-    Committed { log: u64 },
+    Committed { log: u64, committed: Option<LogId> },
     Truncate { log: u64, truncation: Truncation, progress: Progress, done: Done },
     Leave { log: u64, gone: Sender<()> },
 }
@@ -195,10 +192,10 @@ impl Op {
     /// Tells the submitter that it will not be done.
     pub(super) fn refuse(self, error: io::Error) {
         match self {
-            Self::Complete { done, .. } | Self::Vote { done, .. } | Self::Truncate { done, .. } => {
+            Self::Append { done, .. } | Self::Vote { done, .. } | Self::Truncate { done, .. } => {
                 done(Err(error))
             }
-            Self::Join { .. } | Self::Roll { .. } | Self::Append { .. } | Self::Committed { .. } => {}
+            Self::Join { .. } | Self::Committed { .. } => {}
             // Whoever waits for it sees the sender gone.
             Self::Leave { .. } => {}
         }

@@ -21,7 +21,7 @@ use weir_types::limits;
 use super::{
     disk::LogDisk,
     shared::Shared,
-    state::Progress,
+    state::{Progress, Step},
     thread::{Done, Fatal, Op, Stopped},
 };
 
@@ -144,15 +144,18 @@ impl Writer {
             Op::Join { log, disk, shared } => {
                 self.logs.insert(log, Joined { disk: *disk, shared });
             }
-            Op::Append { log, records } => self.touch(log).disk.stage(&records),
-            Op::Committed { log } => self.touch(log).disk.mark_unsettled = true,
-            Op::Complete { log, progress, done } => {
+            Op::Append { log, steps, committed, progress, done } => {
                 let shared = self.log(log).shared.clone();
                 self.completions.push(Completion { progress: Some((shared, progress)), done });
+                for step in steps {
+                    self.step(log, step)?;
+                }
+                self.touch(log).disk.note_committed(committed);
             }
-            Op::Roll { log, first, blank } => {
-                self.flush()?;
-                self.log(log).disk.roll(first, blank)?;
+            Op::Committed { log, committed } => {
+                let disk = &mut self.touch(log).disk;
+                disk.note_committed(committed);
+                disk.mark_unsettled = true;
             }
             Op::Vote { log, vote, done } => {
                 self.commit()?;
@@ -177,6 +180,17 @@ impl Writer {
         Ok(())
     }
 
+    fn step(&mut self, log: u64, step: Step) -> io::Result<()> {
+        match step {
+            Step::Write(records) => self.touch(log).disk.stage(&records),
+            Step::Roll(first, blank) => {
+                self.flush()?;
+                self.log(log).disk.roll(first, blank)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes and fsyncs all that is staged, then tells who waits.
     fn commit(&mut self) -> io::Result<()> {
         self.flush()?;
@@ -191,10 +205,7 @@ impl Writer {
 
     fn flush(&mut self) -> io::Result<()> {
         for log in std::mem::take(&mut self.touched) {
-            let log = self.log(log);
-            let committed = log.shared.state().committed;
-            log.disk.note_committed(committed);
-            log.disk.flush()?;
+            self.log(log).disk.flush()?;
         }
         Ok(())
     }

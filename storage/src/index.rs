@@ -1,17 +1,21 @@
 //! The index: where every event lies, and what every stream is at.
 //!
-//! A materialization of the log in fjall. It is not flushed per append: after
-//! a crash it may be behind the log, never ahead of it, and is caught up by
-//! replay. Everything is in one keyspace, hence one tree: were it several, a
-//! power loss could keep half of a batch.
+//! A materialization of the log in fjall, behind a buffer of what is newest. It
+//! is not written per append: after a crash it may be behind the log, never ahead
+//! of it, and is caught up by replay. Everything is in one keyspace, hence one
+//! tree: were it several, a power loss could keep half of a batch.
 
 mod batch;
+mod buffer;
 mod error;
 mod mark;
+mod merge;
 mod open;
 mod place;
 mod read;
 mod remembered;
+mod scan;
+mod spill;
 
 use std::{
     path::PathBuf,
@@ -26,6 +30,7 @@ pub use place::{Frame, IndexHead, Located, RUN_EVENTS_MAX, Run};
 pub use remembered::{Expiring, Remembered};
 use weir_types::{GroupId, Position};
 
+use self::{buffer::Buffer, spill::Spiller};
 use crate::{
     codec::{StoredMark, decode},
     schema::IndexKey,
@@ -40,9 +45,11 @@ pub struct Index {
 struct Inner {
     dir: PathBuf,
     group: GroupId,
+    buffer: Arc<Buffer>,
+    // Fields drop in order: the spiller writes to the keyspace, which belongs to the database.
+    _spiller: Spiller,
     keys: fjall::Keyspace,
-    // After the keyspace, which belongs to it: fields drop in order.
-    db: fjall::Database,
+    _db: fjall::Database,
     mark: RwLock<Option<AppliedMark>>,
 }
 
@@ -74,7 +81,7 @@ impl Index {
         IndexBatch::new(self)
     }
 
-    /// Writes a batch whole or not at all; not fsynced.
+    /// Takes a batch whole or not at all; it is on disk later, or after [`Index::persist`].
     ///
     /// # Errors
     /// [`IndexError`]; what is applied is then unknown until the index is opened again.
@@ -82,12 +89,12 @@ impl Index {
     /// # Panics
     /// Panics when the batch would take the mark back: that is never legal (invariant R1).
     pub fn commit(&self, batch: IndexBatch) -> Result<(), IndexError> {
-        let (writes, mark) = batch.finish(self);
+        let (writes, mark) = batch.finish();
         if let (Some(new), Some(old)) = (&mark, self.applied()?) {
             assert!(new.log_id.index > old.log_id.index, "the applied mark must rise");
             assert!(new.position >= old.position, "positions must not fall");
         }
-        writes.commit().map_err(|error| self.failed("batch", error))?;
+        self.inner.buffer.put(writes).map_err(|reason| self.unspilled(reason))?;
         if mark.is_some() {
             *self.inner.mark.write().unwrap_or_else(PoisonError::into_inner) = mark;
         }
@@ -100,7 +107,7 @@ impl Index {
     /// # Errors
     /// [`IndexError`] when the disk refuses.
     pub fn persist(&self) -> Result<(), IndexError> {
-        self.inner.db.persist(fjall::PersistMode::SyncAll).map_err(|error| self.failed("journal", error))
+        self.inner.buffer.drain().map_err(|reason| self.unspilled(reason))
     }
 
     fn load_mark(&self) -> Result<Option<AppliedMark>, IndexError> {

@@ -2,7 +2,7 @@
 
 use weir_types::{EntityId, EntityType, GroupId, IdempotencyKey, Position, StreamVersion};
 
-use super::{AppliedMark, Expiring, Index, IndexHead, Remembered, Run};
+use super::{AppliedMark, Expiring, Index, IndexHead, Remembered, Run, merge::Entry};
 use crate::{
     codec::{StoredExpiry, StoredHead, StoredMark, StoredRemembered, StoredRun, encode_into},
     schema::{IndexKey, StreamNo},
@@ -10,14 +10,10 @@ use crate::{
 
 /// Puts and removals that are written whole or not at all.
 ///
-/// A key may be named once per batch. The batch is written in key order, which
-/// spares the engine's skip list many a miss of the processor's cache; readers
-/// beside the writer see it grow in that order, and the family letters are
-/// chosen for it: places (`e`) come before heads (`h`), heads before lists.
+/// A key may be named once per batch.
 pub struct IndexBatch {
     group: GroupId,
-    /// `None` removes.
-    writes: Vec<(fjall::Slice, Option<fjall::Slice>)>,
+    writes: Vec<Entry>,
     mark: Option<AppliedMark>,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -92,26 +88,18 @@ impl IndexBatch {
         self.put(IndexKey::SelfCheck, &self.group.0.clone());
     }
 
-    /// The engine's batch, and the mark that holds once it is written.
+    /// The writes in key order, and the mark that holds once they are made.
     ///
     /// # Panics
     /// Panics when a key was named twice: which of the two counts is not defined.
-    pub(super) fn finish(mut self, index: &Index) -> (fjall::OwnedWriteBatch, Option<AppliedMark>) {
+    pub(super) fn finish(mut self) -> (Vec<Entry>, Option<AppliedMark>) {
         let mark = self.mark.take();
         if let Some(mark) = &mark {
             self.put(IndexKey::Mark, &StoredMark::from(mark));
         }
         self.writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         assert!(self.writes.windows(2).all(|pair| pair[0].0 != pair[1].0), "a batch names a key once");
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(index.inner.db.clone(), self.writes.len())
-            .durability(Some(fjall::PersistMode::Buffer));
-        for (key, value) in self.writes {
-            match value {
-                Some(value) => batch.insert(&index.inner.keys, key, value),
-                None => batch.remove(&index.inner.keys, key),
-            }
-        }
-        (batch, mark)
+        (self.writes, mark)
     }
 
     fn put<T: serde::Serialize>(&mut self, key: IndexKey<'_>, value: &T) {

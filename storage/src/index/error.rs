@@ -51,6 +51,10 @@ impl From<IndexError> for ReadError {
 }
 
 impl Index {
+    pub(super) fn unspilled(&self, reason: String) -> IndexError {
+        IndexError::Failed { dir: self.inner.dir.clone(), what: "spill", reason }
+    }
+
     pub(super) fn failed(&self, what: &'static str, error: fjall::Error) -> IndexError {
         if is_damage(&error) {
             return self.damaged(what, error);

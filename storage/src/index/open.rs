@@ -9,14 +9,11 @@ use std::{
 
 use weir_types::{GroupId, Position};
 
-use super::{Index, IndexError, Inner};
+use super::{Index, IndexError, Inner, buffer::Buffer, spill::Spiller};
 use crate::{codec::decode, condemned, schema::IndexKey};
 
-/// Bytes of block cache. With the write buffers (one active and at most four
-/// waiting to be flushed) the index stays near 128 MB.
+/// Bytes of block cache. With its two buffers the index stays near 100 MB.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-/// Bytes of one write buffer.
-const WRITE_BUFFER_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of the engine's own journal, the least that it allows.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// One to flush, one to compact.
@@ -59,10 +56,11 @@ impl Index {
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .worker_threads(WORKER_THREADS)
             .open()?;
-        let keys = db.keyspace(KEYSPACE, || {
-            fjall::KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES)
-        })?;
-        let inner = Inner { dir: dir.to_owned(), group, keys, db, mark: RwLock::new(None) };
+        let keys = db.keyspace(KEYSPACE, fjall::KeyspaceCreateOptions::default)?;
+        let buffer = Arc::new(Buffer::default());
+        let spiller = Spiller::start(Arc::clone(&buffer), keys.clone())?;
+        let mark = RwLock::new(None);
+        let inner = Inner { dir: dir.to_owned(), group, buffer, _spiller: spiller, keys, _db: db, mark };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -85,8 +83,7 @@ impl Index {
         Ok(())
     }
 
-    /// The engine drops a damaged part of its journal in silence and keeps what
-    /// follows in the next one. That would leave a hole below the mark.
+    /// A run that the engine lost in silence would leave a hole below the mark.
     fn check_holes(&self, last: Position) -> Result<(), IndexError> {
         let mut expected = last;
         for run in self.log_runs_back().take(CHECKED_RUNS) {

@@ -1,9 +1,10 @@
 //! Reading the index.
 
+use fjall::Slice;
 use weir_types::{Direction, EntityId, EntityType, IdempotencyKey, Position, StreamHead, StreamVersion};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Expiring, Index, IndexError, IndexHead, Located, RUN_EVENTS_MAX, Remembered, Run};
+use super::{Expiring, Index, IndexError, IndexHead, Located, RUN_EVENTS_MAX, Remembered, Run, merge::Order};
 use crate::{
     codec::{StoredExpiry, StoredHead, StoredRemembered, StoredRun, decode},
     schema::{IndexKey, StreamNo},
@@ -77,8 +78,9 @@ impl Index {
         // The run that holds `from` may begin before it; a run is bounded, so its start is near.
         let start = StreamVersion(from.0.saturating_sub(RUN_EVENTS_MAX as u64 - 1));
         let mut places = Vec::new();
-        for entry in self.range(key(start), key(StreamVersion(u64::MAX))) {
-            let (first, run) = self.stream_run(entry)?;
+        let most = limit.saturating_add(RUN_EVENTS_MAX);
+        for entry in self.scan(key(start), key(StreamVersion(u64::MAX)), Order::Rising, most) {
+            let (first, run) = self.stream_run(entry?)?;
             for number in 0..run.frames.len() {
                 let version = first.plus(number as u64);
                 if places.len() == limit {
@@ -100,8 +102,8 @@ impl Index {
     ) -> Result<Vec<Located>, IndexError> {
         let key = |version| IndexKey::StreamRun(stream, version);
         let mut places = Vec::new();
-        for entry in self.range(key(StreamVersion::ZERO), key(from)).rev() {
-            let (first, run) = self.stream_run(entry)?;
+        for entry in self.scan(key(StreamVersion::ZERO), key(from), Order::Falling, limit) {
+            let (first, run) = self.stream_run(entry?)?;
             for number in (0..run.frames.len()).rev() {
                 let version = first.plus(number as u64);
                 if places.len() == limit {
@@ -115,8 +117,7 @@ impl Index {
         Ok(places)
     }
 
-    fn stream_run(&self, entry: fjall::Guard) -> Result<(StreamVersion, Run), IndexError> {
-        let (key, value) = entry.into_inner().map_err(|error| self.failed("stream run", error))?;
+    fn stream_run(&self, (key, value): (Slice, Slice)) -> Result<(StreamVersion, Run), IndexError> {
         match IndexKey::decode(&key) {
             Some((_, IndexKey::StreamRun(_, first))) => Ok((first, self.run(&value)?)),
             _ => Err(self.damaged("stream run", "its key is malformed")),
@@ -135,8 +136,9 @@ impl Index {
     pub fn log_places(&self, from: Position, limit: usize) -> Result<Vec<Located>, IndexError> {
         let start = Position(from.0.saturating_sub(RUN_EVENTS_MAX as u64 - 1));
         let mut places = Vec::new();
-        for entry in self.range(IndexKey::LogRun(start), IndexKey::LogRun(Position(u64::MAX))) {
-            let run = self.run(&entry.value().map_err(|error| self.failed("log run", error))?)?;
+        let (first, last) = (IndexKey::LogRun(start), IndexKey::LogRun(Position(u64::MAX)));
+        for entry in self.scan(first, last, Order::Rising, limit.saturating_add(RUN_EVENTS_MAX)) {
+            let run = self.run(&entry?.1)?;
             for number in 0..run.frames.len() {
                 if places.len() == limit {
                     return Ok(places);
@@ -150,8 +152,8 @@ impl Index {
     }
 
     pub(super) fn log_runs_back(&self) -> impl Iterator<Item = Result<Run, IndexError>> + '_ {
-        let all = self.range(IndexKey::LogRun(Position::ZERO), IndexKey::LogRun(Position(u64::MAX)));
-        all.rev().map(|entry| self.run(&entry.value().map_err(|error| self.failed("log run", error))?))
+        let (first, last) = (IndexKey::LogRun(Position::ZERO), IndexKey::LogRun(Position(u64::MAX)));
+        self.scan(first, last, Order::Falling, usize::MAX).map(|entry| self.run(&entry?.1))
     }
 
     /// Idempotency keys that were remembered at positions over `after` and up to `until`.
@@ -166,8 +168,8 @@ impl Index {
     ) -> Result<Vec<(Position, Vec<Expiring>)>, IndexError> {
         let start = Position((after.0 + 1).saturating_sub(RUN_EVENTS_MAX as u64 - 1));
         let mut records = Vec::new();
-        for entry in self.range(IndexKey::Expiry(start), IndexKey::Expiry(until)) {
-            let (key, value) = entry.into_inner().map_err(|error| self.failed("expiry", error))?;
+        for entry in self.scan(IndexKey::Expiry(start), IndexKey::Expiry(until), Order::Rising, usize::MAX) {
+            let (key, value) = entry?;
             let Some((_, IndexKey::Expiry(first))) = IndexKey::decode(&key) else {
                 return Err(self.damaged("expiry", "its key is malformed"));
             };
@@ -194,9 +196,10 @@ impl Index {
             None => IndexKey::Name(stream),
         };
         let mut heads = Vec::new();
-        let members = self.range(key(StreamNo(0)), key(StreamNo(u64::MAX)));
+        let most = offset.saturating_add(limit);
+        let members = self.scan(key(StreamNo(0)), key(StreamNo(u64::MAX)), Order::Rising, most);
         for entry in members.skip(offset).take(limit) {
-            let value = entry.value().map_err(|error| self.failed("list", error))?;
+            let (_, value) = entry?;
             let entity: &str = decode("list", &value).map_err(|e| self.damaged("list", e))?;
             let entity = EntityId::new(entity).map_err(|e| self.damaged("list", e))?;
             // A stream that is being created may be listed a moment before it has its head.
@@ -212,19 +215,10 @@ impl Index {
     /// [`IndexError`].
     pub fn content_digest(&self) -> Result<u64, IndexError> {
         let mut digest = 0;
-        for entry in self.inner.keys.iter() {
-            let (key, value) = entry.into_inner().map_err(|error| self.failed("contents", error))?;
+        for entry in self.scan_all() {
+            let (key, value) = entry?;
             digest = xxh3_64_with_seed(&value, xxh3_64_with_seed(&key, digest));
         }
         Ok(digest)
-    }
-
-    pub(super) fn get(&self, key: IndexKey<'_>) -> Result<Option<fjall::Slice>, IndexError> {
-        self.inner.keys.get(key.encode(self.inner.group)).map_err(|error| self.failed("key", error))
-    }
-
-    fn range(&self, from: IndexKey<'_>, until: IndexKey<'_>) -> fjall::Iter {
-        let group = self.inner.group;
-        self.inner.keys.range(from.encode(group)..=until.encode(group))
     }
 }

@@ -1,0 +1,192 @@
+//! What is applied and not in the engine yet. The log is the journal of the
+//! index, so a batch only changes this buffer; a full buffer is spilled to the
+//! engine as one sorted run, by a thread of its own. What a crash loses is
+//! replayed from the log.
+//!
+//! Invariant: the buffer, the sealed one under it and the engine under both
+//! are always a prefix of what was committed, batch by batch: a buffer is sealed between
+//! batches, and ingested whole or not at all, with the mark that belongs to it.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    ops::{Bound, RangeInclusive},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use fjall::Slice;
+
+use super::merge::{Entry, Order, merge};
+
+/// Bytes of a buffer, with what its tree costs, at which it is sealed. While
+/// one is spilled another fills, so the index holds at most about twice as much.
+const BUFFER_BYTES: usize = 24 * 1024 * 1024;
+/// What an entry costs beside its key and value.
+const ENTRY_BYTES: usize = 96;
+
+/// Sorted entries; `None` removes the key from what lies below.
+pub(super) type Table = BTreeMap<Slice, Option<Slice>>;
+
+/// The buffer of one index.
+#[derive(Default)]
+pub(super) struct Buffer {
+    tables: RwLock<Tables>,
+    spill: Mutex<Spill>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Tables {
+    active: Table,
+    active_bytes: usize,
+    sealed: Option<Arc<Table>>,
+}
+
+/// Where the spilling stands.
+#[derive(Default)]
+struct Spill {
+    /// A sealed buffer waits, or is being spilled.
+    pending: bool,
+    /// Why nothing is spilled any more.
+    failed: Option<String>,
+    closed: bool,
+}
+
+impl Buffer {
+    /// Takes a batch in, whole. Waits while the buffer before it is still being spilled.
+    ///
+    /// # Errors
+    /// The reason, when spilling has failed.
+    pub(super) fn put(&self, writes: Vec<(Slice, Option<Slice>)>) -> Result<(), String> {
+        let full = {
+            let mut tables = self.write();
+            for (key, value) in writes {
+                tables.active_bytes +=
+                    key.len() + value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
+                tables.active.insert(key, value);
+            }
+            tables.active_bytes >= BUFFER_BYTES
+        };
+        if full { self.seal() } else { Ok(()) }
+    }
+
+    /// Seals what there is and waits until all of it is in the engine.
+    ///
+    /// # Errors
+    /// The reason, when spilling has failed.
+    pub(super) fn drain(&self) -> Result<(), String> {
+        self.seal()?;
+        self.settled().map(drop)
+    }
+
+    fn seal(&self) -> Result<(), String> {
+        let mut spill = self.settled()?;
+        let mut tables = self.write();
+        if tables.active.is_empty() {
+            return Ok(());
+        }
+        tables.sealed = Some(Arc::new(std::mem::take(&mut tables.active)));
+        tables.active_bytes = 0;
+        spill.pending = true;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Waits until nothing is being spilled.
+    fn settled(&self) -> Result<MutexGuard<'_, Spill>, String> {
+        let spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = |spill: &mut Spill| spill.pending && spill.failed.is_none();
+        let spill = self.changed.wait_while(spill, busy).unwrap_or_else(PoisonError::into_inner);
+        match &spill.failed {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(spill),
+        }
+    }
+
+    /// The next sealed buffer, waiting for it; `None` when the index is closed.
+    pub(super) fn next_sealed(&self) -> Option<Arc<Table>> {
+        let spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |spill: &mut Spill| !spill.pending && !spill.closed;
+        let spill = self.changed.wait_while(spill, idle).unwrap_or_else(PoisonError::into_inner);
+        if spill.pending { self.read().sealed.clone() } else { None }
+    }
+
+    /// Says what became of the sealed buffer.
+    pub(super) fn spilled(&self, result: Result<(), String>) {
+        let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => {
+                self.write().sealed = None;
+                spill.pending = false;
+            }
+            Err(reason) => spill.failed = Some(reason),
+        }
+        self.changed.notify_all();
+    }
+
+    /// Ends the spilling, once nothing waits.
+    pub(super) fn close(&self) {
+        self.spill.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
+
+    /// What the buffer says of a key: `None` when it says nothing.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Slice>> {
+        let tables = self.read();
+        let sealed = || tables.sealed.as_ref().and_then(|sealed| sealed.get(key));
+        tables.active.get(key).or_else(sealed).cloned()
+    }
+
+    /// Entries of a range, in order: until `limit` that are no removals, and
+    /// what `below` gives while the buffer stands still.
+    pub(super) fn scan<T>(
+        &self,
+        keys: &RangeInclusive<Vec<u8>>,
+        order: Order,
+        limit: usize,
+        below: impl FnOnce() -> T,
+    ) -> (Vec<Entry>, T) {
+        let tables = self.read();
+        let active = part(&tables.active, keys, order, limit);
+        let sealed = tables.sealed.as_ref().map(|sealed| part(sealed, keys, order, limit));
+        let sealed = sealed.unwrap_or_default();
+        let merged = merge(active.into_iter().map(Ok), sealed.into_iter().map(Ok), order);
+        let merged = merged.map(|entry: Result<Entry, Infallible>| {
+            let Ok(entry) = entry;
+            entry
+        });
+        (until_live(merged, limit), below())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn part(table: &Table, keys: &RangeInclusive<Vec<u8>>, order: Order, limit: usize) -> Vec<Entry> {
+    let bounds = (Bound::Included(keys.start().as_slice()), Bound::Included(keys.end().as_slice()));
+    let entries = table.range::<[u8], _>(bounds);
+    let owned = |(key, value): (&Slice, &Option<Slice>)| (key.clone(), value.clone());
+    match order {
+        Order::Rising => until_live(entries.map(owned), limit),
+        Order::Falling => until_live(entries.rev().map(owned), limit),
+    }
+}
+
+/// Entries up to the one that makes `limit` that are no removals.
+fn until_live(entries: impl Iterator<Item = Entry>, limit: usize) -> Vec<Entry> {
+    let mut live = 0;
+    let mut taken = Vec::new();
+    for entry in entries {
+        live += usize::from(entry.1.is_some());
+        taken.push(entry);
+        if live >= limit {
+            break;
+        }
+    }
+    taken
+}

@@ -7,6 +7,7 @@
 mod append;
 mod cluster;
 mod forward;
+mod meter;
 mod observe;
 mod outbox;
 mod projections;
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use weir_actors::{OutboxHandle, RouterHandle, projection::ProjectionsHandle};
 use weir_raft::{PeerNode, RaftNode};
 use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
+
+use self::meter::Meter;
 
 /// The parts that an engine is made of.
 pub struct EngineParts {
@@ -60,6 +63,7 @@ pub struct Engine {
     outbox: Option<OutboxHandle>,
     leader_wait: Duration,
     closing: CancellationToken,
+    meter: Meter,
     draining: AtomicBool,
     /// Whether the node was seen to belong to a cluster: it stays so.
     in_cluster: AtomicBool,
@@ -81,6 +85,7 @@ impl Engine {
             outbox,
             leader_wait,
             closing,
+            meter: Meter::new(),
             draining: AtomicBool::new(false),
             in_cluster: AtomicBool::new(false),
         }

@@ -134,6 +134,8 @@ pub async fn start(plan: NodePlan) -> Result<RunningNode, StartError> {
     let cluster = plan.cluster_id(held.map(|identity| identity.cluster))?;
     let folder = DataFolder::open(&plan.data_dir, Identity { cluster, node: plan.node })?;
     let closing = CancellationToken::new();
+    // Before the parts, which look their metrics up once.
+    let metrics = telemetry::metrics();
     let parts = wire::wire(&plan, folder, peers, closing.clone()).await?;
     let limits = ServeLimits {
         connections: plan.limits.connections,
@@ -141,7 +143,7 @@ pub async fn start(plan: NodePlan) -> Result<RunningNode, StartError> {
     };
     let router = http::router(parts.engine.clone(), Duration::from_millis(plan.limits.request_timeout_ms));
     let edge = tokio::spawn(serve(edge, router, limits, closing.clone()));
-    let upkeep = tokio::spawn(telemetry::upkeep(telemetry::metrics()));
+    let upkeep = tokio::spawn(telemetry::upkeep(metrics));
     let took_ms = began.elapsed().as_millis();
     info!(node_id = plan.node.0, cluster = %cluster, edge = %address, peers = %plan.own.peer, took_ms, "node started");
     let patience = Duration::from_millis(plan.limits.shutdown_ms);

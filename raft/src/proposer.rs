@@ -22,8 +22,8 @@ use tokio::{
     time::timeout,
 };
 use weir_types::{
-    AppendError, AppendOutcome, DecidedAppend, NodeId, RegistryCommand, RegistryOutcome, Term, limits,
-    ports::Proposer,
+    AppendError, DecidedAppend, NodeId, RegistryCommand, RegistryOutcome, Term, limits,
+    ports::{OnOutcome, Proposer},
 };
 
 use self::{
@@ -75,34 +75,25 @@ impl LogProposer {
 
 #[async_trait]
 impl Proposer for LogProposer {
-    fn append(
-        &self,
-        term: Term,
-        append: DecidedAppend,
-    ) -> BoxFuture<'static, Result<AppendOutcome, AppendError>> {
-        let (answer, outcome) = oneshot::channel();
-        let queued = self.queue.push(Item::Append { term, append, answer });
-        Box::pin(settled(queued, outcome))
+    fn propose(&self, term: Term, append: DecidedAppend, done: OnOutcome) {
+        self.queue.push(Item::Append { term, append, done });
     }
 
     fn barrier(&self, term: Term) -> BoxFuture<'static, Result<(), AppendError>> {
         let (answer, outcome) = oneshot::channel();
-        let queued = self.queue.push(Item::Barrier { term, answer });
-        Box::pin(settled(queued, outcome))
+        self.queue.push(Item::Barrier { term, answer });
+        Box::pin(settled(outcome))
     }
 
     async fn register(&self, command: RegistryCommand) -> Result<RegistryOutcome, AppendError> {
         let term = self.deciding_term().await?;
         let (answer, outcome) = oneshot::channel();
-        settled(self.queue.push(Item::Registry { term, command, answer }), outcome).await
+        self.queue.push(Item::Registry { term, command, answer });
+        settled(outcome).await
     }
 }
 
-async fn settled<T>(
-    queued: Result<(), AppendError>,
-    outcome: oneshot::Receiver<Result<T, AppendError>>,
-) -> Result<T, AppendError> {
-    queued?;
+async fn settled<T>(outcome: oneshot::Receiver<Result<T, AppendError>>) -> Result<T, AppendError> {
     outcome.await.unwrap_or_else(|_| {
         Err(AppendError::OutcomeUnknown { reason: "node stopped before the outcome was known".into() })
     })

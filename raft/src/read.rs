@@ -99,8 +99,7 @@ impl EventReader for GroupReader {
 
     async fn head(&self, group: GroupId, entity: &EntityId) -> Result<Option<StreamHead>, ReadError> {
         self.check(group)?;
-        let entity = entity.clone();
-        self.blocking(move |store| store.head(&entity)).await
+        self.store.head(entity)
     }
 
     async fn read_stream(&self, read: StreamRead) -> Result<StreamPage, ReadError> {
@@ -137,8 +136,7 @@ impl EventReader for GroupReader {
         key: &IdempotencyKey,
     ) -> Result<Option<RememberedAppend>, ReadError> {
         self.check(group)?;
-        let (entity, key) = (entity.clone(), key.clone());
-        self.blocking(move |store| store.remembered(&entity, &key)).await
+        self.store.remembered(entity, key)
     }
 
     fn applied(&self, group: GroupId) -> Position {

@@ -29,7 +29,7 @@ const RUN_ENTRIES_MAX: usize = 256;
 /// Bytes of entries that are applied in one batch, unless one alone is larger.
 const RUN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Up to so many bytes are applied on the runtime: they take less time than another thread takes to wake.
-const APPLY_HERE_BYTES_MAX: usize = 16 * 1024;
+const APPLY_HERE_BYTES_MAX: usize = 256 * 1024;
 
 /// The state machine of one group.
 pub struct StateMachine {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{future::BoxFuture, stream::BoxStream};
+use futures::{channel::oneshot, future::BoxFuture, stream::BoxStream};
 
 use crate::{
     AppendError, AppendOutcome, Consistency, DecidedAppend, EntityId, EntityType, GroupId, Idempotency,
@@ -39,25 +39,47 @@ pub trait LeadershipWatch: Send + Sync {
     fn changes(&self) -> BoxStream<'static, Leadership>;
 }
 
+/// Told once how an append ended, in the order in which appends were queued. It
+/// must be quick, and wait for nothing. Dropped untold, the outcome is unknown.
+pub type OnOutcome = Box<dyn FnOnce(Result<AppendOutcome, AppendError>) + Send>;
+
 /// Puts decided appends into the replicated log.
 #[async_trait]
 pub trait Proposer: Send + Sync {
     /// Takes an append for the log. It is queued before this returns, in call
-    /// order, and is in the log in that order. The future resolves when it is
-    /// committed, durable on a quorum, and applied on this node.
+    /// order, and is in the log in that order. `done` is told when it is
+    /// committed, durable on a quorum, and applied on this node, or when it was
+    /// refused, which may be before this returns.
     ///
     /// `term` is the term in which the append was decided: in any other term it
     /// is refused with [`AppendError::NotLeader`] and nothing is written.
     ///
     /// # Errors
-    /// `NotLeader` and `Unavailable` when nothing was written;
+    /// `done` is told `NotLeader` and `Unavailable` when nothing was written;
     /// `OutcomeUnknown` when leadership was lost after it was proposed.
-    /// Dropping the future does not withdraw the append.
+    fn propose(&self, term: Term, append: DecidedAppend, done: OnOutcome);
+
+    /// As [`Proposer::propose`], for those who wait. Dropping the future does
+    /// not withdraw the append.
+    ///
+    /// # Errors
+    /// As [`Proposer::propose`].
     fn append(
         &self,
         term: Term,
         append: DecidedAppend,
-    ) -> BoxFuture<'static, Result<AppendOutcome, AppendError>>;
+    ) -> BoxFuture<'static, Result<AppendOutcome, AppendError>> {
+        let (sender, outcome) = oneshot::channel();
+        // Whoever waited may have gone, which changes nothing.
+        self.propose(term, append, Box::new(|outcome| drop(sender.send(outcome))));
+        Box::pin(async {
+            outcome.await.unwrap_or_else(|_| {
+                Err(AppendError::OutcomeUnknown {
+                    reason: "node stopped before the outcome was known".into(),
+                })
+            })
+        })
+    }
 
     /// Resolves when all that was queued before is committed and applied: a
     /// refusal that rests on appends in flight waits for this.

@@ -1,7 +1,7 @@
 //! The actor of one entity stream: it serialises the stream's appends, decides
 //! each on the state that the one before it left, and proposes it without
-//! waiting for it. Its callers wait for the outcomes themselves, so that the
-//! actor hears of nothing that went well: an append costs one message.
+//! waiting for it. The outcome goes to the caller, so that the actor hears of
+//! nothing that went well: an append costs one message.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use weir_types::{AppendError, Consistency, EntityId, GroupId, ReadError, Term, p
 use super::{
     lease::{Lease, Shared},
     message::{Answer, Message},
-    pending::{Held, Proposed, Reply, Sharing},
+    pending::{Held, InFlight, Proposed, Reply, Sharing},
     state::{self, Decision, StreamState},
 };
 use crate::{admission::Admitted, event_ids::EventIds};
@@ -67,7 +67,7 @@ impl Actor for StreamActor {
 }
 
 impl State {
-    async fn on_append(&mut self, append: Arc<Admitted>, lease: Lease, mut answer: Answer) {
+    async fn on_append(&mut self, append: Arc<Admitted>, lease: Lease, answer: Answer) {
         if lease.is_retired() {
             return answer.send(Reply::Again);
         }
@@ -77,10 +77,10 @@ impl State {
                 stream.accept(&decided);
                 let last_version = stream.version();
                 let event_ids = decided.events.iter().map(|event| event.id).collect();
-                answer.proposing();
-                let outcome = self.args.ports.proposer.append(self.args.term, decided);
-                let proposed = Proposed::new(outcome, event_ids, last_version, lease, append);
-                answer.send(Reply::Proposed(proposed));
+                let proposed =
+                    Proposed::new(InFlight { event_ids, last_version, lease, answer, _append: append });
+                let done = Box::new(|outcome| proposed.settle(outcome));
+                self.args.ports.proposer.propose(self.args.term, decided, done);
             }
             Ok(Decision::Repeated(outcome)) => answer.send(Reply::Repeated(outcome)),
             Ok(Decision::RefuseNow(error)) | Err(error) => answer.send(Reply::Refused(error)),

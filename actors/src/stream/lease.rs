@@ -14,8 +14,6 @@ use weir_types::StreamVersion;
 
 /// The shared part of one stream actor.
 pub(crate) struct Shared {
-    /// Where what a caller leaves behind is waited for.
-    runtime: tokio::runtime::Handle,
     leases: AtomicUsize,
     used: AtomicU64,
     durable: AtomicU64,
@@ -24,22 +22,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The shared part of a fresh actor.
-    ///
-    /// # Panics
-    /// Panics outside a tokio runtime.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            runtime: tokio::runtime::Handle::current(),
             leases: AtomicUsize::new(0),
             used: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             retired: AtomicBool::new(false),
         })
-    }
-
-    /// The runtime that the actor lives in.
-    pub(crate) fn runtime(&self) -> tokio::runtime::Handle {
-        self.runtime.clone()
     }
 
     /// Leases out.

@@ -10,20 +10,21 @@ use super::{
     actor::{StreamPorts, nothing_written, unread},
     digest::digest_of,
     lease::Lease,
+    message::Answer,
     state,
 };
 use crate::admission::Admitted;
 
 /// What an actor answered.
 pub(crate) enum Reply {
-    /// Nothing was proposed and the actor decides no more: ask the router again.
+    /// Nothing is written and the actor decides no more: ask the router again.
     Again,
     /// Refused, finally.
     Refused(AppendError),
+    /// Written, durable.
+    Appended(AppendAck),
     /// The key's outcome, durable.
     Repeated(AppendOutcome),
-    /// Proposed; the outcome is to come.
-    Proposed(Proposed),
     /// An append with the same key is in flight.
     Sharing(Sharing),
     /// Refused, if what the refusal rests on becomes durable.
@@ -35,85 +36,74 @@ pub(crate) enum Reply {
 pub(crate) type Settled = Result<Option<AppendAck>, AppendError>;
 
 impl Reply {
+    /// The answer to an append that apply has judged so.
+    fn to(outcome: Result<AppendOutcome, AppendError>, event_ids: Vec<EventId>) -> Self {
+        match outcome {
+            Ok(AppendOutcome::Appended { first_version, last_version, first_position }) => {
+                let repeated = false;
+                Self::Appended(AppendAck { first_version, last_version, first_position, event_ids, repeated })
+            }
+            Ok(repeated @ AppendOutcome::Repeated { .. }) => Self::Repeated(repeated),
+            // Apply is right, and nothing was written: decide on what is there now.
+            Ok(AppendOutcome::VersionConflict { .. }) => Self::Again,
+            Ok(AppendOutcome::TypeConflict { actual }) => Self::Refused(AppendError::TypeConflict { actual }),
+            Ok(AppendOutcome::IdempotencyConflict) => Self::Refused(AppendError::IdempotencyConflict),
+            Err(error) => Self::Refused(error),
+        }
+    }
+
     /// Waits until the answer is durable.
     pub(crate) async fn settle(self, ports: &StreamPorts, request: &AppendRequest) -> Settled {
         match self {
             Self::Again => Ok(None),
             Self::Refused(error) => Err(error),
+            Self::Appended(ack) => Ok(Some(ack)),
             Self::Repeated(outcome) => repeat(ports, &outcome).await.map(Some),
-            Self::Proposed(proposed) => proposed.settle(ports).await,
             Self::Sharing(sharing) => sharing.settle(ports, request).await,
             Self::Held(held) => held.settle(ports, request).await,
         }
     }
 }
 
-/// An append in the proposer's hands. Dropped before its outcome is there,
-/// because its caller went away, it waits for the outcome in a task of its own.
-pub(crate) struct Proposed(Option<InFlight>);
+/// An append in the proposer's hands. Nobody needs to wait for it: its caller
+/// may go away. Dropped untold, it leaves an actor that decides no more.
+pub(super) struct Proposed(Option<InFlight>);
 
-struct InFlight {
-    outcome: BoxFuture<'static, Result<AppendOutcome, AppendError>>,
-    event_ids: Vec<EventId>,
-    last_version: StreamVersion,
-    lease: Lease,
+pub(super) struct InFlight {
+    pub(super) event_ids: Vec<EventId>,
+    pub(super) last_version: StreamVersion,
+    pub(super) lease: Lease,
+    pub(super) answer: Answer,
     /// Its room on this node is taken as long as it is in the proposer's hands.
-    _append: Arc<Admitted>,
+    pub(super) _append: Arc<Admitted>,
 }
 
 impl Proposed {
-    pub(super) fn new(
-        outcome: BoxFuture<'static, Result<AppendOutcome, AppendError>>,
-        event_ids: Vec<EventId>,
-        last_version: StreamVersion,
-        lease: Lease,
-        append: Arc<Admitted>,
-    ) -> Self {
-        Self(Some(InFlight { outcome, event_ids, last_version, lease, _append: append }))
+    pub(super) fn new(mut in_flight: InFlight) -> Self {
+        in_flight.answer.proposing();
+        Self(Some(in_flight))
     }
 
-    async fn settle(mut self, ports: &StreamPorts) -> Settled {
-        let in_flight = self.0.as_mut().expect("taken only here and by drop");
-        let outcome = (&mut in_flight.outcome).await;
-        let in_flight = self.0.take().expect("still there");
-        in_flight.note(&outcome);
-        match outcome? {
-            AppendOutcome::Appended { first_version, last_version, first_position } => Ok(Some(AppendAck {
-                first_version,
-                last_version,
-                first_position,
-                event_ids: in_flight.event_ids,
-                repeated: false,
-            })),
-            repeated @ AppendOutcome::Repeated { .. } => repeat(ports, &repeated).await.map(Some),
-            // Apply is right, and nothing was written: decide on what is there now.
-            AppendOutcome::VersionConflict { .. } => Ok(None),
-            AppendOutcome::TypeConflict { actual } => Err(AppendError::TypeConflict { actual }),
-            AppendOutcome::IdempotencyConflict => Err(AppendError::IdempotencyConflict),
-        }
-    }
-}
-
-impl InFlight {
-    /// Moves the durable mark, or retires an actor whose decision did not hold.
-    fn note(&self, outcome: &Result<AppendOutcome, AppendError>) {
-        match outcome {
-            Ok(AppendOutcome::Appended { last_version, .. }) if *last_version == self.last_version => {
-                self.lease.note_durable(*last_version);
+    /// Moves the durable mark, or retires an actor whose decision did not hold, and answers.
+    pub(super) fn settle(mut self, outcome: Result<AppendOutcome, AppendError>) {
+        let InFlight { event_ids, last_version, lease, answer, .. } = self.0.take().expect("told once");
+        // Before the caller can come back: it must not meet an actor whose decision did not hold.
+        match &outcome {
+            Ok(AppendOutcome::Appended { last_version: actual, .. }) if *actual == last_version => {
+                lease.note_durable(last_version);
             }
-            _ => self.lease.retire(),
+            _ => lease.retire(),
         }
+        drop(lease);
+        answer.send(Reply::to(outcome, event_ids));
     }
 }
 
 impl Drop for Proposed {
     fn drop(&mut self) {
-        let Some(mut in_flight) = self.0.take() else { return };
-        // When the runtime has ended the task is not run, and nobody is left to know.
-        in_flight.lease.runtime().spawn(async move {
-            let outcome = (&mut in_flight.outcome).await;
-            in_flight.note(&outcome);
-        });
+        if let Some(in_flight) = &self.0 {
+            in_flight.lease.retire();
+        }
     }
 }
 

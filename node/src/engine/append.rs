@@ -25,7 +25,7 @@ impl Engine {
         let began = Instant::now();
         let events = request.events.len();
         let result = self.append_by(request, began + self.leader_wait).await;
-        observe(began, events, &result);
+        self.meter.note(began.elapsed(), events, &result);
         result
     }
 
@@ -64,27 +64,5 @@ impl Engine {
         // A pause that ends is no failure: it is time to look again.
         let _ = timeout_at(deadline.min(now + RETRY_PAUSE), changed).await;
         true
-    }
-}
-
-fn observe(began: Instant, events: usize, result: &Result<AppendAck, AppendError>) {
-    let outcome = match result {
-        Ok(ack) if ack.repeated => "repeated",
-        Ok(_) => "appended",
-        Err(AppendError::VersionConflict { .. } | AppendError::TypeConflict { .. }) => "conflict",
-        Err(AppendError::IdempotencyConflict) => "idempotency_conflict",
-        Err(AppendError::NoEvents | AppendError::TooLarge { .. }) => "refused",
-        Err(AppendError::Overloaded) => "overloaded",
-        Err(AppendError::NotLeader { .. } | AppendError::Unavailable { .. }) => "unavailable",
-        Err(AppendError::OutcomeUnknown { .. }) => "unknown",
-        Err(AppendError::Storage { .. }) => "failed",
-    };
-    metrics::histogram!("weir_append_duration_seconds", "outcome" => outcome)
-        .record(began.elapsed().as_secs_f64());
-    match outcome {
-        "appended" => metrics::counter!("weir_events_appended_total").increment(events as u64),
-        "conflict" => metrics::counter!("weir_append_conflicts_total").increment(1),
-        "unknown" => metrics::counter!("weir_append_unknown_total").increment(1),
-        _ => {}
     }
 }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use tokio::sync::{Notify, oneshot};
-use weir_types::{AppendError, AppendOutcome, DecidedAppend, RegistryCommand, RegistryOutcome, Term, limits};
+use weir_types::{
+    AppendError, DecidedAppend, RegistryCommand, RegistryOutcome, Term, limits, ports::OnOutcome,
+};
 
 use super::stopping;
 
@@ -15,7 +17,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, AppendError>>;
 /// One thing that waits.
 pub(super) enum Item {
     /// An append.
-    Append { term: Term, append: DecidedAppend, answer: Answer<AppendOutcome> },
+    Append { term: Term, append: DecidedAppend, done: OnOutcome },
     /// Somebody who wants to know when all before is settled.
     Barrier { term: Term, answer: Answer<()> },
     /// A registry command.
@@ -25,7 +27,7 @@ pub(super) enum Item {
 /// What the batcher does next.
 pub(super) enum Work {
     /// Appends of one term, for one entry.
-    Appends { term: Term, appends: Vec<DecidedAppend>, answers: Vec<Answer<AppendOutcome>> },
+    Appends { term: Term, appends: Vec<DecidedAppend>, answers: Vec<OnOutcome> },
     /// As in the queue.
     Barrier { term: Term, answer: Answer<()> },
     /// As in the queue.
@@ -50,22 +52,21 @@ impl Queue {
         self.waiting.lock().expect("nothing panics while it holds this lock")
     }
 
-    /// Adds an item at the end.
-    ///
-    /// # Errors
-    /// `Overloaded` when the queue is full, `Unavailable` when it is closed.
-    pub(super) fn push(&self, item: Item) -> Result<(), AppendError> {
+    /// Adds an item at the end, or refuses it: `Overloaded` when the queue is
+    /// full, `Unavailable` when it is closed.
+    pub(super) fn push(&self, item: Item) {
         let mut waiting = self.waiting();
-        if waiting.closed {
-            return Err(stopping());
-        }
-        if waiting.items.len() >= limits::IN_FLIGHT_APPENDS_MAX {
-            return Err(AppendError::Overloaded);
-        }
-        waiting.items.push_back(item);
+        let refusal = match waiting.closed {
+            true => stopping(),
+            false if waiting.items.len() >= limits::IN_FLIGHT_APPENDS_MAX => AppendError::Overloaded,
+            false => {
+                waiting.items.push_back(item);
+                drop(waiting);
+                return self.wake.notify_one();
+            }
+        };
         drop(waiting);
-        self.wake.notify_one();
-        Ok(())
+        item.refuse(refusal);
     }
 
     /// The next work, waiting for it; `None` when the queue is closed.
@@ -92,12 +93,18 @@ impl Queue {
         drop(waiting);
         self.wake.notify_one();
         for item in items {
-            // An asker that has gone needs no answer.
-            match item {
-                Item::Append { answer, .. } => drop(answer.send(Err(stopping()))),
-                Item::Barrier { answer, .. } => drop(answer.send(Err(stopping()))),
-                Item::Registry { answer, .. } => drop(answer.send(Err(stopping()))),
-            }
+            item.refuse(stopping());
+        }
+    }
+}
+
+impl Item {
+    fn refuse(self, error: AppendError) {
+        // An asker that has gone needs no answer.
+        match self {
+            Self::Append { done, .. } => done(Err(error)),
+            Self::Barrier { answer, .. } => drop(answer.send(Err(error))),
+            Self::Registry { answer, .. } => drop(answer.send(Err(error))),
         }
     }
 }
@@ -107,14 +114,14 @@ impl Waiting {
         match self.items.pop_front()? {
             Item::Barrier { term, answer } => Some(Work::Barrier { term, answer }),
             Item::Registry { term, command, answer } => Some(Work::Registry { term, command, answer }),
-            Item::Append { term, append, answer } => Some(self.take_appends(term, append, answer)),
+            Item::Append { term, append, done } => Some(self.take_appends(term, append, done)),
         }
     }
 
     /// As many appends of one term from the front as one entry may hold.
-    fn take_appends(&mut self, of: Term, first: DecidedAppend, answer: Answer<AppendOutcome>) -> Work {
+    fn take_appends(&mut self, of: Term, first: DecidedAppend, done: OnOutcome) -> Work {
         let mut bytes = first.weight();
-        let (mut appends, mut answers) = (vec![first], vec![answer]);
+        let (mut appends, mut answers) = (vec![first], vec![done]);
         while appends.len() < limits::ENTRY_APPENDS_MAX {
             match self.items.front() {
                 Some(Item::Append { term, append, .. })
@@ -124,11 +131,11 @@ impl Waiting {
                 }
                 _ => break,
             }
-            let Some(Item::Append { append, answer, .. }) = self.items.pop_front() else {
+            let Some(Item::Append { append, done, .. }) = self.items.pop_front() else {
                 unreachable!("the front was just seen to be an append");
             };
             appends.push(append);
-            answers.push(answer);
+            answers.push(done);
         }
         Work::Appends { term: of, appends, answers }
     }
@@ -136,10 +143,12 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use bytes::Bytes;
     use weir_types::{
-        ContentType, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource, StreamVersion,
-        Timestamp,
+        AppendOutcome, ContentType, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource,
+        StreamVersion, Timestamp,
     };
 
     use super::*;
@@ -164,9 +173,12 @@ mod tests {
         }
     }
 
-    fn push(queue: &Queue, term: u64, bytes: usize) -> Result<(), AppendError> {
-        let answer = oneshot::channel().0;
-        queue.push(Item::Append { term: Term(term), append: append(bytes), answer })
+    /// Pushes an append, and gives what it was told at once.
+    fn push(queue: &Queue, term: u64, bytes: usize) -> Option<Result<AppendOutcome, AppendError>> {
+        let (tell, told) = mpsc::channel();
+        let done = Box::new(move |outcome| tell.send(outcome).unwrap());
+        queue.push(Item::Append { term: Term(term), append: append(bytes), done });
+        told.try_recv().ok()
     }
 
     async fn taken(queue: &Queue) -> (u64, usize) {
@@ -183,7 +195,7 @@ mod tests {
     async fn all_that_waits_in_one_term_becomes_one_entry() {
         let queue = Queue::default();
         for term in [1, 1, 1, 2] {
-            push(&queue, term, 10).unwrap();
+            assert_eq!(push(&queue, term, 10), None);
         }
         assert_eq!(taken(&queue).await, (1, 3));
         assert_eq!(taken(&queue).await, (2, 1));
@@ -193,12 +205,12 @@ mod tests {
     async fn an_entry_is_bounded_in_count_and_bytes_but_never_empty() {
         let queue = Queue::default();
         for _ in 0..limits::ENTRY_APPENDS_MAX + 1 {
-            push(&queue, 1, 1).unwrap();
+            assert_eq!(push(&queue, 1, 1), None);
         }
         assert_eq!(taken(&queue).await, (1, limits::ENTRY_APPENDS_MAX));
         assert_eq!(taken(&queue).await, (1, 1));
-        push(&queue, 1, limits::ENTRY_BYTES_MAX).unwrap();
-        push(&queue, 1, 1).unwrap();
+        assert_eq!(push(&queue, 1, limits::ENTRY_BYTES_MAX), None);
+        assert_eq!(push(&queue, 1, 1), None);
         assert_eq!(taken(&queue).await, (1, 1));
         assert_eq!(taken(&queue).await, (1, 1));
     }
@@ -206,9 +218,9 @@ mod tests {
     #[tokio::test]
     async fn a_barrier_splits_what_waits() {
         let queue = Queue::default();
-        push(&queue, 1, 1).unwrap();
-        queue.push(Item::Barrier { term: Term(1), answer: oneshot::channel().0 }).unwrap();
-        push(&queue, 1, 1).unwrap();
+        assert_eq!(push(&queue, 1, 1), None);
+        queue.push(Item::Barrier { term: Term(1), answer: oneshot::channel().0 });
+        assert_eq!(push(&queue, 1, 1), None);
         assert_eq!(taken(&queue).await, (1, 1));
         assert!(matches!(queue.next().await, Some(Work::Barrier { .. })));
         assert_eq!(taken(&queue).await, (1, 1));
@@ -218,10 +230,10 @@ mod tests {
     async fn a_closed_queue_refuses_what_waits_and_what_comes() {
         let queue = Queue::default();
         let (answer, outcome) = oneshot::channel();
-        queue.push(Item::Barrier { term: Term(1), answer }).unwrap();
+        queue.push(Item::Barrier { term: Term(1), answer });
         queue.close();
         assert!(matches!(outcome.await, Ok(Err(AppendError::Unavailable { .. }))));
-        assert!(matches!(push(&queue, 1, 1), Err(AppendError::Unavailable { .. })));
+        assert!(matches!(push(&queue, 1, 1), Some(Err(AppendError::Unavailable { .. }))));
         assert!(queue.next().await.is_none());
     }
 
@@ -229,8 +241,8 @@ mod tests {
     async fn a_full_queue_refuses() {
         let queue = Queue::default();
         for _ in 0..limits::IN_FLIGHT_APPENDS_MAX {
-            push(&queue, 1, 0).unwrap();
+            assert_eq!(push(&queue, 1, 0), None);
         }
-        assert_eq!(push(&queue, 1, 0), Err(AppendError::Overloaded));
+        assert_eq!(push(&queue, 1, 0), Some(Err(AppendError::Overloaded)));
     }
 }

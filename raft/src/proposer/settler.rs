@@ -7,7 +7,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep},
 };
-use weir_types::{AppendError, AppendOutcome, NodeId, RegistryOutcome, Term};
+use weir_types::{AppendError, NodeId, RegistryOutcome, Term, ports::OnOutcome};
 
 use super::queue::Answer;
 use crate::{apply::CommandOutcome, leadership::GroupLeadership, types::TypeConfig};
@@ -24,7 +24,7 @@ pub(super) type EntryOutcome = OneshotReceiverOf<TypeConfig, ClientWriteResult<T
 /// Who waits for an entry.
 pub(super) enum Answers {
     /// The appends in it, in order.
-    Appends(Vec<Answer<AppendOutcome>>),
+    Appends(Vec<OnOutcome>),
     /// The one registry command in it.
     Registry(Answer<RegistryOutcome>),
 }
@@ -142,9 +142,8 @@ impl Answers {
         match (self, outcome) {
             (Self::Appends(answers), CommandOutcome::Appends(outcomes)) => {
                 assert_eq!(answers.len(), outcomes.len(), "one outcome per append of an entry");
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    // An asker that has gone needs no answer.
-                    let _ = answer.send(Ok(outcome));
+                for (done, outcome) in answers.into_iter().zip(outcomes) {
+                    done(Ok(outcome));
                 }
             }
             (Self::Registry(answer), CommandOutcome::Registry(outcome)) => {
@@ -161,9 +160,8 @@ impl Answers {
     fn fail(self, error: &AppendError) {
         match self {
             Self::Appends(answers) => {
-                for answer in answers {
-                    // An asker that has gone needs no answer.
-                    let _ = answer.send(Err(error.clone()));
+                for done in answers {
+                    done(Err(error.clone()));
                 }
             }
             Self::Registry(answer) => {

@@ -19,7 +19,7 @@ use super::ManualClock;
 use crate::{
     AppendError, AppendOutcome, DecidedAppend, EntityId, IdempotencyKey, LogIndex, NodeId, Position,
     ProjectionDefinition, ProjectionId, RecordedEvent, Term, Timestamp,
-    ports::{Leadership, Ports, RememberedAppend},
+    ports::{Leadership, OnOutcome, Ports, RememberedAppend},
 };
 
 /// What becomes of the appends that are held when leadership is lost.
@@ -56,7 +56,7 @@ struct Inner {
 }
 
 enum Queued {
-    Append(Box<DecidedAppend>, oneshot::Sender<Result<AppendOutcome, AppendError>>),
+    Append(Box<DecidedAppend>, OnOutcome),
     Barrier(oneshot::Sender<Result<(), AppendError>>),
 }
 

@@ -16,10 +16,10 @@ impl Inner {
     pub(super) fn apply_next(&mut self) {
         match self.queue.pop_front() {
             None => {}
-            Some(Queued::Append(append, answer)) => {
+            Some(Queued::Append(append, done)) => {
                 let outcome = self.apply(*append);
                 // A caller that went away does not withdraw its append.
-                let _gone = answer.send(Ok(outcome));
+                done(Ok(outcome));
             }
             Some(Queued::Barrier(answer)) => {
                 let _gone = answer.send(Ok(()));
@@ -44,11 +44,11 @@ impl Inner {
     fn abandon(&mut self, queued: Queued, fate: Fate) {
         let unknown = || AppendError::OutcomeUnknown { reason: "leadership was lost".into() };
         match queued {
-            Queued::Append(append, answer) => {
+            Queued::Append(append, done) => {
                 if fate == Fate::Committed {
                     self.apply(*append);
                 }
-                let _gone = answer.send(Err(unknown()));
+                done(Err(unknown()));
             }
             Queued::Barrier(answer) => {
                 let _gone = answer.send(Err(unknown()));

@@ -10,9 +10,9 @@ use futures::{
 
 use super::{Inner, MemoryLog, Queued};
 use crate::{
-    AppendError, AppendOutcome, DecidedAppend, LogIndex, ProjectionDefinition, ProjectionId, RegistryCommand,
-    RegistryError, RegistryOutcome, Term, limits,
-    ports::{Leadership, LeadershipWatch, Proposer},
+    AppendError, DecidedAppend, LogIndex, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError,
+    RegistryOutcome, Term, limits,
+    ports::{Leadership, LeadershipWatch, OnOutcome, Proposer},
 };
 
 impl LeadershipWatch for MemoryLog {
@@ -48,21 +48,16 @@ fn settled<T: Send + 'static>(
 
 #[async_trait]
 impl Proposer for MemoryLog {
-    fn append(
-        &self,
-        term: Term,
-        append: DecidedAppend,
-    ) -> BoxFuture<'static, Result<AppendOutcome, AppendError>> {
+    fn propose(&self, term: Term, append: DecidedAppend, done: OnOutcome) {
         let mut inner = self.inner();
         if let Some(refusal) = inner.refusal(term).or_else(|| inner.refusals.pop_front()) {
-            return futures::future::ready(Err(refusal)).boxed();
+            drop(inner);
+            return done(Err(refusal));
         }
-        let (sender, receiver) = oneshot::channel();
-        inner.queue.push_back(Queued::Append(Box::new(append), sender));
+        inner.queue.push_back(Queued::Append(Box::new(append), done));
         if !inner.held {
             inner.drain();
         }
-        settled(receiver)
     }
 
     fn barrier(&self, term: Term) -> BoxFuture<'static, Result<(), AppendError>> {

@@ -200,12 +200,14 @@ impl RaftNetworkV2<TypeConfig> for LinkClient {
 
 /// Sends what openraft has to send, as long as there is room in flight.
 async fn pump(
-    mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
+    requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
     connection: Arc<Connection>,
     group: GroupId,
     in_flight: mpsc::Sender<Result<InFlight, LinkError>>,
 ) {
     let stream = AppendStream { number: connection.new_stream(), connection, group };
+    // The wait below may meet the end, and the loop asks once more; not every stream bears that.
+    let mut requests = requests.fuse();
     let mut carried_entries = false;
     // The room is taken before the request is, because openraft counts a request as sent when it is taken.
     while let Ok(room) = in_flight.reserve().await {

@@ -103,12 +103,12 @@ impl Buffer {
         }
     }
 
-    /// The next sealed buffer, waiting for it; `None` when the index is closed.
+    /// The next sealed buffer, waiting for it; `None` when the index is closed or spilling has failed.
     pub(super) fn next_sealed(&self) -> Option<Arc<Table>> {
         let spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |spill: &mut Spill| !spill.pending && !spill.closed;
         let spill = self.changed.wait_while(spill, idle).unwrap_or_else(PoisonError::into_inner);
-        if spill.pending { self.read().sealed.clone() } else { None }
+        if spill.pending && spill.failed.is_none() { self.read().sealed.clone() } else { None }
     }
 
     /// Says what became of the sealed buffer.
@@ -189,4 +189,51 @@ fn until_live(entries: impl Iterator<Item = Entry>, limit: usize) -> Vec<Entry> 
         }
     }
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &str, value: Option<&str>) -> Entry {
+        (Slice::from(key), value.map(Slice::from))
+    }
+
+    #[test]
+    fn what_is_sealed_is_seen_until_the_engine_has_it_and_newer_entries_hide_it() {
+        let buffer = Buffer::default();
+        buffer.put(vec![entry("a", Some("1")), entry("b", Some("1"))]).unwrap();
+        buffer.seal().unwrap();
+        buffer.put(vec![entry("b", None)]).unwrap();
+        assert_eq!(buffer.get(b"a"), Some(Some(Slice::from("1"))));
+        assert_eq!(buffer.get(b"b"), Some(None));
+        assert_eq!(buffer.get(b"c"), None);
+        assert_eq!(buffer.next_sealed().unwrap().len(), 2);
+        buffer.spilled(Ok(()));
+        assert_eq!((buffer.get(b"a"), buffer.get(b"b")), (None, Some(None)));
+    }
+
+    #[test]
+    fn a_failed_spill_is_told_to_all_and_ends_the_spiller() {
+        let buffer = Buffer::default();
+        buffer.put(vec![entry("a", Some("1"))]).unwrap();
+        buffer.seal().unwrap();
+        buffer.spilled(Err("disk is gone".to_owned()));
+        assert!(buffer.next_sealed().is_none());
+        assert_eq!(buffer.drain(), Err("disk is gone".to_owned()));
+        assert_eq!(buffer.get(b"a"), Some(Some(Slice::from("1"))), "it is still the newest");
+    }
+
+    #[test]
+    fn a_scan_ends_at_its_limit_of_live_entries_and_keeps_the_removals_before() {
+        let buffer = Buffer::default();
+        buffer.put(vec![entry("a", Some("1")), entry("c", Some("3"))]).unwrap();
+        buffer.seal().unwrap();
+        buffer.put(vec![entry("a", None), entry("b", Some("2")), entry("d", Some("4"))]).unwrap();
+        let keys = b"a".to_vec()..=b"z".to_vec();
+        let (entries, ()) = buffer.scan(&keys, Order::Rising, 2, || ());
+        assert_eq!(entries, [entry("a", None), entry("b", Some("2")), entry("c", Some("3"))]);
+        let (entries, ()) = buffer.scan(&keys, Order::Falling, 1, || ());
+        assert_eq!(entries, [entry("d", Some("4"))]);
+    }
 }

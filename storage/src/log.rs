@@ -124,6 +124,7 @@ impl Log {
             last,
             vote,
             committed: disk.mark.committed,
+            committed_epoch: 0,
             mark_owed: false,
             flushed_until,
             epoch: 0,
@@ -171,7 +172,8 @@ impl Log {
         let mut state = self.writable()?;
         state.check(&records)?;
         let steps = state.append(records, &self.0.preparer);
-        let (log, committed, progress) = (self.0.number, state.committed, state.progress());
+        let committed = (state.committed, state.committed_epoch);
+        let (log, progress) = (self.0.number, state.progress());
         self.queue(Op::Append { log, steps, committed, progress, done });
         Ok(())
     }
@@ -195,8 +197,10 @@ impl Log {
     pub fn save_committed(&self, committed: Option<LogId>) {
         let mut state = self.0.shared.state();
         state.committed = committed;
+        state.committed_epoch = state.epoch;
         // The thread need not wake for what it will see anyway.
         if !std::mem::replace(&mut state.mark_owed, true) {
+            let committed = (committed, state.committed_epoch);
             self.queue(Op::Committed { log: self.0.number, committed });
         }
     }

@@ -86,6 +86,14 @@ impl SimDisk {
         self.inside().image.clone()
     }
 
+    /// Gives a file other bytes under whoever has it open: damage.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such file.
+    pub fn replace(&self, path: &Path, bytes: Vec<u8>) -> io::Result<()> {
+        self.inside().image.replace(path, bytes)
+    }
+
     /// Operations so far, refused ones too.
     #[must_use]
     pub fn operations(&self) -> u64 {

@@ -42,6 +42,8 @@ pub(super) struct LogDisk {
     pub(super) mark: Mark,
     pub(super) marks: SlotFile,
     pub(super) votes: VoteFile,
+    /// Truncations that were carried out.
+    pub(super) epoch: u64,
     /// Records that follow the written ones in the active segment.
     pub(super) staged: Vec<u8>,
     /// The mark differs from slot 1 of its file.
@@ -113,8 +115,14 @@ impl LogDisk {
         self.votes.save(vote)
     }
 
-    /// Notes what is committed; [`LogDisk::flush`] writes it, nothing waits for it.
-    pub(super) fn note_committed(&mut self, committed: Option<LogId>) {
+    /// Notes what is committed; [`LogDisk::flush`] writes it, nothing waits for
+    /// it. Not yet while the record itself, or a truncation that made room for
+    /// it, is still on its way, which asks again: after a loss of power the mark
+    /// would call a record committed that lies in its place.
+    pub(super) fn note_committed(&mut self, committed: Option<LogId>, epoch: u64) {
+        if epoch > self.epoch || committed.is_some_and(|committed| committed.index.0 >= self.next) {
+            return;
+        }
         self.mark_changed |= self.mark.committed != committed;
         self.mark.committed = committed;
     }
@@ -133,6 +141,7 @@ impl LogDisk {
         self.disk.sync_dir(&self.dir)?;
         self.chain = Chain::GENESIS;
         self.next = truncation.next;
+        self.epoch += 1;
         if let Cut::After { segment, offset } = truncation.cut {
             self.shorten(segment, offset, truncation)?;
         }

@@ -70,24 +70,23 @@ pub(super) fn recover(disk: &Disk, dir: &Path, owner: Owner) -> Result<Recovered
         Some(cut) => finish_cut(disk, dir, cut, segments)?,
         None => segments,
     };
-    let mut verified = Verified::new(disk, dir, owner, mark.durable_until);
+    let mut verified = Verified::new(disk, dir, owner, &mark);
     for (at, first) in segments.iter().enumerate() {
         verified.segment(*first, segments.get(at + 1).copied())?;
     }
-    let Verified { map, chain, last, active, mut report, .. } = verified;
-    let next = last.map_or(0, |last| last.index.next().0);
+    let next = verified.last.map_or(0, |last| last.index.next().0);
     if mark.durable_until > next {
         let detail =
             format!("records up to {} were durable, the log ends before {next}", mark.durable_until - 1);
         return Err(LogError::damaged(&dir.join(mark::NAME), 0, detail));
     }
+    verified.drop_hollow()?;
+    let Verified { map, chain, last, active, committed_found, mut report, .. } = verified;
     mark.durable_until = next;
     mark.cut = None;
-    // A committed record that power loss took from this node's unflushed tail is
-    // committed all the same; what is left of the log is then all committed.
-    if mark.committed.is_some_and(|committed| committed.index.0 >= next) {
-        mark.committed = last;
-    }
+    // The mark was written after the record was durable. One that was not, by an
+    // earlier version, says nothing about the records that lie in its place.
+    mark.committed = mark.committed.filter(|_| committed_found);
     let mut log = LogDisk {
         disk: disk.clone(),
         dir: dir.to_path_buf(),
@@ -98,6 +97,7 @@ pub(super) fn recover(disk: &Disk, dir: &Path, owner: Owner) -> Result<Recovered
         mark,
         marks,
         votes,
+        epoch: 0,
         staged: Vec::new(),
         mark_changed: false,
         mark_unsettled: false,
@@ -183,6 +183,9 @@ struct Verified<'log> {
     owner: Owner,
     /// What the mark file proves.
     durable_until: u64,
+    /// What the mark file calls committed, and whether the log holds that record.
+    committed: Option<LogId>,
+    committed_found: bool,
     map: SegmentMap,
     chain: Chain,
     last: Option<LogId>,
@@ -193,12 +196,14 @@ struct Verified<'log> {
 }
 
 impl<'log> Verified<'log> {
-    fn new(disk: &'log Disk, dir: &'log Path, owner: Owner, durable_until: u64) -> Self {
+    fn new(disk: &'log Disk, dir: &'log Path, owner: Owner, mark: &Mark) -> Self {
         Self {
             disk,
             dir,
             owner,
-            durable_until,
+            durable_until: mark.durable_until,
+            committed: mark.committed,
+            committed_found: false,
             map: SegmentMap::default(),
             chain: Chain::GENESIS,
             last: None,
@@ -240,6 +245,20 @@ impl<'log> Verified<'log> {
         Ok(())
     }
 
+    /// Removes the segment of a log without records: the first record to come may
+    /// have another index than the one that the segment was begun for.
+    fn drop_hollow(&mut self) -> Result<(), LogError> {
+        if self.last.is_some() {
+            return Ok(());
+        }
+        self.active = None;
+        for first in self.map.clear() {
+            let path = segment::path_of(self.dir, first);
+            self.disk.remove(&path).map_err(LogError::io("remove", &path))?;
+        }
+        self.disk.sync_dir(self.dir).map_err(LogError::io("sync", self.dir))
+    }
+
     /// Reads records up to the first bytes that are none, or do not follow, and says why.
     fn records(&mut self, walk: &mut Walk<'_>, first: u64) -> std::io::Result<&'static str> {
         loop {
@@ -261,6 +280,7 @@ impl<'log> Verified<'log> {
             walk.skip(&header);
             self.chain = header.chain;
             self.last = Some(header.id);
+            self.committed_found |= self.last == self.committed;
             self.report.records += 1;
         }
     }

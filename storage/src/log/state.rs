@@ -31,6 +31,8 @@ pub(super) struct LogState {
     pub(super) last: Option<LogId>,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<LogId>,
+    /// The epoch in which it was noted.
+    pub(super) committed_epoch: u64,
     /// Whether the log thread is sure to look at `committed` again before it rests.
     pub(super) mark_owed: bool,
     /// Exclusive: every record with a lower index is durable.

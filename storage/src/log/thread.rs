@@ -58,12 +58,15 @@ enum Worker {
 #[derive(Debug, Default)]
 pub(super) struct Stopped(OnceLock<(io::ErrorKind, String)>);
 
+/// What is committed, and the epoch in which that was noted.
+pub(super) type Noted = (Option<LogId>, u64);
+
 /// What the log thread is asked to do. `log` tells the logs of a node apart.
 pub(super) enum Op {
     Join { log: u64, disk: Box<LogDisk>, shared: Arc<Shared> },
-    Append { log: u64, steps: Vec<Step>, committed: Option<LogId>, progress: Progress, done: Done },
+    Append { log: u64, steps: Vec<Step>, committed: Noted, progress: Progress, done: Done },
     Vote { log: u64, vote: Bytes, done: Done },
-    Committed { log: u64, committed: Option<LogId> },
+    Committed { log: u64, committed: Noted },
     Truncate { log: u64, truncation: Truncation, progress: Progress, done: Done },
     Leave { log: u64, gone: Sender<()> },
 }

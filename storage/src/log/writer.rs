@@ -49,12 +49,11 @@ struct Joined {
 impl Joined {
     /// Makes the mark durable. Whoever notes something after this wakes the thread.
     fn settle(&mut self) -> io::Result<()> {
-        let committed = {
+        {
             let mut state = self.shared.state();
             state.mark_owed = false;
-            state.committed
-        };
-        self.disk.note_committed(committed);
+            self.disk.note_committed(state.committed, state.committed_epoch);
+        }
         self.disk.settle()
     }
 }
@@ -144,17 +143,17 @@ impl Writer {
             Op::Join { log, disk, shared } => {
                 self.logs.insert(log, Joined { disk: *disk, shared });
             }
-            Op::Append { log, steps, committed, progress, done } => {
+            Op::Append { log, steps, committed: (committed, epoch), progress, done } => {
                 let shared = self.log(log).shared.clone();
                 self.completions.push(Completion { progress: Some((shared, progress)), done });
                 for step in steps {
                     self.step(log, step)?;
                 }
-                self.touch(log).disk.note_committed(committed);
+                self.touch(log).disk.note_committed(committed, epoch);
             }
-            Op::Committed { log, committed } => {
+            Op::Committed { log, committed: (committed, epoch) } => {
                 let disk = &mut self.touch(log).disk;
-                disk.note_committed(committed);
+                disk.note_committed(committed, epoch);
                 disk.mark_unsettled = true;
             }
             Op::Vote { log, vote, done } => {
@@ -166,7 +165,7 @@ impl Writer {
                 self.commit()?;
                 let shared = self.log(log).shared.clone();
                 self.completions.push(Completion { progress: Some((shared, progress)), done });
-                self.log(log).disk.truncate(&truncation)?;
+                self.touch(log).disk.truncate(&truncation)?;
             }
             Op::Leave { log, gone } => {
                 self.commit()?;

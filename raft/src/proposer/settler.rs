@@ -200,7 +200,8 @@ mod tests {
 
         async fn refuse(&self, error: AppendError) {
             let (answer, told) = oneshot::channel();
-            let refused = Settling::Refused { answers: Answers::Appends(vec![answer]), error: error.clone() };
+            let done: OnOutcome = Box::new(|outcome| answer.send(outcome).unwrap());
+            let refused = Settling::Refused { answers: Answers::Appends(vec![done]), error: error.clone() };
             assert!(self.settle.send(refused).await.is_ok());
             assert_eq!(told.await.unwrap(), Err(error));
         }

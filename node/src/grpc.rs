@@ -72,6 +72,7 @@ impl StreamService for Streams {
     ) -> ServiceResult<impl Encodable<AppendResponse> + Send + use<'a>> {
         let request = session::request_from_proto(self.engine.group(), request.to_owned_message());
         let request = request.map_err(|error| error.to_connect())?;
+        self.engine.must_be_in_cluster().map_err(|error| error.to_connect())?;
         match self.engine.append(request).await {
             Ok(ack) => Response::ok(session::ack_to_proto(&ack)),
             Err(error) => Err(ApiError::from(error).to_connect()),
@@ -122,6 +123,7 @@ async fn answer(
 
 async fn run(engine: &Engine, order: &StreamOrder, append: AppendRequest) -> Result<AppendAck, ApiError> {
     let request = session::request_from_proto(engine.group(), append)?;
+    engine.must_be_in_cluster()?;
     // The local router keeps the order of submission; the link to the leader does not.
     let _turn = match engine.decides() {
         true => None,

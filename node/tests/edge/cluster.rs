@@ -1,6 +1,6 @@
 use futures::future::join_all;
 use uuid::Uuid;
-use weir_client::AppendSession;
+use weir_client::{AppendSession, ErrorCode};
 use weir_node::{
     config::{Member, NodeConfig},
     node,
@@ -137,6 +137,15 @@ async fn a_node_of_no_cluster_says_so_at_once() {
     }
     let (status, refused) = running.append("order-1", 0).await;
     assert_eq!((status.as_u16(), &refused["code"]), (503, &"not_initialized".into()));
+    let session = AppendSession::open(&running.url(""), 10).await.unwrap();
+    let refused = session.submit(&request("order-1", exact(0))).await.unwrap().outcome().await.unwrap_err();
+    assert_eq!(refused.code(), Some(ErrorCode::NotInitialized), "{refused}");
+    let call = running.http.post(running.url("/weir.v1.StreamService/Append")).json(&serde_json::json!({
+        "entityId": "order-1", "entityType": "order", "expectedVersion": "0",
+        "events": [{ "name": "order.placed", "data": "e30=" }],
+    }));
+    let answer: serde_json::Value = call.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["details"][0]["debug"]["code"], "not_initialized", "{answer}");
     assert_eq!(running.get("/api/v1/cluster").await.0.as_u16(), 200);
     running.node.stop().await;
 }

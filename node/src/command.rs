@@ -10,7 +10,7 @@ use crate::{
     dev::{self, DemoFlags, DevFlags},
     guard,
     node::{self, StartError},
-    shutdown::{self, Signals},
+    shutdown::{self, Scope, Signals},
     telemetry,
 };
 
@@ -111,7 +111,10 @@ async fn until_stopped(config: NodeConfig, with_parent: bool) -> Result<(), Star
     let mut signals = Signals::listen().map_err(|error| StartError::Signals { reason: error.to_string() })?;
     let running = node::start(plan).await?;
     tokio::select! {
-        () = shutdown::reason(&mut signals, with_parent) => running.stop().await,
+        scope = shutdown::reason(&mut signals, with_parent) => match scope {
+            Scope::Node => running.stop().await,
+            Scope::Parent => running.stop_with_cluster().await,
+        },
         // Nothing is left to hand over or to flush; the next start reads what is on disk.
         reason = running.failed() => return Err(StartError::Failed { reason }),
     }

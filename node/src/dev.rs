@@ -33,13 +33,13 @@ pub struct DevFlags {
     #[arg(long, default_value = "./weir-data", value_name = "DIR")]
     pub data: PathBuf,
     /// Nodes of the cluster. 1 runs in this process.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=NODES_MAX))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=NODES_MAX))]
     pub nodes: u64,
     /// Where the first node answers clients; its peers' port is one more.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
     /// Between the ports of one node and the next.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(2..=1_000))]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1_000))]
     pub port_step: u16,
     /// Run a nats-server too, and publish every event to it.
     #[arg(long)]

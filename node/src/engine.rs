@@ -65,6 +65,8 @@ pub struct Engine {
     closing: CancellationToken,
     meter: Meter,
     draining: AtomicBool,
+    /// Whether the whole cluster stops: no leader is waited for.
+    hopeless: AtomicBool,
     /// Whether the node was seen to belong to a cluster: it stays so.
     in_cluster: AtomicBool,
 }
@@ -87,6 +89,7 @@ impl Engine {
             closing,
             meter: Meter::new(),
             draining: AtomicBool::new(false),
+            hopeless: AtomicBool::new(false),
             in_cluster: AtomicBool::new(false),
         }
     }
@@ -124,5 +127,10 @@ impl Engine {
     /// Makes the node not ready: it is about to stop.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Answers what waits for a leader from now on: the whole cluster stops.
+    pub fn expect_no_leader(&self) {
+        self.hopeless.store(true, Ordering::Release);
     }
 }

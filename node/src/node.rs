@@ -209,12 +209,25 @@ impl RunningNode {
     /// flight answered, actors and log ended, index and state flushed. What is
     /// not done in time is left as a crash would leave it.
     pub async fn stop(self) {
+        self.stop_in_order(true).await;
+    }
+
+    /// As [`RunningNode::stop`], of a node whose whole cluster stops: leadership
+    /// is handed to nobody, for whoever took it would stop as well.
+    pub async fn stop_with_cluster(self) {
+        self.stop_in_order(false).await;
+    }
+
+    async fn stop_in_order(self, others_stay: bool) {
         let Self { parts, edge, upkeep, closing, patience, .. } = self;
         let node_id = parts.engine.node().0;
         parts.engine.drain();
         upkeep.abort();
         let orderly = async {
-            parts.hand_over().await;
+            match others_stay {
+                true => parts.hand_over().await,
+                false => parts.engine.expect_no_leader(),
+            }
             closing.cancel();
             if let Err(error) = edge.await {
                 error!(node_id, %error, "edge ended badly");

@@ -2,7 +2,8 @@
 //!
 //! The parent keeps the write end of the child's stdin and never writes. When
 //! the parent is gone, however it went, the kernel closes that end: no polling,
-//! no signal that could be missed.
+//! no signal that could be missed. A parent that stops all its children closes
+//! it by hand.
 
 use tokio::io::AsyncReadExt as _;
 

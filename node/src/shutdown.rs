@@ -28,17 +28,27 @@ impl Signals {
     }
 }
 
+/// What stops with this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// This node alone: others may lead on.
+    Node,
+    /// The parent, and with it all of its children: nobody is left to lead.
+    Parent,
+}
+
 /// Waits for the reason to stop. With `with_parent`, the parent's end is one.
-pub async fn reason(signals: &mut Signals, with_parent: bool) {
+pub async fn reason(signals: &mut Signals, with_parent: bool) -> Scope {
     let parent = async {
         match with_parent {
             true => crate::parent::gone().await,
             false => std::future::pending().await,
         }
     };
-    let reason = tokio::select! {
-        name = signals.next() => name,
-        () = parent => "the parent ended",
+    let (reason, scope) = tokio::select! {
+        name = signals.next() => (name, Scope::Node),
+        () = parent => ("the parent ended", Scope::Parent),
     };
     info!(reason, "stopping");
+    scope
 }

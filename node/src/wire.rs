@@ -19,7 +19,7 @@ use weir_storage::{
     log::{LogConfig, LogThread},
 };
 use weir_types::{
-    GroupId, NodeId,
+    ClusterId, GroupId, NodeId,
     ports::{Feed, Ports},
 };
 
@@ -58,8 +58,9 @@ pub(crate) async fn wire(
 ) -> Result<Parts, StartError> {
     let (store, log_thread) = open_stores(folder.clone()).await?;
     let leader_side = LeaderSide::default();
+    let cluster = folder.identity().cluster;
     let options = RaftOptions {
-        cluster: folder.identity().cluster,
+        cluster,
         node: plan.node,
         incarnation: folder.incarnation(),
         listener: peers,
@@ -81,7 +82,7 @@ pub(crate) async fn wire(
     let router = RouterHandle::start(router_config(plan), ports.clone(), ids).await;
     let router = router.map_err(|error| StartError::part("router", &error))?;
     leader_side.begin(Deciders { router: router.clone(), proposer: ports.proposer.clone() });
-    let bus = open_bus(plan.node, plan.nats.as_ref()).await?;
+    let bus = open_bus(plan.node, cluster, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
     let projections = start_projections(plan.node, &ports, bus.as_ref()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
@@ -173,10 +174,18 @@ fn router_config(plan: &NodePlan) -> RouterConfig {
     RouterConfig { admission, active_streams_max: plan.limits.active_streams, ..RouterConfig::default() }
 }
 
-async fn open_bus(node: NodeId, nats: Option<&Nats>) -> Result<Option<Connection>, StartError> {
+async fn open_bus(
+    node: NodeId,
+    cluster: ClusterId,
+    nats: Option<&Nats>,
+) -> Result<Option<Connection>, StartError> {
     let Some(nats) = nats else { return Ok(None) };
-    let (name, replicas) = (format!("weir-{node}"), nats.replicas);
-    let config = JetStreamConfig { name, replicas, ..JetStreamConfig::to(nats.urls.clone()) };
+    let config = JetStreamConfig {
+        name: format!("weir-{node}"),
+        replicas: nats.replicas,
+        prefix: nats.prefix.clone(),
+        ..JetStreamConfig::to(cluster, nats.urls.clone())
+    };
     let connection = Connection::open(&config).await.map_err(|error| StartError::part("bus", &error))?;
     Ok(Some(connection))
 }

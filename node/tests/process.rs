@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -149,4 +149,34 @@ fn two_processes_do_not_share_a_data_folder() {
     assert!(said.contains("error[data_folder]") && said.contains("in use"), "{said}");
     drop(first.stdin.take());
     first.wait().unwrap();
+}
+
+#[test]
+fn a_cluster_of_dev_stops_at_once_and_without_a_complaint() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let flags = ["dev", "--nodes", "3", "--log-filter", "info", "--data", data.to_str().unwrap()];
+    let mut dev = weir(&flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = dev.stderr.take().unwrap();
+    let said = std::thread::spawn(move || {
+        let mut text = String::new();
+        said.read_to_string(&mut text).map(|_| text)
+    });
+    let mut banner = std::io::BufReader::new(dev.stdout.take().unwrap()).lines();
+    assert!(banner.any(|line| line.unwrap().contains("Ctrl-C stops it")), "it is not ready");
+    let began = Instant::now();
+    let pid = rustix::process::Pid::from_child(&dev);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = dev.wait().unwrap();
+    let (took, said) = (began.elapsed(), said.join().unwrap().unwrap());
+    assert_eq!(status.code(), Some(0), "{said}");
+    for bad in ["ERROR", "not handed over", "did not stop", "took too long"] {
+        assert!(!said.contains(bad), "{bad}: {said}");
+    }
+    for node in 1..=3 {
+        let ended = |line: &str| line.starts_with(&format!("node-{node} |")) && line.contains("stopped");
+        assert!(said.lines().any(ended), "node {node} did not end in order: {said}");
+    }
+    // A hand-over that nobody takes would cost 1.5 s; what it takes is less than a half.
+    assert!(took < Duration::from_millis(1_400), "it took {took:?}: {said}");
 }

@@ -39,6 +39,8 @@ pub struct Nats {
     pub urls: Vec<String>,
     /// Replicas of the JetStream stream.
     pub replicas: usize,
+    /// What stream and subjects begin with.
+    pub prefix: String,
 }
 
 impl NodeConfig {
@@ -70,7 +72,7 @@ impl NodeConfig {
         if self.cluster_id.is_some_and(|id| id.is_nil()) {
             return Err(refuse("cluster_id", "is the nil UUID"));
         }
-        let replicas = self.cluster.nats_replicas;
+        let (replicas, prefix) = (self.cluster.nats_replicas, self.cluster.nats_prefix.clone());
         Ok(NodePlan {
             node,
             cluster: self.cluster_id.map(ClusterId),
@@ -80,7 +82,7 @@ impl NodeConfig {
             own,
             members,
             bootstrap: self.bootstrap,
-            nats: (!self.nats.is_empty()).then_some(Nats { urls: self.nats, replicas }),
+            nats: (!self.nats.is_empty()).then_some(Nats { urls: self.nats, replicas, prefix }),
             limits: self.limits,
             shared: self.cluster,
         })
@@ -162,6 +164,7 @@ fn check_shared(shared: &ClusterConfig) -> Result<(), ConfigError> {
         election_timeout_min_ms: min,
         election_timeout_max_ms: max,
         nats_replicas,
+        ref nats_prefix,
     } = *shared;
     if !(10..=10_000).contains(&heartbeat_ms) {
         return Err(refuse("cluster.heartbeat_ms", "is not within 10 to 10,000"));
@@ -174,6 +177,10 @@ fn check_shared(shared: &ClusterConfig) -> Result<(), ConfigError> {
     }
     if !matches!(nats_replicas, 1 | 3 | 5) {
         return Err(refuse("cluster.nats_replicas", "is not 1, 3 or 5"));
+    }
+    let legal = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    if !(1..=32).contains(&nats_prefix.len()) || !nats_prefix.bytes().all(legal) {
+        return Err(refuse("cluster.nats_prefix", "is not 1 to 32 of a-z, 0-9, `-` and `_`"));
     }
     Ok(())
 }

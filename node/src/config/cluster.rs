@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use weir_types::SUBJECT_PREFIX;
 
 /// What every node of a cluster must have equal. Its checksum is compared when peers meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,19 +13,20 @@ pub struct ClusterConfig {
     pub election_timeout_max_ms: u64,
     /// Replicas of the JetStream stream: 1, 3 or 5.
     pub nats_replicas: usize,
+    /// What JetStream's stream and subjects begin with; clusters that share a
+    /// NATS account differ in it. 1 to 32 of `a`-`z`, `0`-`9`, `-` and `_`.
+    pub nats_prefix: String,
 }
-
-/// The defaults.
-pub(super) const DEFAULTS: ClusterConfig = ClusterConfig {
-    heartbeat_ms: 250,
-    election_timeout_min_ms: 1_000,
-    election_timeout_max_ms: 2_000,
-    nats_replicas: 1,
-};
 
 impl Default for ClusterConfig {
     fn default() -> Self {
-        DEFAULTS
+        Self {
+            heartbeat_ms: 250,
+            election_timeout_min_ms: 1_000,
+            election_timeout_max_ms: 2_000,
+            nats_replicas: 1,
+            nats_prefix: SUBJECT_PREFIX.to_owned(),
+        }
     }
 }
 
@@ -39,7 +41,10 @@ impl ClusterConfig {
             self.nats_replicas as u64,
         ];
         let bytes = fields.iter().flat_map(|field| field.to_le_bytes());
+        // What was there before it was added is the checksum without it: such nodes still meet.
+        let prefix = Some(self.nats_prefix.bytes()).filter(|_| self.nats_prefix != SUBJECT_PREFIX);
         bytes
+            .chain(prefix.into_iter().flatten())
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 }
@@ -56,6 +61,7 @@ mod tests {
             ClusterConfig { election_timeout_min_ms: 1_001, ..plain.clone() },
             ClusterConfig { election_timeout_max_ms: 2_001, ..plain.clone() },
             ClusterConfig { nats_replicas: 3, ..plain.clone() },
+            ClusterConfig { nats_prefix: "shop".to_owned(), ..plain.clone() },
         ] {
             assert_ne!(plain.checksum(), other.checksum(), "{other:?}");
         }

@@ -116,7 +116,7 @@ impl Default for NodeConfig {
             log_format: LogFormat::Pretty,
             log_filter: LOG_FILTER.to_owned(),
             limits: LIMITS,
-            cluster: super::cluster::DEFAULTS,
+            cluster: ClusterConfig::default(),
         }
     }
 }
@@ -194,6 +194,10 @@ pub struct ConfigFlags {
     /// Replicas of the JetStream stream.
     #[arg(long, env = "WEIR_NATS_REPLICAS", value_name = "N")]
     pub nats_replicas: Option<usize>,
+    /// What JetStream's stream and subjects begin with, `weir` unless given;
+    /// clusters that share a NATS account differ in it.
+    #[arg(long, env = "WEIR_NATS_PREFIX", value_name = "NAME")]
+    pub nats_prefix: Option<String>,
     /// How log lines are written.
     #[arg(long, env = "WEIR_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -235,6 +239,7 @@ impl ConfigFlags {
         set(&mut config.peers, Some(self.peers).filter(|peers| !peers.is_empty()));
         set(&mut config.nats, Some(self.nats).filter(|urls| !urls.is_empty()));
         set(&mut config.cluster.nats_replicas, self.nats_replicas);
+        set(&mut config.cluster.nats_prefix, self.nats_prefix);
         set(&mut config.log_format, self.log_format);
         set(&mut config.log_filter, self.log_filter);
         config.bootstrap |= self.bootstrap;

@@ -19,7 +19,7 @@ pub struct Child {
     name: String,
     process: Process,
     /// Closing it tells the child to end.
-    _parent: ChildStdin,
+    parent: ChildStdin,
     lines: JoinSet<()>,
 }
 
@@ -37,7 +37,7 @@ impl Child {
         let mut lines = JoinSet::new();
         lines.spawn(show(name.to_owned(), process.stdout.take().expect("stdout was asked to be a pipe")));
         lines.spawn(show(name.to_owned(), process.stderr.take().expect("stderr was asked to be a pipe")));
-        Ok(Self { name: name.to_owned(), process, _parent: parent, lines })
+        Ok(Self { name: name.to_owned(), process, parent, lines })
     }
 
     /// Resolves when the child has ended, with how.
@@ -48,19 +48,32 @@ impl Child {
         self.process.wait().await
     }
 
+    /// Tells it that this process ends, and kills it after a grace. A node hands
+    /// its leadership to nobody then: all of them end.
+    pub async fn stop_with_parent(self) {
+        let Self { name, process, parent, lines } = self;
+        drop(parent);
+        ended_in_time(&name, process, lines).await;
+    }
+
     /// Asks it to end, and kills it after a grace.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         if let Some(pid) = self.process.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
             // It may have ended on its own in between; then there is nothing to ask.
             let _ = kill_process(pid, Signal::TERM);
         }
-        if timeout(GRACE, self.process.wait()).await.is_err() {
-            eprintln!("{} did not stop in {} s and is killed", self.name, GRACE.as_secs());
-            // It is gone already if this fails.
-            let _ = self.process.kill().await;
-        }
-        while self.lines.join_next().await.is_some() {}
+        let Self { name, process, parent: _parent, lines } = self;
+        ended_in_time(&name, process, lines).await;
     }
+}
+
+async fn ended_in_time(name: &str, mut process: Process, mut lines: JoinSet<()>) {
+    if timeout(GRACE, process.wait()).await.is_err() {
+        eprintln!("{name} did not stop in {} s and is killed", GRACE.as_secs());
+        // It is gone already if this fails.
+        let _ = process.kill().await;
+    }
+    while lines.join_next().await.is_some() {}
 }
 
 async fn show(name: String, pipe: impl AsyncRead + Unpin) {

@@ -4,7 +4,8 @@ use anyhow::{Context as _, bail};
 use futures::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
 use tokio::{
     process::Command,
-    time::{Instant, sleep},
+    sync::watch,
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -21,6 +22,27 @@ const START: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(4);
 /// A node that ends sooner than this after its start is not started again.
 const SHORTEST_LIFE: Duration = Duration::from_secs(3);
+
+/// How long the others wait for the leader's end.
+const LEADER_FIRST: Duration = Duration::from_millis(500);
+
+/// Who is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Nobody,
+    Node(u64),
+    All,
+}
+
+impl Stop {
+    fn means(self, node: &DevNode) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Node(id) => id == node.id,
+            Self::All => true,
+        }
+    }
+}
 
 /// How every node is started.
 struct Launch<'a> {
@@ -39,7 +61,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("finding this program")?;
     let launch = Launch { program, flags, folder, nats };
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (stop, stopped) = watch::channel(Stop::Nobody);
     let mut nodes: FuturesUnordered<_> =
         folder.nodes.iter().map(|node| keep(&launch, node, stopped.clone()).boxed_local()).collect();
     let ready = async {
@@ -65,26 +87,34 @@ pub async fn run(
         }
     }
     eprintln!("stopping");
-    stop.send_replace(true);
-    while let Some(ended) = nodes.next().await {
-        ended?;
+    let mut failed = None;
+    if let Some(leader) = probe::leader(&folder.nodes).await {
+        // What it has in flight needs the others. One that hangs does not keep them.
+        stop.send_replace(Stop::Node(leader));
+        if let Ok(Some(Err(error))) = timeout(LEADER_FIRST, nodes.next()).await {
+            failed = Some(error);
+        }
     }
-    Ok(())
+    stop.send_replace(Stop::All);
+    while let Some(ended) = nodes.next().await {
+        failed = failed.or(ended.err());
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// Keeps one node running until told to stop.
 async fn keep(
     launch: &Launch<'_>,
     node: &DevNode,
-    mut stopped: tokio::sync::watch::Receiver<bool>,
+    mut stopped: watch::Receiver<Stop>,
 ) -> anyhow::Result<()> {
     loop {
         let began = Instant::now();
         let mut child = Child::spawn(&format!("node-{}", node.id), launch.command(node))?;
         let status = tokio::select! {
             status = child.ended() => status?,
-            _ = stopped.wait_for(|stop| *stop) => {
-                child.stop().await;
+            _ = stopped.wait_for(|stop| stop.means(node)) => {
+                child.stop_with_parent().await;
                 return Ok(());
             }
         };
@@ -94,7 +124,7 @@ async fn keep(
         eprintln!("node-{} ended with {status}; it is started again", node.id);
         tokio::select! {
             () = sleep(PAUSE) => {}
-            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+            _ = stopped.wait_for(|stop| stop.means(node)) => return Ok(()),
         }
     }
 }

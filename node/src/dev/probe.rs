@@ -1,11 +1,13 @@
 use std::{net::SocketAddr, time::Duration};
 
+use futures::future::join_all;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep},
 };
-use weir_api::v1::paths;
+use weir_api::v1::{ClusterStatus, NodeState, paths};
 
+use super::folder::DevNode;
 use crate::ask;
 
 /// Between two looks.
@@ -16,6 +18,16 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Waits until the node at `edge` says that it is ready.
 pub async fn ready(edge: SocketAddr, within: Duration) -> bool {
     eventually(within, || look(edge)).await
+}
+
+/// Which of the nodes says that it leads, asked once, all at the same time.
+pub async fn leader(nodes: &[DevNode]) -> Option<u64> {
+    let asked = nodes.iter().map(|node| async {
+        let (_, body) = ask::get(&node.listen.to_string(), paths::CLUSTER, PATIENCE).await?;
+        let status: ClusterStatus = serde_json::from_slice(&body).ok()?;
+        (status.state == NodeState::Leader).then_some(node.id)
+    });
+    join_all(asked).await.into_iter().flatten().next()
 }
 
 /// Waits until something accepts connections at `address`.

@@ -20,7 +20,7 @@ pub async fn run(
     let running = start(folder, nats).await?;
     banner::show(folder);
     tokio::select! {
-        () = shutdown::reason(signals, false) => {}
+        _ = shutdown::reason(signals, false) => {}
         reason = running.failed() => anyhow::bail!("node has failed: {reason}"),
     }
     eprintln!("stopping");

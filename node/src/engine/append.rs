@@ -1,6 +1,6 @@
 //! Appends: decided here when this node leads, else forwarded once to the leader.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
@@ -54,10 +54,11 @@ impl Engine {
     }
 
     /// Waits until leadership is not as it was `seen`, or a pause has passed
-    /// (the leader may be the same and reachable again). False at the deadline.
+    /// (the leader may be the same and reachable again). False at the deadline,
+    /// and where no leader is to come.
     pub(super) async fn leader_may_have_changed(&self, seen: Leadership, deadline: Instant) -> bool {
         let now = Instant::now();
-        if now >= deadline {
+        if now >= deadline || self.hopeless.load(Ordering::Acquire) {
             return false;
         }
         let changed = self.ports.leadership.changes().any(|current| async move { current != seen });

@@ -12,6 +12,7 @@ use std::sync::{
 
 use async_nats::jetstream::{self, stream::StorageType};
 use async_trait::async_trait;
+use uuid::Uuid;
 use support::{NODE, NOW, decided, eventually, eventually_async, nats::NatsServer};
 use weir_actors::{
     OutboxHandle, OutboxPhase, RebuildError,
@@ -22,12 +23,14 @@ use weir_actors::{
     },
 };
 use weir_types::{
-    GroupId, NodeId, Position, RecordedEvent, Term,
+    ClusterId, GroupId, NodeId, Position, RecordedEvent, Term,
     ports::{BusError, Leadership, Publisher},
     testing::{Fate, MemoryLog},
 };
 
 const GROUP: GroupId = GroupId::DEFAULT;
+const CLUSTER: ClusterId = ClusterId(Uuid::from_u128(1));
+const STREAM: &str = "WEIR_1";
 
 /// Writes events `from..=to`, each at the position of its number, over ten streams.
 fn fill(log: &MemoryLog, from: u64, to: u64) {
@@ -38,7 +41,7 @@ fn fill(log: &MemoryLog, from: u64, to: u64) {
 }
 
 async fn connection(nats: &NatsServer) -> Connection {
-    let connection = Connection::open(&JetStreamConfig::to(vec![nats.url()])).await.unwrap();
+    let connection = Connection::open(&JetStreamConfig::to(CLUSTER, vec![nats.url()])).await.unwrap();
     eventually("nats is connected", || connection.is_connected()).await;
     connection
 }
@@ -62,7 +65,7 @@ async fn context(nats: &NatsServer) -> jetstream::Context {
 
 /// Reads JetStream's copy and compares every message with the log.
 async fn assert_copied(nats: &NatsServer, log: &MemoryLog) {
-    let stream = context(nats).await.get_stream(topology::stream_name(GROUP)).await.unwrap();
+    let stream = context(nats).await.get_stream(STREAM).await.unwrap();
     let (state, events) = (stream.cached_info().state.clone(), log.events());
     assert_eq!((state.messages, state.last_sequence), (events.len() as u64, events.len() as u64));
     for event in events {
@@ -102,7 +105,7 @@ async fn a_deleted_stream_is_published_again_by_itself_or_by_rebuild() {
     let outbox = outbox(&log, &nats).await;
     published(&outbox, 700).await;
 
-    context(&nats).await.delete_stream(topology::stream_name(GROUP)).await.unwrap();
+    context(&nats).await.delete_stream(STREAM).await.unwrap();
     fill(&log, 701, 800);
     eventually_async("the copy is back", || async { copied_to(&nats).await == Some(800) }).await;
     assert_copied(&nats, &log).await;
@@ -114,7 +117,7 @@ async fn a_deleted_stream_is_published_again_by_itself_or_by_rebuild() {
 }
 
 async fn copied_to(nats: &NatsServer) -> Option<u64> {
-    let stream = context(nats).await.get_stream(topology::stream_name(GROUP)).await.ok()?;
+    let stream = context(nats).await.get_stream(STREAM).await.ok()?;
     Some(stream.cached_info().state.last_sequence)
 }
 
@@ -125,7 +128,7 @@ async fn a_purged_or_trimmed_stream_goes_on_at_its_position() {
     fill(&log, 1, 100);
     let outbox = outbox(&log, &nats).await;
     published(&outbox, 100).await;
-    let stream = context(&nats).await.get_stream(topology::stream_name(GROUP)).await.unwrap();
+    let stream = context(&nats).await.get_stream(STREAM).await.unwrap();
     for keep in [10, 0] {
         stream.purge().keep(keep).await.unwrap();
         let next = log.events().len() as u64 + 1;
@@ -201,7 +204,7 @@ async fn an_outbox_starts_without_nats_and_finds_it_later() {
     nats.kill();
     let log = MemoryLog::led_by(NODE);
     fill(&log, 1, 10);
-    let connection = Connection::open(&JetStreamConfig::to(vec![nats.url()])).await.unwrap();
+    let connection = Connection::open(&JetStreamConfig::to(CLUSTER, vec![nats.url()])).await.unwrap();
     let publisher = Arc::new(JetStreamPublisher::new(connection));
     assert!(matches!(publisher.published(GROUP).await, Err(BusError::Unavailable { .. })));
     let outbox = OutboxHandle::start(GROUP, &log.ports(NOW), publisher).await.unwrap();
@@ -288,7 +291,7 @@ async fn data_larger_than_nats_takes_is_left_out_and_said_to_be() {
     log.write(decided("a", 2, 3, "3"));
     let outbox = outbox(&log, &nats).await;
     published(&outbox, 3).await;
-    let stream = context(&nats).await.get_stream(topology::stream_name(GROUP)).await.unwrap();
+    let stream = context(&nats).await.get_stream(STREAM).await.unwrap();
     let large = stream.direct_get(2).await.unwrap();
     assert_eq!(envelope::decode(&large.payload).unwrap(), Decoded::Omitted(Position(2)));
     let small = stream.direct_get(3).await.unwrap();
@@ -346,4 +349,37 @@ async fn a_stream_of_another_shape_is_not_touched() {
     let outbox = outbox(&log, &nats).await;
     eventually("it says so", || outbox.snapshot().phase == OutboxPhase::Diverged).await;
     assert_eq!(outbox.snapshot().lag(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_another_cluster_is_not_touched_and_both_live_under_prefixes() {
+    let nats = NatsServer::start();
+    let log = MemoryLog::led_by(NODE);
+    fill(&log, 1, 5);
+    published(&outbox(&log, &nats).await, 5).await;
+    let other = |prefix: &str| {
+        let cluster = ClusterId(Uuid::from_u128(2));
+        JetStreamConfig { prefix: prefix.into(), ..JetStreamConfig::to(cluster, vec![nats.url()]) }
+    };
+    let other_log = MemoryLog::led_by(NODE);
+    fill(&other_log, 1, 3);
+    let start = async |config: JetStreamConfig| {
+        let connection = Connection::open(&config).await.unwrap();
+        eventually("nats is connected", || connection.is_connected()).await;
+        let publisher = Arc::new(JetStreamPublisher::new(connection));
+        OutboxHandle::start(GROUP, &other_log.ports(NOW), publisher).await.unwrap()
+    };
+    let blocked = start(other("weir")).await;
+    eventually("it says so", || blocked.snapshot().phase == OutboxPhase::Diverged).await;
+    let reason = blocked.snapshot().last_error.unwrap();
+    assert!(reason.contains("cluster.nats_prefix") && reason.contains(&CLUSTER.to_string()), "{reason}");
+    let rebuilt = blocked.rebuild().await;
+    assert!(matches!(rebuilt, Err(RebuildError::Bus(BusError::Diverged { .. }))), "{rebuilt:?}");
+    assert_copied(&nats, &log).await;
+    blocked.stop();
+    let apart = start(other("other")).await;
+    published(&apart, 3).await;
+    let stream = context(&nats).await.get_stream("OTHER_1").await.unwrap();
+    assert_eq!(stream.direct_get(1).await.unwrap().subject.as_str().split('.').next(), Some("other"));
+    assert_copied(&nats, &log).await;
 }

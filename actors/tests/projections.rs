@@ -59,6 +59,20 @@ async fn a_read_with_a_position_waits_for_the_fold_and_no_longer() {
     assert_eq!(absent, Err(ViewError::NotFound));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_read_amid_folding_is_the_fold_up_to_its_checkpoint() {
+    let node = Node::with(COUNTER).await;
+    let position = write(&node.log, 1);
+    node.state_at(position).await;
+    let log = node.log.clone();
+    let writer = tokio::task::spawn_blocking(move || write(&log, 3_000));
+    while !writer.is_finished() {
+        let answer = node.get(&PartitionKey::global(), Consistency::Local, 1_000).await.unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&answer.view.unwrap().state).unwrap();
+        assert_eq!(state, exact(answer.checkpoint.position.0));
+    }
+}
+
 #[tokio::test]
 async fn a_projection_deployed_late_catches_up() {
     let log = MemoryLog::led_by(NodeId(1));

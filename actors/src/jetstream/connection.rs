@@ -1,11 +1,13 @@
 //! The connection to NATS that publisher and feed share.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{ConnectOptions, Event, connection::State, jetstream::Context};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use weir_types::ports::BusError;
+use weir_types::{ClusterId, SUBJECT_PREFIX, ports::BusError};
+
+use super::topology::Topology;
 
 /// How long a request of JetStream, or an acknowledgement, may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,14 +56,20 @@ pub struct JetStreamConfig {
     pub require_tls: bool,
     /// Copies of each stream within NATS: 1 to 5, odd.
     pub replicas: usize,
+    /// The cluster whose events are carried.
+    pub cluster: ClusterId,
+    /// What the names of streams and subjects begin with: one token, in lower case.
+    pub prefix: String,
 }
 
 impl JetStreamConfig {
-    /// A plain connection to some servers, one copy of each stream.
+    /// A plain connection of a cluster to some servers, one copy of each stream, under the usual prefix.
     #[must_use]
-    pub fn to(servers: Vec<String>) -> Self {
+    pub fn to(cluster: ClusterId, servers: Vec<String>) -> Self {
         Self {
             servers,
+            cluster,
+            prefix: SUBJECT_PREFIX.into(),
             name: "weir".into(),
             credentials: Credentials::None,
             authorities: None,
@@ -90,7 +98,7 @@ pub struct Connection {
     context: Context,
     /// Counts the times that the connection was lost.
     losses: watch::Receiver<u64>,
-    replicas: usize,
+    topology: Arc<Topology>,
 }
 
 impl Connection {
@@ -129,7 +137,8 @@ impl Connection {
             .timeout(REQUEST_TIMEOUT)
             .max_ack_inflight(ACKS_IN_FLIGHT_MAX)
             .build(client.clone());
-        Ok(Self { client, context, losses, replicas: config.replicas })
+        let topology = Arc::new(Topology::new(config.cluster, &config.prefix, config.replicas));
+        Ok(Self { client, context, losses, topology })
     }
 
     /// Whether a server is connected now.
@@ -170,10 +179,10 @@ impl Connection {
         }
     }
 
-    /// Copies of each stream within NATS.
+    /// How the streams are called and kept.
     #[must_use]
-    pub fn replicas(&self) -> usize {
-        self.replicas
+    pub fn topology(&self) -> &Topology {
+        &self.topology
     }
 }
 

@@ -23,7 +23,6 @@ use weir_types::{
 use super::{
     Connection,
     envelope::{self, Decoded},
-    topology,
 };
 
 /// Messages that may be given out and not acknowledged.
@@ -60,7 +59,7 @@ impl JetStreamFeed {
 
     async fn stream(&self, group: GroupId) -> Result<Stream<()>, BusError> {
         let context = self.connection.jetstream()?;
-        context.get_stream_no_info(topology::stream_name(group)).await.map_err(unavailable)
+        context.get_stream_no_info(self.connection.topology().stream_name(group)).await.map_err(unavailable)
     }
 
     /// The consumer that stands, if it would go on exactly after `checkpoint`.

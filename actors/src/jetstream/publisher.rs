@@ -29,7 +29,6 @@ use uuid::Uuid;
 use weir_types::{
     EventId, GroupId, Position, RecordedEvent,
     ports::{BusError, Publisher},
-    subject_of,
 };
 
 use super::{
@@ -69,9 +68,10 @@ impl JetStreamPublisher {
 
     async fn stream(&self, group: GroupId) -> Result<Stream, BusError> {
         let context = self.connection.jetstream()?;
-        let wanted = topology::stream_config(group, self.connection.replicas());
+        let topology = self.connection.topology();
+        let wanted = topology.stream_config(group);
         match context.get_stream(&wanted.name).await {
-            Ok(stream) => match topology::unfit(&stream.cached_info().config, group) {
+            Ok(stream) => match topology.unfit(&stream.cached_info().config, group) {
                 None => Ok(stream),
                 Some(reason) => Err(BusError::Diverged { reason }),
             },
@@ -141,7 +141,7 @@ impl JetStreamPublisher {
         group: GroupId,
         event: &RecordedEvent,
     ) -> Result<PublishAckFuture, PublishError> {
-        let subject = subject_of(group, &event.entity_type, &event.entity_id, &event.name);
+        let subject = self.connection.topology().subject(group, event);
         let named = event.position > self.progress().entry(group).or_default().unnamed;
         let sent = context.send_publish(subject.clone(), message(event, Data::Whole, named)).await;
         match sent {
@@ -186,7 +186,8 @@ impl Publisher for JetStreamPublisher {
 
     async fn event_at(&self, group: GroupId, position: Position) -> Result<Option<EventId>, BusError> {
         let context = self.connection.jetstream()?;
-        let stream = context.get_stream_no_info(topology::stream_name(group)).await.map_err(unavailable)?;
+        let name = self.connection.topology().stream_name(group);
+        let stream = context.get_stream_no_info(name).await.map_err(unavailable)?;
         let headers = headers_of(&stream, position.0).await?;
         let id = headers.and_then(|headers| Uuid::parse_str(headers.get(EVENT_ID_HEADER)?.as_str()).ok());
         Ok(id.map(EventId))
@@ -194,7 +195,18 @@ impl Publisher for JetStreamPublisher {
 
     async fn reset(&self, group: GroupId) -> Result<(), BusError> {
         let context = self.connection.jetstream()?;
-        match context.delete_stream(topology::stream_name(group)).await {
+        let topology = self.connection.topology();
+        let name = topology.stream_name(group);
+        match context.get_stream(&name).await {
+            // It is another cluster's copy, and none of ours to throw away.
+            Ok(stream) if let Some(reason) = topology.foreign(&stream.cached_info().config) => {
+                return Err(BusError::Diverged { reason });
+            }
+            Ok(_) => {}
+            Err(error) if is_missing(&error.kind()) => return Ok(()),
+            Err(error) => return Err(unavailable(error)),
+        }
+        match context.delete_stream(&name).await {
             Ok(_) => Ok(()),
             Err(error) if is_missing(&error.kind()) => Ok(()),
             Err(error) => Err(unavailable(error)),

@@ -15,6 +15,9 @@ use super::{
 /// How long stopping waits for the folds at hand.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Deployments that a read of a view tries while each is replaced under it.
+const DEPLOYMENTS_TRIED: usize = 8;
+
 /// Why a view was not given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
@@ -51,7 +54,7 @@ pub struct ViewAnswer {
     pub id: ProjectionId,
     /// The state; `None` when no event of the partition is folded.
     pub view: Option<View>,
-    /// What was folded when the state was read, at least.
+    /// What is folded: the state is the fold of exactly what lies up to here.
     pub checkpoint: Checkpoint,
 }
 
@@ -124,9 +127,42 @@ impl ProjectionsHandle {
         consistency: Consistency,
         patience: Duration,
     ) -> Result<ViewAnswer, ViewError> {
-        let (id, checkpoint) = self.folded(name, consistency, patience).await?;
-        let view = self.arguments.views.view(self.arguments.group, &id, partition).await?;
-        Ok(ViewAnswer { id, view, checkpoint })
+        for _ in 0..DEPLOYMENTS_TRIED {
+            let (id, checkpoint) = self.folded(name, consistency, patience).await?;
+            if let Some((view, checkpoint)) = self.at_checkpoint(&id, partition, checkpoint).await? {
+                return Ok(ViewAnswer { id, view, checkpoint });
+            }
+        }
+        Err(ViewError::Stale { wanted: Position::ZERO, folded: Position::ZERO })
+    }
+
+    /// The state together with the checkpoint that it reflects, which is not
+    /// before `checkpoint`; `None` when the deployment was dropped meanwhile.
+    ///
+    /// The two are read one after the other, and folding goes on between. A
+    /// state whose last event lies after the checkpoint is of a later one.
+    async fn at_checkpoint(
+        &self,
+        id: &ProjectionId,
+        partition: &PartitionKey,
+        mut checkpoint: Checkpoint,
+    ) -> Result<Option<(Option<View>, Checkpoint)>, ReadError> {
+        let (views, group) = (&self.arguments.views, self.arguments.group);
+        loop {
+            let view = views.view(group, id, partition).await?;
+            let reflected = view.as_ref().is_some_and(|view| view.position <= checkpoint.position);
+            if reflected {
+                return Ok(Some((view, checkpoint)));
+            }
+            let stored = views.checkpoint(group, id).await?;
+            if stored.position < checkpoint.position {
+                return Ok(None);
+            }
+            if view.is_none() {
+                return Ok(Some((view, checkpoint)));
+            }
+            checkpoint = stored;
+        }
     }
 
     /// A page of partitions after `after`, at most `limit`; as [`Self::view`] else.

@@ -3,9 +3,13 @@
 use bytes::Bytes;
 use serde_json::Value;
 use weir_types::{
-    ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource,
+    ClusterId, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource,
     Position, RecordedEvent, StreamVersion, Timestamp,
 };
+
+/// The cluster.
+#[allow(dead_code, reason = "not every test file has a bus")]
+pub const CLUSTER: ClusterId = ClusterId(uuid::Uuid::from_u128(1));
 
 /// A time on a day in 2024.
 pub const NOW: Timestamp = Timestamp(1_709_290_800_000_000);

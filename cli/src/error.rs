@@ -14,7 +14,7 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Usage(String),
     /// A file, or the output, failed.
-    #[error("{what}: {source}")]
+    #[error("cannot {what}: {source}")]
     Io {
         /// What was done with what.
         what: String,

@@ -85,6 +85,9 @@ impl Output {
         if let Some(code) = code {
             eprintln!("  code {code}, see docs/errors/{code}.md");
         }
+        if code.is_none() && error.exit_code() == crate::exit::NO_CONNECTION {
+            eprintln!("  does a node run there? `weir dev` starts one; --server or WEIR_SERVER names others");
+        }
         if error.exit_code() == crate::exit::OUTCOME_UNKNOWN {
             eprintln!("  the outcome is not known: it may have happened, or happen yet");
         }

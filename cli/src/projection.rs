@@ -47,7 +47,7 @@ pub enum ProjectionCommand {
         #[arg(long)]
         after: Option<String>,
         /// Keys to show
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_name = "N")]
         limit: u64,
     },
     /// Remove a projection with its states

@@ -33,7 +33,7 @@ pub struct ListArgs {
     #[arg(long = "type", value_name = "TYPE")]
     entity_type: Option<String>,
     /// Streams to show
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_name = "N")]
     limit: u64,
     /// Streams to pass over
     #[arg(long, default_value_t = 0)]

@@ -245,16 +245,24 @@ fn api_error(status: u16, bytes: &[u8]) -> ApiError {
     match serde_json::from_slice::<ErrorBody>(bytes) {
         Ok(body) => body.into_error(status),
         Err(_) => {
-            let text: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
             let empty = ErrorBody {
                 error: String::new(),
-                message: format!("HTTP status {status}: {text}"),
+                message: foreign(status, bytes),
                 code: String::new(),
                 details: serde_json::Map::default(),
             };
             empty.into_error(status)
         }
     }
+}
+
+/// What is said of an error that no node of Weir has written: a proxy's, or another server's.
+fn foreign(status: u16, bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let told: String = first.chars().filter(|c| !c.is_control()).take(200).collect();
+    let told = if told.is_empty() || told.starts_with('<') { String::new() } else { format!(": {told}") };
+    format!("HTTP status {status}, and not from a node of weir{told}")
 }
 
 /// The innermost reason, which is what a user can act on.
@@ -267,4 +275,22 @@ fn why(error: &reqwest::Error) -> String {
         source = inner;
     }
     source.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_not_weirs_is_told_in_one_line_without_markup() {
+        for (status, body, told) in [
+            (404, "<!DOCTYPE HTML>\n<html>", "HTTP status 404, and not from a node of weir"),
+            (503, "\nno backend\nx", "HTTP status 503, and not from a node of weir: no backend"),
+            (500, "", "HTTP status 500, and not from a node of weir"),
+        ] {
+            assert_eq!(api_error(status, body.as_bytes()).to_string(), told);
+        }
+        let ours = r#"{"error":"m","message":"m","code":"stale","details":{}}"#;
+        assert_eq!(api_error(504, ours.as_bytes()).to_string(), "m");
+    }
 }

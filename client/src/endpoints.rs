@@ -58,7 +58,7 @@ impl Endpoints {
 pub(crate) fn checked(url: &str) -> Result<String, ClientError> {
     let refuse = |reason: &str| Err(ClientError::Address { url: url.into(), reason: reason.into() });
     match Url::parse(url) {
-        Ok(parsed) if parsed.scheme() != "http" => refuse("it does not begin with http://"),
+        _ if !url.to_ascii_lowercase().starts_with("http://") => refuse("it does not begin with http://"),
         Ok(parsed) if parsed.host_str().is_none() => refuse("it has no host"),
         Ok(parsed) if parsed.path() != "/" || parsed.query().is_some() => refuse("it has a path or a query"),
         Ok(_) => Ok(url.trim_end_matches('/').to_owned()),
@@ -77,6 +77,8 @@ mod tests {
         for bad in ["", "a:9123", "https://a", "http://", "http://a/api", "ftp://a"] {
             assert!(Endpoints::new([bad]).is_err(), "{bad}");
         }
+        let why = Endpoints::new(["127.0.0.1:9123"]).err().unwrap().to_string();
+        assert_eq!(why, "server address `127.0.0.1:9123` is not legal: it does not begin with http://");
     }
 
     #[test]

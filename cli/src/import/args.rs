@@ -41,10 +41,10 @@ pub struct ImportArgs {
     #[arg(long, value_name = "CHARACTER")]
     pub(super) delimiter: Option<char>,
     /// Entities in flight
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(super) in_flight: u16,
     /// Consecutive rows of an entity in one append
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) batch: u16,
     /// One HTTP request for each append, in place of one session for all
     #[arg(long)]

@@ -17,7 +17,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "VERSION")]
     from: Option<u64>,
     /// Events to show; all if not given
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Newest first
     #[arg(long)]

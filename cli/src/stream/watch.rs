@@ -16,7 +16,7 @@ pub struct WatchArgs {
     #[arg(long, default_value = "now", value_name = "now|start|VERSION")]
     from: From,
     /// End after this many events
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
 

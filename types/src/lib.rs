@@ -35,5 +35,5 @@ pub use projection::{
     EventPattern, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome,
 };
 pub use read::{Consistency, Direction, ReadError, StreamHead, StreamPage, StreamRead};
-pub use subject::{subject_of, subject_token};
+pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
 pub use time::Timestamp;

@@ -8,7 +8,10 @@ use crate::{EntityId, EntityType, EventName, GroupId};
 /// Bytes of a token before it is cut and closed with a hash of the whole.
 const TOKEN_BYTES_MAX: usize = 120;
 
-/// The subject of an event: `weir.<group>.<type>.<entity>.<event>`.
+/// What subjects begin with, unless the cluster is told otherwise.
+pub const SUBJECT_PREFIX: &str = "weir";
+
+/// The subject of an event under the usual prefix: `weir.<group>.<type>.<entity>.<event>`.
 #[must_use]
 pub fn subject_of(
     group: GroupId,
@@ -16,9 +19,21 @@ pub fn subject_of(
     entity_id: &EntityId,
     event: &EventName,
 ) -> String {
+    subject_under(SUBJECT_PREFIX, group, entity_type, entity_id, event)
+}
+
+/// The subject of an event under a prefix, which is one token.
+#[must_use]
+pub fn subject_under(
+    prefix: &str,
+    group: GroupId,
+    entity_type: &EntityType,
+    entity_id: &EntityId,
+    event: &EventName,
+) -> String {
     let [entity_type, entity_id, event] =
         [entity_type.as_str(), entity_id.as_str(), event.as_str()].map(subject_token);
-    format!("weir.{group}.{entity_type}.{entity_id}.{event}")
+    format!("{prefix}.{group}.{entity_type}.{entity_id}.{event}")
 }
 
 /// One subject token: letters, digits, `_` and `-` stand for themselves, every

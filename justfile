@@ -24,6 +24,10 @@ cluster-test filter="package(weir-cluster-tests)":
 accept *recipe:
     cargo xtask accept {{recipe}}
 
+# Attacks a cluster for so many minutes and judges what clients saw.
+chaos minutes="10" *flags:
+    cargo xtask chaos --minutes {{minutes}} {{flags}}
+
 # One node in the foreground, data in ./weir-data.
 run *flags:
     cargo run --release -- dev {{flags}}

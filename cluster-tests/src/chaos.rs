@@ -6,6 +6,7 @@
 
 pub mod canary;
 pub mod counters;
+pub mod delay_queue;
 pub mod directory;
 pub mod fault;
 pub mod gather;

@@ -1,9 +1,10 @@
-//! Chores of the repository: `cargo xtask <test|verify|fix|tidy|accept|nats|deploy>`.
+//! Chores of the repository: `cargo xtask <test|verify|fix|tidy|accept|chaos|nats|deploy>`.
 //!
 //! Needs a Rust toolchain and Python 3, nothing else; what is missing beside
 //! them (nats-server, the manifest validator) is fetched into `target/tools`.
 
 mod accept;
+mod chaos;
 mod command;
 mod deploy;
 mod test;
@@ -19,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fix                             formats the code
   tidy                            the rules that no compiler checks
   accept [list|AREA|AREA/NAME]    the acceptance recipes; without a name, lists them
+  chaos [FLAGS]                   attacks a cluster for some minutes and judges it; `chaos list` lists the faults
   nats                            prints the path of a nats-server that serves, fetching one if need be
   deploy                          renders and validates the Kubernetes manifests";
 
@@ -31,6 +33,7 @@ fn main() -> Result<()> {
         ["fix"] => command::cargo(&["fmt", "--all"]),
         ["tidy"] => tidy::run(),
         ["accept", rest @ ..] => accept::run(rest),
+        ["chaos", rest @ ..] => chaos::run(rest),
         ["nats"] => {
             println!("{}", tools::nats_server()?.display());
             Ok(())

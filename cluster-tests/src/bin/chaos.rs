@@ -7,7 +7,7 @@ use std::{process::ExitCode, time::SystemTime};
 
 use anyhow::Result;
 use weir_cluster_tests::chaos::{
-    fault,
+    delay_queue, fault,
     options::{Options, USAGE},
     record,
     run::{remove_data, run},
@@ -20,6 +20,12 @@ async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args == ["list"] {
         return list();
+    }
+    // What a delay fault starts at a node's place.
+    if let [first, base, jitter] = args.as_slice()
+        && first == delay_queue::COMMAND
+    {
+        return serve_queue(base, jitter);
     }
     let options = match Options::parse(&args, some_seed()) {
         Ok(options) => options,
@@ -61,6 +67,13 @@ fn list() -> ExitCode {
     fault::all().iter().for_each(|kind| println!("fault     {:<20} {:?}", kind.name, kind.need));
     workload::all().iter().for_each(|workload| println!("workload  {}", workload.name()));
     ExitCode::SUCCESS
+}
+
+fn serve_queue(base: &str, jitter: &str) -> ExitCode {
+    let (Ok(base), Ok(jitter)) = (base.parse(), jitter.parse()) else { return ExitCode::from(2) };
+    let error = delay_queue::serve(base, jitter);
+    eprintln!("the queue ended: {error:#?}");
+    ExitCode::FAILURE
 }
 
 /// A seed of no significance; it is printed.

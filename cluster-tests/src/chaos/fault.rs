@@ -5,6 +5,7 @@
 mod client_cut;
 mod clock;
 mod cut;
+mod delay;
 mod disk_full;
 mod flip;
 mod kill;
@@ -142,7 +143,7 @@ pub struct Kind {
 /// Every fault.
 #[must_use]
 pub fn all() -> Vec<Kind> {
-    let families: [Vec<Kind>; 17] = [
+    let families: [Vec<Kind>; 18] = [
         kill::kinds(),
         pause::kinds(),
         restart::kinds(),
@@ -150,6 +151,7 @@ pub fn all() -> Vec<Kind> {
         members::kinds(),
         cut::kinds(),
         loss::kinds(),
+        delay::kinds(),
         slow_link::kinds(),
         client_cut::kinds(),
         power_cut::kinds(),

@@ -75,7 +75,10 @@ impl Journal {
     pub fn exit(&self, node: u64, exit: &Exit) {
         let what = format!("node {node} ended by itself ({})", exit.status);
         let known = if exit.excused { "as a fault explains" } else { "and nothing explains it" };
-        self.write(&format!("{what}, {known}"), json!({ "event": "exit", "node": node, "excused": exit.excused }));
+        self.write(
+            &format!("{what}, {known}"),
+            json!({ "event": "exit", "node": node, "excused": exit.excused }),
+        );
         self.did(if exit.excused { "exits.excused" } else { "exits.unexplained" }, 1);
         if !exit.excused {
             self.state().unexplained.push(what);

@@ -6,11 +6,13 @@ use anyhow::{Context, Result};
 
 /// A counter of the coverage list, and the words that a node logs when it happens.
 const RARE: [(&str, &str); 4] = [
-    ("log.torn_tail_cut", "torn"),
     ("log.corruption_detected", "is damaged"),
-    ("raft.uncommitted_tail_truncated", "truncat"),
-    ("outbox.rewound", "publishing goes back"),
+    ("storage.derived_rebuilt", "store moved aside"),
+    ("raft.uncommitted_tail_truncated", "uncommitted log tail is cut"),
+    ("outbox.rewound", "outbox publishes again"),
 ];
+/// What a node says of its log at each start; a torn tail was cut when the number is not 0.
+const TORN: &str = "\"torn_bytes\":";
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +49,9 @@ impl Found {
                 *self.counts.entry(counter.to_owned()).or_default() += 1;
             }
         }
+        if line.split_once(TORN).is_some_and(|(_, bytes)| !bytes.starts_with("0,")) {
+            *self.counts.entry("log.torn_tail_cut".to_owned()).or_default() += 1;
+        }
         if line.contains("panicked at") {
             self.panics.push(format!("{file}: {line}"));
         }
@@ -73,6 +78,10 @@ mod tests {
         found.take("n1.log", r#"{"level":"ERROR","fields":{"message":"log is damaged"},"target":"weir"}"#);
         found.take("n1.log", "thread 'main' panicked at x.rs:1");
         assert_eq!(found.errors, BTreeMap::from([("weir: log is damaged".to_owned(), 1)]));
+        found.take("n1.log", r#"{"message":"log opened","bytes":99,"torn_bytes":0,"milliseconds":"4"}"#);
+        assert!(!found.counts.contains_key("log.torn_tail_cut"));
+        found.take("n1.log", r#"{"message":"log opened","bytes":99,"torn_bytes":17,"milliseconds":"4"}"#);
+        assert_eq!(found.counts["log.torn_tail_cut"], 1);
         assert_eq!(found.panics.len(), 1);
         assert_eq!(found.counts["log.corruption_detected"], 1);
     }

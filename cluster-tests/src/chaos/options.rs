@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_replay_reads_as_what_was_run() {
-        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --only 3,7.2";
+        let flags =
+            "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --only 3,7.2";
         let args: Vec<String> = flags.split(' ').map(str::to_owned).collect();
         let options = Options::parse(&args, 1).unwrap();
         assert_eq!((options.seed, options.length), (9, Duration::from_secs(120)));

@@ -1,6 +1,7 @@
 //! The cluster under attack: `weir` nodes and a JetStream cluster, each at a
 //! place of its own where the machine allows it.
 
+pub mod atlas;
 pub mod bus;
 pub mod disk;
 pub mod firewall;
@@ -9,7 +10,6 @@ pub mod server;
 pub mod shim;
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -21,6 +21,7 @@ use uuid::Uuid;
 use weir_api::v1::{ClusterStatus, NodeState};
 
 use self::{
+    atlas::Atlas,
     bus::Bus,
     disk::Disk,
     place::Place,
@@ -70,10 +71,10 @@ pub struct Rig {
     pub directory: Directory,
     /// What happened.
     pub journal: Journal,
+    /// Which fault has what.
+    pub atlas: Atlas,
     birth: Birth,
     library: Option<PathBuf>,
-    reserved: BTreeMap<(u64, &'static str), String>,
-    damaged: BTreeMap<String, u64>,
     folder: PathBuf,
     logs: PathBuf,
     // Last: the places go when the processes are gone.
@@ -100,8 +101,7 @@ impl Rig {
                 nats_replicas: usize::try_from(spec.nats.max(1))?,
             },
             library: None,
-            reserved: BTreeMap::new(),
-            damaged: BTreeMap::new(),
+            atlas: Atlas::new(usize::try_from(spec.nodes)?),
             folder: folder.to_owned(),
             logs: logs.to_owned(),
             place,
@@ -148,6 +148,12 @@ impl Rig {
         self.place.clients()
     }
 
+    /// Where output goes.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
     /// Makes one more node, which is no member yet, and starts it.
     ///
     /// # Errors
@@ -169,34 +175,6 @@ impl Rig {
         self.node_mut(id).kill()?;
         self.nodes.retain(|node| node.id != id);
         Ok(())
-    }
-
-    /// Takes what only one fault at a time can use of a node; node 0 stands for the cluster. Whether it was free.
-    pub fn reserve(&mut self, node: u64, resource: &'static str, why: &str) -> bool {
-        self.reserved.entry((node, resource)).or_insert_with(|| why.to_owned()) == why
-    }
-
-    /// Gives it back, if `why` has it.
-    pub fn release(&mut self, node: u64, resource: &'static str, why: &str) {
-        if self.reserved.get(&(node, resource)).is_some_and(|owner| owner == why) {
-            self.reserved.remove(&(node, resource));
-        }
-    }
-
-    /// Asks for leave to damage what a node has synced. It is not given for more nodes at a time than
-    /// the cluster can do without, so that no record is lost on a majority.
-    pub fn damage(&mut self, node: u64, why: &str) -> bool {
-        let voters = self.birth.members.len();
-        if self.damaged.values().any(|other| *other == node) || self.damaged.len() >= (voters - 1) / 2 {
-            return false;
-        }
-        self.damaged.insert(why.to_owned(), node);
-        true
-    }
-
-    /// The damage of `why` is undone.
-    pub fn undamage(&mut self, why: &str) {
-        self.damaged.remove(why);
     }
 
     /// Starts every NATS server that nobody holds down.
@@ -223,9 +201,10 @@ impl Rig {
 
     /// What every node that answers says of itself.
     pub async fn statuses(&self) -> Vec<ClusterStatus> {
-        let asked = self.nodes.iter().filter(|node| node.is_up()).map(|node| async {
-            tokio::time::timeout(STATUS_TIMEOUT, node.edge.status()).await.ok()?.ok()
-        });
+        let asked =
+            self.nodes.iter().filter(|node| node.is_up()).map(|node| async {
+                tokio::time::timeout(STATUS_TIMEOUT, node.edge.status()).await.ok()?.ok()
+            });
         join_all(asked).await.into_iter().flatten().collect()
     }
 

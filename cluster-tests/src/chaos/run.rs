@@ -128,7 +128,8 @@ impl Stage {
         self.end_clients(rig, clients).await;
         // It was told to stop; how it ended is of no interest.
         let _ = observer.await;
-        self.wrong.extend(canary.silent().iter().map(|last| format!("no append although all was calm; {last}")));
+        self.wrong
+            .extend(canary.silent().iter().map(|last| format!("no append although all was calm; {last}")));
         self.settle(rig, &context, workloads, &mut canary).await
     }
 
@@ -301,7 +302,8 @@ fn chosen_workloads(options: &Options) -> Result<Vec<Arc<dyn Workload>>> {
         }
     }
     all.retain(|workload| {
-        let chosen = options.workloads.is_empty() || options.workloads.iter().any(|name| name == workload.name());
+        let chosen =
+            options.workloads.is_empty() || options.workloads.iter().any(|name| name == workload.name());
         chosen && (options.nats > 0 || !workload.needs_nats())
     });
     Ok(all)

@@ -28,7 +28,11 @@ pub async fn smaller(options: &Options, broke: &Ended) -> Result<BTreeSet<String
             }
             runs += 1;
             let tried = Options { only: Some(part.iter().cloned().collect()), ..options.clone() };
-            eprintln!("minimise: run {runs} of at most {RUNS_MAX}, with {} faults of {}", part.len(), left.len());
+            eprintln!(
+                "minimise: run {runs} of at most {RUNS_MAX}, with {} faults of {}",
+                part.len(),
+                left.len()
+            );
             let ended = run(&tried).await?;
             if ended.broken.iter().any(|checker| broke.broken.contains(checker)) {
                 found = Some(part);

@@ -31,22 +31,33 @@ struct Active {
     nodes: Vec<u64>,
 }
 
-/// Carries out the plan to its end, and heals everything.
+/// Carries out the plan to its end, and heals everything, also after an error.
 ///
 /// # Errors
-/// When the machine refuses something, or the cluster does not serve although
-/// no fault has been there for a while.
+/// When the machine refuses something.
 pub async fn carry_out(rig: &mut Rig, plan: &Plan, kinds: &[Kind], canary: &mut Canary) -> Result<()> {
-    let begun = Instant::now();
+    let mut active = Vec::new();
+    let carried_out = play(rig, plan, kinds, canary, &mut active).await;
+    let healed = heal_all(rig, active).await;
+    carried_out.and(healed)
+}
+
+async fn play(
+    rig: &mut Rig,
+    plan: &Plan,
+    kinds: &[Kind],
+    canary: &mut Canary,
+    active: &mut Vec<Active>,
+) -> Result<()> {
+    let (begun, mut calm_since) = (Instant::now(), Instant::now());
     let mut waiting: VecDeque<Planned> = plan.faults().into();
-    let (mut active, mut calm_since): (Vec<Active>, _) = (Vec::new(), Instant::now());
     while begun.elapsed() < Duration::from_millis(plan.length_ms) {
         let now = u64::try_from(begun.elapsed().as_millis())?;
-        heal_due(rig, &mut active, |planned| planned.ends_ms <= now).await?;
+        heal_due(rig, active, |planned| planned.ends_ms <= now).await?;
         while let Some(planned) = waiting.pop_front_if(|planned| planned.begins_ms <= now) {
-            active.extend(begin(rig, planned, kinds).await?);
+            begin(rig, planned, kinds, active).await?;
         }
-        for active in &mut active {
+        for active in active.iter_mut() {
             let mut scene = Scene { rig, rng: &mut active.rng, id: &active.name };
             active.fault.tick(&mut scene).await.with_context(|| format!("fault {}", active.planned.name))?;
         }
@@ -59,7 +70,7 @@ pub async fn carry_out(rig: &mut Rig, plan: &Plan, kinds: &[Kind], canary: &mut 
         }
         tokio::time::sleep(TICK).await;
     }
-    heal_all(rig, active).await
+    Ok(())
 }
 
 /// Ends all faults, however long that takes, within a limit.
@@ -79,21 +90,31 @@ async fn heal_all(rig: &mut Rig, mut active: Vec<Active>) -> Result<()> {
     }
 }
 
-async fn begin(rig: &mut Rig, planned: Planned, kinds: &[Kind]) -> Result<Option<Active>> {
-    let kind = kinds.iter().find(|kind| kind.name == planned.name).context("the plan names an unknown fault")?;
+/// Begins a fault. One that failed half-way is active too, so that what it did is healed.
+async fn begin(rig: &mut Rig, planned: Planned, kinds: &[Kind], active: &mut Vec<Active>) -> Result<()> {
+    let kind =
+        kinds.iter().find(|kind| kind.name == planned.name).context("the plan names an unknown fault")?;
     // Letters, digits and hyphens, as names of chains are.
     let name = format!("f{}", planned.id.replace('.', "-"));
     let (mut fault, mut rng) = ((kind.make)(), Rng::new(planned.seed));
     let since = rig.journal.now_us();
     let mut scene = Scene { rig, rng: &mut rng, id: &name };
-    let hit = fault.inject(&mut scene).await.with_context(|| format!("fault {}", planned.name))?;
-    let Some(hit) = hit else {
-        rig.journal.say(&format!("skip   {} ({}): there is nothing that it could hit", planned.name, planned.id));
-        return Ok(None);
+    let hit = fault.inject(&mut scene).await.with_context(|| format!("fault {}", planned.name));
+    let nodes = match &hit {
+        Ok(Some(hit)) => {
+            rig.journal.did(&format!("{}.begun", planned.name), 1);
+            rig.journal.fault(planned.name, "inject", since, &hit.nodes, &hit.detail);
+            hit.nodes.clone()
+        }
+        Ok(None) => {
+            let (name, id) = (planned.name, &planned.id);
+            rig.journal.say(&format!("skip   {name} ({id}): there is nothing that it could hit"));
+            return Ok(());
+        }
+        Err(_) => Vec::new(),
     };
-    rig.journal.did(&format!("{}.begun", planned.name), 1);
-    rig.journal.fault(planned.name, "inject", since, &hit.nodes, &hit.detail);
-    Ok(Some(Active { planned, fault, rng, name, nodes: hit.nodes }))
+    active.push(Active { planned, fault, rng, name, nodes });
+    hit.map(drop)
 }
 
 async fn heal_due(rig: &mut Rig, active: &mut Vec<Active>, is_due: impl Fn(&Planned) -> bool) -> Result<()> {
@@ -105,7 +126,8 @@ async fn heal_due(rig: &mut Rig, active: &mut Vec<Active>, is_due: impl Fn(&Plan
         }
         let since = rig.journal.now_us();
         let mut scene = Scene { rig, rng: &mut one.rng, id: &one.name };
-        let healed = one.fault.heal(&mut scene).await.with_context(|| format!("fault {}", one.planned.name))?;
+        let healed =
+            one.fault.heal(&mut scene).await.with_context(|| format!("fault {}", one.planned.name))?;
         match healed {
             Healed::NotYet => left.push(one),
             Healed::Done(times) => {

@@ -4,24 +4,29 @@ use anyhow::Result;
 use async_trait::async_trait;
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
-use crate::chaos::rig::firewall::{Chain, Rule};
+use crate::chaos::rig::firewall::{Action, Chain, Rule};
 
 /// By how clients notice.
 pub fn kinds() -> Vec<Kind> {
     vec![
-        Kind { name: "client-cut", need: Need::Network, lasts: 2..12, make: || ClientCut::of(false) },
-        Kind { name: "client-reset", need: Need::Network, lasts: 1..6, make: || ClientCut::of(true) },
+        Kind { name: "client-cut", need: Need::Network, lasts: 2..12, make: || ClientCut::of(Action::Drop) },
+        Kind {
+            name: "client-reset",
+            need: Need::Network,
+            lasts: 1..6,
+            make: || ClientCut::of(Action::Reset),
+        },
     ]
 }
 
 struct ClientCut {
-    reset: bool,
+    action: Action,
     chain: Option<Chain>,
 }
 
 impl ClientCut {
-    fn of(reset: bool) -> Box<dyn Fault> {
-        Box::new(Self { reset, chain: None })
+    fn of(action: Action) -> Box<dyn Fault> {
+        Box::new(Self { action, chain: None })
     }
 }
 
@@ -31,7 +36,7 @@ impl Fault for ClientCut {
         let target = if scene.rng.chance(50) { Target::Leader } else { Target::One };
         let node = target.choose(scene).await.first().copied();
         let (Some(id), Some(clients)) = (node, scene.rig.clients()) else { return Ok(None) };
-        let rule = Rule { reset: self.reset, ..Rule::cut(clients) };
+        let rule = Rule { action: self.action, ..Rule::cut(clients) };
         self.chain = Some(Chain::set(&scene.rig.node(id).site, scene.id, &[rule])?);
         Ok(Some(Hit::of(&[id])))
     }

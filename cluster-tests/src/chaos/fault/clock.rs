@@ -35,7 +35,7 @@ impl Fault for Clock {
         let target = *scene.rng.pick(&[Target::One, Target::Leader, Target::All]).unwrap_or(&Target::One);
         let mut told = Vec::new();
         for id in target.choose(scene).await {
-            if !scene.rig.reserve(id, "clock", scene.id) {
+            if !scene.rig.atlas.reserve(id, "clock", scene.id) {
                 continue;
             }
             let sign = if scene.rng.chance(50) { 1 } else { -1 };
@@ -56,7 +56,7 @@ impl Fault for Clock {
     async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
         let mut looks = 0;
         for (id, before) in &self.nodes {
-            scene.rig.release(*id, "clock", scene.id);
+            scene.rig.atlas.release(*id, "clock", scene.id);
             if !scene.rig.ids().contains(id) {
                 continue;
             }

@@ -10,7 +10,10 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
-use crate::chaos::rig::{Rig, firewall::{Chain, Rule}};
+use crate::chaos::rig::{
+    Rig,
+    firewall::{Action, Chain, Rule},
+};
 
 /// By shape.
 pub fn kinds() -> Vec<Kind> {
@@ -67,9 +70,10 @@ impl Cut {
         self.round += 1;
         let name = format!("{}-{}", scene.id, self.round);
         for at in scene.rig.ids() {
-            let from: Vec<Ipv4Addr> = links.iter().filter(|link| link.0 == at).map(|link| address(scene.rig, link.1)).collect();
-            let reset = self.shape == Shape::Reset;
-            let rules: Vec<Rule> = from.into_iter().map(|from| Rule { reset, ..Rule::cut(from) }).collect();
+            let from: Vec<Ipv4Addr> =
+                links.iter().filter(|link| link.0 == at).map(|link| address(scene.rig, link.1)).collect();
+            let action = if self.shape == Shape::Reset { Action::Reset } else { Action::Drop };
+            let rules: Vec<Rule> = from.into_iter().map(|from| Rule { action, ..Rule::cut(from) }).collect();
             if !rules.is_empty() {
                 self.chains.push(Chain::set(&scene.rig.node(at).site, &name, &rules)?);
             }
@@ -85,15 +89,25 @@ impl Cut {
     }
 }
 
+/// Two nodes, mostly the leader among them: followers seldom speak with each other.
+async fn pair(scene: &mut Scene<'_>) -> Vec<u64> {
+    let leader = if scene.rng.chance(70) { scene.rig.leader().await } else { None };
+    let others = Target::All.choose(scene).await.into_iter().filter(|id| Some(*id) != leader);
+    leader.into_iter().chain(others).take(2).collect()
+}
+
 fn address(rig: &Rig, id: u64) -> Ipv4Addr {
     rig.node(id).site.address
 }
 
 /// The links that a shape cuts.
 fn links(shape: Shape, hit: &[u64], all: &[u64]) -> Vec<Link> {
-    let pairs = hit.iter().flat_map(|one| all.iter().filter(move |other| *other != one).map(|other| (*one, *other)));
+    let pairs =
+        hit.iter().flat_map(|one| all.iter().filter(move |other| *other != one).map(|other| (*one, *other)));
     match shape {
-        Shape::Isolate(_) | Shape::Flap => pairs.flat_map(|(one, other)| [(one, other), (other, one)]).collect(),
+        Shape::Isolate(_) | Shape::Flap => {
+            pairs.flat_map(|(one, other)| [(one, other), (other, one)]).collect()
+        }
         Shape::Deafen(_) => pairs.collect(),
         Shape::Mute(_) => pairs.map(|(one, other)| (other, one)).collect(),
         Shape::Pair | Shape::Reset => match hit {
@@ -107,13 +121,11 @@ fn links(shape: Shape, hit: &[u64], all: &[u64]) -> Vec<Link> {
 impl Fault for Cut {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         self.hit = match self.shape {
-            Shape::Isolate(target) | Shape::Deafen(target) | Shape::Mute(target) => target.choose(scene).await,
-            Shape::Flap => Target::One.choose(scene).await,
-            Shape::Pair | Shape::Reset => {
-                let mut all = Target::All.choose(scene).await;
-                all.truncate(2);
-                all
+            Shape::Isolate(target) | Shape::Deafen(target) | Shape::Mute(target) => {
+                target.choose(scene).await
             }
+            Shape::Flap => Target::One.choose(scene).await,
+            Shape::Pair | Shape::Reset => pair(scene).await,
         };
         if self.hit.is_empty() {
             return Ok(None);

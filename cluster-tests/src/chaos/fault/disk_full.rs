@@ -10,7 +10,12 @@ use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
 pub fn kinds() -> Vec<Kind> {
     vec![
         Kind { name: "disk-full-one", need: Need::Disk, lasts: 3..15, make: || DiskFull::of(Target::One) },
-        Kind { name: "disk-full-leader", need: Need::Disk, lasts: 3..15, make: || DiskFull::of(Target::Leader) },
+        Kind {
+            name: "disk-full-leader",
+            need: Need::Disk,
+            lasts: 3..15,
+            make: || DiskFull::of(Target::Leader),
+        },
         Kind { name: "disk-full-all", need: Need::Disk, lasts: 3..8, make: || DiskFull::of(Target::All) },
     ]
 }
@@ -32,7 +37,7 @@ impl Fault for DiskFull {
         let left = scene.rng.within(0..300_000);
         for id in self.target.choose(scene).await {
             // Without power there is nothing to fill.
-            if !scene.rig.reserve(id, "power", scene.id) {
+            if !scene.rig.atlas.reserve(id, "power", scene.id) {
                 continue;
             }
             let server = scene.rig.node_mut(id);
@@ -40,7 +45,8 @@ impl Fault for DiskFull {
             server.disk.as_ref().map_or(Ok(0), |disk| disk.fill(left))?;
             self.nodes.push(id);
         }
-        Ok((!self.nodes.is_empty()).then(|| Hit { nodes: self.nodes.clone(), detail: json!({ "left": left }) }))
+        Ok((!self.nodes.is_empty())
+            .then(|| Hit { nodes: self.nodes.clone(), detail: json!({ "left": left }) }))
     }
 
     async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
@@ -48,7 +54,7 @@ impl Fault for DiskFull {
             let server = scene.rig.node_mut(id);
             server.disk.as_ref().map_or(Ok(()), |disk| disk.free())?;
             server.excuse_ends(scene.id);
-            scene.rig.release(id, "power", scene.id);
+            scene.rig.atlas.release(id, "power", scene.id);
         }
         Ok(Healed::Done(self.nodes.len() as u64))
     }

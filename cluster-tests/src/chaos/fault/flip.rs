@@ -19,7 +19,12 @@ use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
 pub fn kinds() -> Vec<Kind> {
     vec![
         Kind { name: "flip-log", need: Need::Nothing, lasts: 3..12, make: || Box::new(FlipLog::default()) },
-        Kind { name: "flip-log-live", need: Need::Nothing, lasts: 3..12, make: || Box::new(FlipLog { live: true, ..FlipLog::default() }) },
+        Kind {
+            name: "flip-log-live",
+            need: Need::Nothing,
+            lasts: 3..12,
+            make: || Box::new(FlipLog { live: true, ..FlipLog::default() }),
+        },
         Kind { name: "rot-index", need: Need::Nothing, lasts: 1..4, make: || Rot::of("index", true) },
         Kind { name: "rot-state", need: Need::Nothing, lasts: 1..4, make: || Rot::of("state", true) },
         Kind { name: "lose-index", need: Need::Nothing, lasts: 1..4, make: || Rot::of("index", false) },
@@ -40,11 +45,11 @@ struct FlipLog {
 impl Fault for FlipLog {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         let Some(id) = Target::One.choose(scene).await.first().copied() else { return Ok(None) };
-        if !scene.rig.damage(id, scene.id) {
+        if !scene.rig.atlas.damage(id, scene.id) {
             return Ok(None);
         }
-        if !scene.rig.reserve(id, "power", scene.id) {
-            scene.rig.undamage(scene.id);
+        if !scene.rig.atlas.reserve(id, "power", scene.id) {
+            scene.rig.atlas.undamage(scene.id);
             return Ok(None);
         }
         let server = scene.rig.node_mut(id);
@@ -65,8 +70,8 @@ impl Fault for FlipLog {
 
     async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
         let Some(id) = self.node.take() else { return Ok(Healed::Done(0)) };
-        scene.rig.undamage(scene.id);
-        scene.rig.release(id, "power", scene.id);
+        scene.rig.atlas.undamage(scene.id);
+        scene.rig.atlas.release(id, "power", scene.id);
         if !scene.rig.ids().contains(&id) {
             return Ok(Healed::Done(u64::from(self.at.is_some())));
         }
@@ -104,10 +109,10 @@ impl Rot {
 impl Fault for Rot {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         let Some(id) = Target::One.choose(scene).await.first().copied() else { return Ok(None) };
-        if !scene.rig.reserve(id, "power", scene.id) {
+        if !scene.rig.atlas.reserve(id, "power", scene.id) {
             return Ok(None);
         }
-        scene.rig.release(id, "power", scene.id);
+        scene.rig.atlas.release(id, "power", scene.id);
         let server = scene.rig.node_mut(id);
         server.hold_down(scene.id)?;
         server.excuse(scene.id);

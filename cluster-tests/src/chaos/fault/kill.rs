@@ -10,7 +10,12 @@ pub fn kinds() -> Vec<Kind> {
     vec![
         Kind { name: "kill-one", need: Need::Nothing, lasts: 1..10, make: || Kill::of(Target::One) },
         Kind { name: "kill-leader", need: Need::Nothing, lasts: 1..10, make: || Kill::of(Target::Leader) },
-        Kind { name: "kill-minority", need: Need::Nothing, lasts: 1..10, make: || Kill::of(Target::Minority) },
+        Kind {
+            name: "kill-minority",
+            need: Need::Nothing,
+            lasts: 1..10,
+            make: || Kill::of(Target::Minority),
+        },
         Kind { name: "kill-majority", need: Need::Nothing, lasts: 1..8, make: || Kill::of(Target::Majority) },
         Kind { name: "kill-all", need: Need::Nothing, lasts: 1..5, make: || Kill::of(Target::All) },
     ]

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
-use crate::chaos::rig::firewall::{Chain, Rule};
+use crate::chaos::rig::firewall::{Action, Chain, Rule};
 
 /// By whom it hits.
 pub fn kinds() -> Vec<Kind> {
@@ -32,7 +32,7 @@ impl Fault for Loss {
         let nodes = self.target.choose(scene).await;
         let percent = if nodes.len() == 1 { scene.rng.within(5..50) } else { scene.rng.within(2..20) };
         for id in &nodes {
-            let rule = Rule { from: None, percent, reset: false };
+            let rule = Rule { from: None, percent, action: Action::Drop };
             self.chains.push(Chain::set(&scene.rig.node(*id).site, scene.id, &[rule])?);
         }
         Ok(Some(Hit { nodes, detail: json!({ "percent": percent }) }))

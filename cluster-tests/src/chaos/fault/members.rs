@@ -87,8 +87,8 @@ impl Change {
             // A process that cannot be killed is dropped with the rig.
             let _ = scene.rig.drop_node(leaves);
         }
-        scene.rig.release(0, RESOURCE, scene.id);
-        scene.rig.undamage(scene.id);
+        scene.rig.atlas.release(0, RESOURCE, scene.id);
+        scene.rig.atlas.undamage(scene.id);
     }
 }
 
@@ -100,11 +100,11 @@ fn role(status: &ClusterStatus, id: u64) -> Option<MemberRole> {
 impl Fault for Change {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         let Some(old) = Target::One.choose(scene).await.first().copied() else { return Ok(None) };
-        if !scene.rig.reserve(0, RESOURCE, scene.id) {
+        if !scene.rig.atlas.reserve(0, RESOURCE, scene.id) {
             return Ok(None);
         }
-        if self.lost && !scene.rig.damage(old, scene.id) {
-            scene.rig.release(0, RESOURCE, scene.id);
+        if self.lost && !scene.rig.atlas.damage(old, scene.id) {
+            scene.rig.atlas.release(0, RESOURCE, scene.id);
             return Ok(None);
         }
         if self.lost {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::{Fault, Healed, Hit, Kind, Need, Scene};
+use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
 use crate::chaos::rig::firewall::{Chain, Rule};
 
 /// By what is wrong.
@@ -16,7 +16,9 @@ pub fn kinds() -> Vec<Kind> {
         kind("nats-pause-one", Need::Nats, 2..20, || Servers::of(Wrong::Pause, false)),
         kind("nats-pause-all", Need::Nats, 2..10, || Servers::of(Wrong::Pause, true)),
         kind("nats-split", Need::NatsNetwork, 3..15, || Box::new(Cut { among: true, chains: Vec::new() })),
-        kind("nats-unreachable", Need::NatsNetwork, 3..15, || Box::new(Cut { among: false, chains: Vec::new() })),
+        kind("nats-unreachable", Need::NatsNetwork, 3..15, || {
+            Box::new(Cut { among: false, chains: Vec::new() })
+        }),
     ]
 }
 
@@ -75,12 +77,14 @@ struct Cut {
 impl Fault for Cut {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         let servers: Vec<_> = scene.rig.nats.iter().map(|bus| bus.site.clone()).collect();
-        let others = if self.among {
-            servers.clone()
+        let one = if self.among {
+            scene.rng.pick(&servers).cloned()
         } else {
-            scene.rig.nodes.iter().map(|node| node.site.clone()).collect()
+            // The outbox is where the leader is.
+            let target = if scene.rng.chance(70) { Target::Leader } else { Target::One };
+            target.choose(scene).await.first().map(|id| scene.rig.node(*id).site.clone())
         };
-        let Some(one) = scene.rng.pick(&others).cloned() else { return Ok(None) };
+        let Some(one) = one else { return Ok(None) };
         for server in servers.iter().filter(|server| server.name != one.name) {
             self.chains.push(Chain::set(server, scene.id, &[Rule::cut(one.address)])?);
         }

@@ -22,7 +22,7 @@ const RESOURCE: &str = "rewind";
 #[async_trait]
 impl Fault for Rewind {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
-        if !scene.rig.reserve(0, RESOURCE, scene.id) {
+        if !scene.rig.atlas.reserve(0, RESOURCE, scene.id) {
             return Ok(None);
         }
         for bus in &mut scene.rig.nats {
@@ -43,7 +43,7 @@ impl Fault for Rewind {
         if !self.kept {
             return Ok(Healed::Done(0));
         }
-        scene.rig.release(0, RESOURCE, scene.id);
+        scene.rig.atlas.release(0, RESOURCE, scene.id);
         for bus in &mut scene.rig.nats {
             bus.hold_down(scene.id)?;
         }

@@ -11,7 +11,12 @@ pub fn kinds() -> Vec<Kind> {
     vec![
         Kind { name: "pause-one", need: Need::Nothing, lasts: 1..60, make: || Pause::of(Target::One) },
         Kind { name: "pause-leader", need: Need::Nothing, lasts: 2..30, make: || Pause::of(Target::Leader) },
-        Kind { name: "pause-majority", need: Need::Nothing, lasts: 1..8, make: || Pause::of(Target::Majority) },
+        Kind {
+            name: "pause-majority",
+            need: Need::Nothing,
+            lasts: 1..8,
+            make: || Pause::of(Target::Majority),
+        },
         Kind { name: "pause-blink", need: Need::Nothing, lasts: 0..2, make: || Pause::of(Target::Leader) },
     ]
 }

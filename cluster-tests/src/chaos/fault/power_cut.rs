@@ -9,7 +9,12 @@ use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
 pub fn kinds() -> Vec<Kind> {
     vec![
         Kind { name: "power-cut-one", need: Need::Disk, lasts: 1..8, make: || PowerCut::of(Target::One) },
-        Kind { name: "power-cut-leader", need: Need::Disk, lasts: 1..8, make: || PowerCut::of(Target::Leader) },
+        Kind {
+            name: "power-cut-leader",
+            need: Need::Disk,
+            lasts: 1..8,
+            make: || PowerCut::of(Target::Leader),
+        },
         Kind { name: "power-cut-all", need: Need::Disk, lasts: 1..4, make: || PowerCut::of(Target::All) },
     ]
 }
@@ -29,7 +34,7 @@ impl PowerCut {
 impl Fault for PowerCut {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         for id in self.target.choose(scene).await {
-            if scene.rig.reserve(id, "power", scene.id) {
+            if scene.rig.atlas.reserve(id, "power", scene.id) {
                 self.nodes.push(id);
             }
         }
@@ -55,7 +60,7 @@ impl Fault for PowerCut {
                 disk.boot().await?;
             }
             scene.rig.node_mut(id).let_go(scene.id);
-            scene.rig.release(id, "power", scene.id);
+            scene.rig.atlas.release(id, "power", scene.id);
         }
         Ok(Healed::Done(self.nodes.len() as u64))
     }

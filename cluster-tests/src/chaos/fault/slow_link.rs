@@ -9,7 +9,12 @@ use crate::chaos::rig::place::Site;
 
 /// One.
 pub fn kinds() -> Vec<Kind> {
-    vec![Kind { name: "slow-link", need: Need::Network, lasts: 3..20, make: || Box::new(SlowLink::default()) }]
+    vec![Kind {
+        name: "slow-link",
+        need: Need::Network,
+        lasts: 3..20,
+        make: || Box::new(SlowLink::default()),
+    }]
 }
 
 #[derive(Default)]
@@ -22,7 +27,7 @@ impl Fault for SlowLink {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         let Some(id) = Target::One.choose(scene).await.first().copied() else { return Ok(None) };
         // A link has one queue: who comes second finds nothing to slow down.
-        if !scene.rig.reserve(id, "link", scene.id) {
+        if !scene.rig.atlas.reserve(id, "link", scene.id) {
             return Ok(None);
         }
         let (site, rate) = (scene.rig.node(id).site.clone(), scene.rng.within(64..2_000));
@@ -37,7 +42,7 @@ impl Fault for SlowLink {
         let Some((id, site)) = self.site.take() else { return Ok(Healed::Done(0)) };
         let told = site.run("tc", &["-s", "qdisc", "show", "dev", "eth0"])?;
         site.run("tc", &["qdisc", "del", "dev", "eth0", "root"])?;
-        scene.rig.release(id, "link", scene.id);
+        scene.rig.atlas.release(id, "link", scene.id);
         Ok(Healed::Done(held_up(&told)))
     }
 }

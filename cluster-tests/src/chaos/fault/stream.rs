@@ -11,8 +11,18 @@ use crate::nats::STREAM;
 /// Both.
 pub fn kinds() -> Vec<Kind> {
     vec![
-        Kind { name: "stream-delete", need: Need::Nats, lasts: 1..2, make: || Box::new(Slip { purges: false, done: 0 }) },
-        Kind { name: "stream-purge", need: Need::Nats, lasts: 1..2, make: || Box::new(Slip { purges: true, done: 0 }) },
+        Kind {
+            name: "stream-delete",
+            need: Need::Nats,
+            lasts: 1..2,
+            make: || Box::new(Slip { purges: false, done: 0 }),
+        },
+        Kind {
+            name: "stream-purge",
+            need: Need::Nats,
+            lasts: 1..2,
+            make: || Box::new(Slip { purges: true, done: 0 }),
+        },
     ]
 }
 

@@ -59,7 +59,7 @@ impl Fault for Sync {
             Wrong::Slow => i64::try_from(scene.rng.within(20..1_500))?,
             Wrong::Error | Wrong::Write => i64::try_from(scene.rng.within(1..4))?,
         };
-        if !scene.rig.reserve(id, "sync", scene.id) {
+        if !scene.rig.atlas.reserve(id, "sync", scene.id) {
             return Ok(None);
         }
         let server = scene.rig.node_mut(id);
@@ -73,7 +73,7 @@ impl Fault for Sync {
 
     async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
         let Some(id) = self.node else { return Ok(Healed::Done(0)) };
-        scene.rig.release(id, "sync", scene.id);
+        scene.rig.atlas.release(id, "sync", scene.id);
         if !scene.rig.ids().contains(&id) {
             return Ok(Healed::Done(0));
         }

@@ -21,15 +21,29 @@ pub struct Rule {
     pub from: Option<Ipv4Addr>,
     /// How many of a hundred are dropped.
     pub percent: u64,
-    /// Whether the sender is told by a reset instead of silence.
-    pub reset: bool,
+    /// What it does with them.
+    pub action: Action,
 }
+
+/// What a rule does with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nobody is told.
+    Drop,
+    /// The sender is told by a reset.
+    Reset,
+    /// A program decides; without it, the packet passes.
+    Queue,
+}
+
+/// The number of the queue of [`Action::Queue`].
+pub const QUEUE: u16 = 7;
 
 impl Rule {
     /// Drops everything from there.
     #[must_use]
     pub fn cut(from: Ipv4Addr) -> Self {
-        Self { from: Some(from), percent: 100, reset: false }
+        Self { from: Some(from), percent: 100, action: Action::Drop }
     }
 
     fn text(&self, chain: &str) -> String {
@@ -37,14 +51,19 @@ impl Rule {
         if let Some(from) = self.from {
             write!(text, " -s {from}").expect("writing to a string cannot fail");
         }
-        if self.reset {
+        if self.action == Action::Reset {
             text.push_str(" -p tcp");
         }
         if self.percent < 100 {
             let part = format!(" -m statistic --mode random --probability 0.{:02}", self.percent);
             text.push_str(&part);
         }
-        text.push_str(if self.reset { " -j REJECT --reject-with tcp-reset\n" } else { " -j DROP\n" });
+        let target = match self.action {
+            Action::Drop => "DROP".to_owned(),
+            Action::Reset => "REJECT --reject-with tcp-reset".to_owned(),
+            Action::Queue => format!("NFQUEUE --queue-num {QUEUE} --queue-bypass"),
+        };
+        writeln!(text, " -j {target}").expect("writing to a string cannot fail");
         text
     }
 }
@@ -87,9 +106,9 @@ mod tests {
     fn rules_are_written_as_iptables_reads_them() {
         let from = Ipv4Addr::new(10, 0, 0, 1);
         assert_eq!(Rule::cut(from).text("f1"), "-A f1 -s 10.0.0.1 -j DROP\n");
-        let some = Rule { from: None, percent: 7, reset: false };
+        let some = Rule { from: None, percent: 7, action: Action::Drop };
         assert_eq!(some.text("f1"), "-A f1 -m statistic --mode random --probability 0.07 -j DROP\n");
-        let told = Rule { from: Some(from), percent: 100, reset: true };
+        let told = Rule { from: Some(from), percent: 100, action: Action::Reset };
         assert_eq!(told.text("f1"), "-A f1 -s 10.0.0.1 -p tcp -j REJECT --reject-with tcp-reset\n");
     }
 

@@ -203,7 +203,8 @@ fn remove_stale() -> Result<()> {
 /// Whether it is a name of a run whose process is gone.
 fn is_stale(name: &str) -> bool {
     let run = name.strip_prefix(PREFIX).map(|rest| rest.split('-').next().unwrap_or(rest));
-    run.and_then(|run| run.parse::<u32>().ok()).is_some_and(|run| !Path::new(&format!("/proc/{run}")).exists())
+    run.and_then(|run| run.parse::<u32>().ok())
+        .is_some_and(|run| !Path::new(&format!("/proc/{run}")).exists())
 }
 
 #[cfg(test)]

@@ -78,7 +78,9 @@ fn lives(mut live: impl FnMut(u64) -> Tally, name: &str) {
 }
 
 fn replay(seed: u64, what: &str) -> ! {
-    panic!("seed {seed}: {what}\nreplay: WEIR_CRASH_POINTS_SEED={seed} cargo test -p weir-storage --test crash_points")
+    panic!(
+        "seed {seed}: {what}\nreplay: WEIR_CRASH_POINTS_SEED={seed} cargo test -p weir-storage --test crash_points"
+    )
 }
 
 /// Cuts the power, and kills the process, after every operation.
@@ -195,7 +197,10 @@ fn l8_an_error_while_the_log_opens_or_reads_is_never_an_empty_log() {
             match open(&disk, scenario.config) {
                 Err(error) => assert!(error.contains("Io {"), "seed {seed}, operation {number}: {error}"),
                 Ok((log, _thread)) => {
-                    assert!(!told.load(std::sync::atomic::Ordering::Relaxed), "seed {seed}, operation {number}");
+                    assert!(
+                        !told.load(std::sync::atomic::Ordering::Relaxed),
+                        "seed {seed}, operation {number}"
+                    );
                     reads_fail_as_errors(&disk, &log);
                     break;
                 }
@@ -214,10 +219,13 @@ fn reads_fail_as_errors(disk: &SimDisk, log: &weir_storage::log::Log) {
     }
 }
 
+/// Whether a disk lies about an operation.
+type Lie = fn(&SimOp) -> bool;
+
 /// The harness finds a disk that does not do what the log relies on.
 #[test]
 fn a_disk_that_lies_about_a_sync_is_caught() {
-    let lies: [(&str, fn(&SimOp) -> bool); 4] = [
+    let lies: [(&str, Lie); 4] = [
         ("records", |op| op.kind == OpKind::Sync && op.path.extension().is_some_and(|end| end == "log")),
         ("files", |op| op.kind == OpKind::Sync),
         ("votes", |op| op.kind == OpKind::Sync && op.path.ends_with("vote")),

@@ -64,7 +64,8 @@ impl Checker<'_> {
         let said = Promise { acked: opened.step, asked: opened.step, rested: None, ..*promise };
         let after = opened.disk.cut();
         for state in after.crash_states(6, seed) {
-            self.open(state, &said).map_err(|error| format!("power was lost after the next open: {error}"))?;
+            self.open(state, &said)
+                .map_err(|error| format!("power was lost after the next open: {error}"))?;
         }
         Ok(())
     }

@@ -128,7 +128,8 @@ fn open_with(
 ) -> Result<(Log, LogThread), String> {
     let folder = DataFolder::open_on(Disk::Sim(disk.clone()), Path::new(FOLDER), identity());
     let folder = folder.map_err(|error| format!("{error}: {error:?}"))?;
-    let thread = LogThread::pumped(Box::new(move |_| stopped.store(true, Ordering::Relaxed)), Box::new(|| {}));
+    let thread =
+        LogThread::pumped(Box::new(move |_| stopped.store(true, Ordering::Relaxed)), Box::new(|| {}));
     let log = Log::open(&folder, GROUP, config, &thread).map_err(|error| format!("{error}: {error:?}"))?;
     Ok((log, thread))
 }
@@ -190,7 +191,8 @@ impl Life {
             let model = self.model.lock().unwrap();
             (model.now().records.clone(), model.promise.noted)
         };
-        let kept = records.partition_point(|record| committed.is_some_and(|last| record.id.index <= last.index));
+        let kept =
+            records.partition_point(|record| committed.is_some_and(|last| record.id.index <= last.index));
         let keep = kept + (records.len() - kept) * percent as usize / 100;
         self.term += 1;
         self.model.lock().unwrap().step(|held| Arc::make_mut(&mut held.records).truncate(keep));

@@ -12,9 +12,12 @@ pub mod members;
 pub mod nats_outage;
 pub mod outbox_rebuild;
 pub mod paused_leader;
+pub mod prove_crash_points;
+pub mod prove_damage_sweep;
 pub mod prove_failover;
 pub mod prove_peers;
 pub mod prove_speed;
+mod prove_storage;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -101,7 +104,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 14] = [
+pub const RECIPES: [Recipe; 16] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -113,6 +116,8 @@ pub const RECIPES: [Recipe; 14] = [
     members::RECIPE,
     paused_leader::RECIPE,
     fresh_clone::RECIPE,
+    prove_crash_points::RECIPE,
+    prove_damage_sweep::RECIPE,
     prove_failover::RECIPE,
     prove_peers::RECIPE,
     prove_speed::RECIPE,

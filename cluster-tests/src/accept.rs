@@ -12,6 +12,7 @@ pub mod members;
 pub mod nats_outage;
 pub mod outbox_rebuild;
 pub mod paused_leader;
+pub mod prove_chaos;
 pub mod prove_crash_points;
 pub mod prove_damage_sweep;
 pub mod prove_failover;
@@ -104,7 +105,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 16] = [
+pub const RECIPES: [Recipe; 17] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -116,6 +117,7 @@ pub const RECIPES: [Recipe; 16] = [
     members::RECIPE,
     paused_leader::RECIPE,
     fresh_clone::RECIPE,
+    prove_chaos::RECIPE,
     prove_crash_points::RECIPE,
     prove_damage_sweep::RECIPE,
     prove_failover::RECIPE,

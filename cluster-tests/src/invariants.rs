@@ -1,6 +1,8 @@
 //! The invariants of the design that can be checked from outside, one file
 //! each. A check is a pure function over what was observed; the ids are those
-//! of [`weir_types::InvariantId`].
+//! of [`weir_types::InvariantId`]. Those that need a history of calls and not
+//! only what the nodes hold in the end (A3, W1, P1, S1) are checked by the crate
+//! `weir-check`, which has a file for every invariant.
 
 pub mod acked_is_durable;
 pub mod outbox_delivers_all;

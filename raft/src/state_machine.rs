@@ -177,6 +177,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
         if let Some(mark) = &snapshot.mark {
             snapshot::stands_for_same_log(mark, &self.applied.borrow(), self.log.log())?;
+        }
+        let applied = self.applied.borrow().log_id;
+        if let Some(mark) = snapshot.mark.as_ref().filter(|mark| applied != Some(mark.log_id)) {
             let mut batch = self.store.index.batch();
             batch.set_mark(mark.clone());
             self.store.index.commit(batch).map_err(io::Error::other)?;

@@ -150,7 +150,7 @@ impl Drive {
         }
         let complete_us = self.now_us;
         self.done.push(Operation { id, client, invoke_us, complete_us, call, outcome });
-        if self.done.len() as u64 % LOOK_EVERY == 0 {
+        if (self.done.len() as u64).is_multiple_of(LOOK_EVERY) {
             self.look(false);
         }
         self.later(300, Step::Invoke, client);

@@ -88,12 +88,11 @@ pub fn damage(run: &mut Run, breaks: &Breaks) {
             1 => op.until_us = op.until_us.saturating_sub(much).max(op.from_us),
             2 | 3 => (op.from_us, op.until_us) = (op.from_us + 3 * much, op.until_us + 3 * much),
             4 => op.answer = other,
-            _ => match &mut op.answer {
-                Some(KvAnswer::Done(_, number) | KvAnswer::Conflict(Some(number))) => {
+            _ => {
+                if let Some(KvAnswer::Done(_, number) | KvAnswer::Conflict(Some(number))) = &mut op.answer {
                     *number = (*number + much).saturating_sub(2);
                 }
-                _ => {}
-            },
+            }
         }
     }
 }

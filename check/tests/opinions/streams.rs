@@ -66,7 +66,7 @@ impl Spec for StreamSpec {
                 (answer.is_some() && fits(Answer::Conflict(length))).then(|| state.clone())
             }
             Ask::Append { mark, .. } => {
-                fits(Answer::At(length + 1)).then(|| [state.as_slice(), &[mark.clone()]].concat())
+                fits(Answer::At(length + 1)).then(|| [state.as_slice(), std::slice::from_ref(mark)].concat())
             }
             Ask::Read => fits(Answer::Marks(state.clone())).then(|| state.clone()),
             Ask::Head => fits(Answer::Length(length)).then(|| state.clone()),

@@ -288,8 +288,7 @@ async fn connected(urls: &[String]) -> Result<Stream> {
     let options = async_nats::ConnectOptions::new()
         .connection_timeout(Duration::from_secs(1))
         .request_timeout(Some(NATS_CALL));
-    let client =
-        timeout(NATS_CALL, options.connect(urls.join(","))).await.context("no connection in time")??;
+    let client = timeout(NATS_CALL, options.connect(urls)).await.context("no connection in time")??;
     let context = jetstream::new(client);
     Ok(timeout(NATS_CALL, context.get_stream(STREAM)).await.context("no stream in time")??)
 }

@@ -26,7 +26,9 @@ const WRITE_PACE: Duration = Duration::from_millis(120);
 /// How long one `weir cluster` command may take.
 const COMMAND: &str = "6s";
 /// Tries of one change before another is made.
-const TRIES: usize = 6;
+const TRIES: usize = 4;
+/// Looks whether a new learner is ready.
+const READY_LOOKS: usize = 200;
 
 /// Changes of the membership.
 #[derive(Clone, Default)]
@@ -61,7 +63,7 @@ impl Workload for Members {
     }
 
     fn coverage(&self) -> &'static [&'static str] {
-        &["members.ok", "members.added", "members.promoted", "members.removed"]
+        &["members.ok", "members.added", "members.ready", "members.promoted", "members.removed"]
     }
 }
 
@@ -100,7 +102,7 @@ impl Host {
     async fn visit(&mut self) {
         if self.change(MembershipOp::AddLearner).await {
             self.caller.count("added");
-            self.enter();
+            self.enter().await;
             if self.caller.rng.chance(40) {
                 self.caller.pace(PACE).await;
                 self.restart();
@@ -123,10 +125,16 @@ impl Host {
         }
     }
 
-    /// Clients may call it from now on.
-    fn enter(&self) {
-        if let Some(guest) = &self.guest {
-            self.caller.context.nodes.enter(guest.id, guest.edge.clone());
+    /// Clients may call it from now on, once it has what a member has.
+    async fn enter(&self) {
+        let Some(guest) = &self.guest else { return };
+        for _ in 0..READY_LOOKS {
+            if guest.edge.ready().await.is_ok() {
+                self.caller.count("ready");
+                self.caller.context.nodes.enter(guest.id, guest.edge.clone());
+                return;
+            }
+            crate::pause().await;
         }
     }
 

@@ -176,7 +176,7 @@ async fn storms(context: Context) -> Result<()> {
             callers[0].wrong(format!("a storm of key {key} on `{stream}`: {flaw}: {all:?}"));
         }
     }
-    callers.into_iter().map(Caller::end).collect()
+    callers.into_iter().try_for_each(Caller::end)
 }
 
 /// What is wrong with the answers to one key, those at even places for the first draft.

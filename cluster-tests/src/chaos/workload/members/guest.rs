@@ -68,6 +68,8 @@ impl Guest {
         command.arg("--data-dir").arg(&self.folder);
         command.args(["--listen", &self.listen, "--peer-listen", &self.peer]);
         command.args(self.nats.iter().flat_map(|url| ["--nats", url]));
+        // A setting of the whole cluster: a node with another one is refused by its peers.
+        command.args(["--nats-replicas", &self.nats.len().max(1).to_string()]);
         command.args(["--log-format", "json", "--exit-with-parent"]);
         // It shares the machine with the others.
         command.env("TOKIO_WORKER_THREADS", "1");

@@ -48,7 +48,8 @@ impl Bus {
     async fn start() -> Self {
         let server = NatsServer::start();
         let log = MemoryLog::led_by(NodeId(1));
-        let connection = Connection::open(&JetStreamConfig::to(events::CLUSTER, vec![server.url()])).await.unwrap();
+        let connection =
+            Connection::open(&JetStreamConfig::to(events::CLUSTER, vec![server.url()])).await.unwrap();
         let publisher = Arc::new(JetStreamPublisher::new(connection.clone()));
         let outbox = OutboxHandle::start(GROUP, &log.ports(events::NOW), publisher).await.unwrap();
         let id = deploy(&log, COUNTER).await;

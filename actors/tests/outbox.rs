@@ -12,8 +12,8 @@ use std::sync::{
 
 use async_nats::jetstream::{self, stream::StorageType};
 use async_trait::async_trait;
-use uuid::Uuid;
 use support::{NODE, NOW, decided, eventually, eventually_async, nats::NatsServer};
+use uuid::Uuid;
 use weir_actors::{
     OutboxHandle, OutboxPhase, RebuildError,
     jetstream::{

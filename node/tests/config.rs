@@ -54,7 +54,11 @@ fn every_mistake_has_its_code_and_names_the_field() {
         ),
         ("version = 1\nnode_id = 1\n[cluster]\nnats_replicas = 2", "config_value", "cluster.nats_replicas"),
         ("version = 1\nnode_id = 1\n[cluster]\nnats_prefix = \"a.b\"", "config_value", "cluster.nats_prefix"),
-        ("version = 1\nnode_id = 1\n[cluster]\nnats_prefix = \"Shop\"", "config_value", "cluster.nats_prefix"),
+        (
+            "version = 1\nnode_id = 1\n[cluster]\nnats_prefix = \"Shop\"",
+            "config_value",
+            "cluster.nats_prefix",
+        ),
         ("version = 1\nnode_id = 1\n[cluster]\nnats_prefix = \"\"", "config_value", "cluster.nats_prefix"),
     ] {
         let error = check(text).expect_err(text);

@@ -153,7 +153,10 @@ mod tests {
             let records: Vec<_> = (1..).zip(terms).map(|(index, term)| blank(*term, index)).collect();
             if !records.is_empty() {
                 let (done, told) = mpsc::channel();
-                store.log.append(records.clone(), Box::new(move |result| done.send(result).unwrap())).unwrap();
+                store
+                    .log
+                    .append(records.clone(), Box::new(move |result| done.send(result).unwrap()))
+                    .unwrap();
                 told.recv().unwrap().unwrap();
             }
             machine.apply_records(records[..applied].to_vec()).await.unwrap();

@@ -214,9 +214,9 @@ mod tests {
             assert!(reason.contains(part), "{part}: {reason}");
         }
         let apart = topology(2, "shop-2");
-        assert_eq!((apart.stream_name(GroupId(1)), apart.subjects(GroupId(1))), (
-            "SHOP-2_1".to_owned(),
-            "shop-2.1.>".to_owned()
-        ));
+        assert_eq!(
+            (apart.stream_name(GroupId(1)), apart.subjects(GroupId(1))),
+            ("SHOP-2_1".to_owned(), "shop-2.1.>".to_owned())
+        );
     }
 }

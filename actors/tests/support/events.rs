@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 use weir_types::{
-    ClusterId, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource,
-    Position, RecordedEvent, StreamVersion, Timestamp,
+    ClusterId, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName,
+    EventSource, Position, RecordedEvent, StreamVersion, Timestamp,
 };
 
 /// The cluster.

@@ -60,7 +60,8 @@ fn hold(base_ms: u64, jitter_ms: u64) -> io::Result<Infallible> {
             queue.verdict(first.packet)?;
         }
         if idle {
-            thread::sleep(IDLE);
+            // The queue tells nobody when a packet comes.
+            thread::park_timeout(IDLE);
         }
     }
 }

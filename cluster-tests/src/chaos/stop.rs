@@ -42,7 +42,7 @@ impl Stop {
     /// Lets a client breathe for as long, or until it is told. Whether to go on.
     pub async fn pause(&self, length: Duration) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(length) => !self.is_told(),
+            () = crate::window(length) => !self.is_told(),
             () = self.told() => false,
         }
     }

@@ -68,7 +68,7 @@ async fn play(
             canary.sing(rig).await;
             calm_since = Instant::now();
         }
-        tokio::time::sleep(TICK).await;
+        crate::window(TICK).await;
     }
     Ok(())
 }
@@ -86,7 +86,7 @@ async fn heal_all(rig: &mut Rig, mut active: Vec<Active>) -> Result<()> {
             last.planned.id
         );
         rig.supervise().await?;
-        tokio::time::sleep(TICK).await;
+        crate::window(TICK).await;
     }
 }
 

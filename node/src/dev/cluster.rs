@@ -103,11 +103,7 @@ pub async fn run(
 }
 
 /// Keeps one node running until told to stop.
-async fn keep(
-    launch: &Launch<'_>,
-    node: &DevNode,
-    mut stopped: watch::Receiver<Stop>,
-) -> anyhow::Result<()> {
+async fn keep(launch: &Launch<'_>, node: &DevNode, mut stopped: watch::Receiver<Stop>) -> anyhow::Result<()> {
     loop {
         let began = Instant::now();
         let mut child = Child::spawn(&format!("node-{}", node.id), launch.command(node))?;

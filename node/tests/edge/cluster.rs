@@ -8,7 +8,8 @@ use weir_node::{
 use weir_types::{NodeId, StreamVersion};
 
 use crate::{
-    running::{Running, eventually, free},
+    eventually::eventually,
+    running::{Running, free},
     session::{exact, request},
 };
 

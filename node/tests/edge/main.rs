@@ -4,6 +4,7 @@
 
 mod cluster;
 mod connect;
+mod eventually;
 mod refusals;
 mod rest;
 mod running;

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::running::{Running, eventually};
+use crate::{eventually::eventually, running::Running};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_appended_is_read_back() {

@@ -1,8 +1,6 @@
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::{Duration, Instant},
-};
+use std::net::{SocketAddr, TcpListener};
 
+use crate::eventually::eventually;
 use reqwest::{Client, Method, StatusCode};
 use tempfile::TempDir;
 use weir_node::{
@@ -82,15 +80,6 @@ impl Running {
             r#"{{"entityType":"order","name":"order.placed","data":{{"n":{expected}}},"expectedVersion":{expected}}}"#
         );
         self.post(&weir_api::v1::paths::fill(weir_api::v1::paths::STREAM_EVENTS, stream), body).await
-    }
-}
-
-/// Looks until it is so.
-pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "in 30 s it was never so that {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

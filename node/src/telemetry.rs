@@ -12,9 +12,10 @@ const SECONDS: [f64; 16] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Parts whose quieter lines are of use only to those who ask for them by name. openraft warns at every try to
-/// reach a peer that is gone; the links say once that it is.
-const QUIET: &str =
-    "openraft=error,fjall=warn,lsm_tree=warn,sled=warn,async_nats=warn,ractor=warn,h2=warn,hyper=warn";
+/// reach a peer that is gone; the links say once that it is. It calls an error what it answers to the caller who
+/// asked for another membership.
+const QUIET: &str = "openraft=error,openraft::raft::api::management=off,fjall=warn,lsm_tree=warn,sled=warn,\
+                     async_nats=warn,ractor=warn,h2=warn,hyper=warn";
 
 /// How often old samples of histograms are folded, so that they take bounded memory.
 const UPKEEP: Duration = Duration::from_secs(5);

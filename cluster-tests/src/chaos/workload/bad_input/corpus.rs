@@ -251,6 +251,9 @@ pub(super) fn strings() -> Vec<String> {
     }
     // Keys that begin alike: nothing that scans by a beginning may find the longer one.
     all.extend(["p", "p/", "p.", "pp", "p\u{10ffff}", "p-", "p%"].map(str::to_owned));
+    // The lists overlap, and lengths a byte apart have as many letters of two bytes.
+    all.sort_unstable();
+    all.dedup();
     all
 }
 
@@ -358,11 +361,9 @@ mod tests {
 
     #[test]
     fn the_corpus_is_large_and_holds_no_string_twice() {
-        let mut all = strings();
+        let all = strings();
         assert!(all.len() >= 300, "{}", all.len());
-        all.sort_unstable();
-        let twins: Vec<_> = all.windows(2).filter(|pair| pair[0] == pair[1]).collect();
-        assert!(twins.iter().all(|twin| twin[0].chars().all(|c| c == 'x' || c == 'ö')), "{twins:?}");
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]

@@ -71,6 +71,43 @@ fn append(index: &Index, log_index: u64, first: u64, count: u32, name: &str) -> 
 }
 
 #[test]
+fn the_newest_run_wins_over_many_spills_reopens_and_compactions() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = Index::open(dir.path(), GROUP).unwrap();
+    let (one, key) = (entity("a"), IdempotencyKey::new("k").unwrap());
+    index.commit(append(&index, 1, 1, 1, "a")).unwrap();
+    for version in 2..=60 {
+        let mut batch = index.batch();
+        batch.put_stream_run(StreamNo(1), StreamVersion(version), &run(version, 1));
+        batch.put_log_run(&run(version, 1));
+        batch.put_head(&head("a", 1, version, version));
+        let position = Position(version);
+        let remembered = Remembered {
+            digest: version,
+            first_version: StreamVersion(version),
+            last_version: StreamVersion(version),
+            first_position: position,
+        };
+        match version % 3 {
+            0 => batch.forget(&one, &key),
+            _ => batch.put_remembered(&one, &key, &remembered),
+        }
+        batch.set_mark(mark(version, version));
+        index.commit(batch).unwrap();
+        index.persist().unwrap();
+        if version % 7 == 0 {
+            drop(index);
+            index = Index::open(dir.path(), GROUP).unwrap();
+        }
+        assert_eq!(index.head(&one).unwrap().unwrap().head.version, StreamVersion(version));
+        let found = index.remembered(&one, &key).unwrap().map(|found| found.digest);
+        assert_eq!(found, (version % 3 > 0).then_some(version));
+        let places = index.stream_places(StreamNo(1), None, Direction::Forward, 100).unwrap();
+        assert_eq!(places.len() as u64, version);
+    }
+}
+
+#[test]
 fn a_batch_is_there_whole_after_a_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let index = Index::open(dir.path(), GROUP).unwrap();

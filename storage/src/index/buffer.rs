@@ -3,9 +3,9 @@
 //! engine as one sorted run, by a thread of its own. What a crash loses is
 //! replayed from the log.
 //!
-//! Invariant: the buffer, the sealed one under it and the engine under both
-//! are always a prefix of what was committed, batch by batch: a buffer is sealed between
-//! batches, and ingested whole or not at all, with the mark that belongs to it.
+//! Invariant: the engine holds a prefix of what was committed, batch by batch. A
+//! buffer is sealed between batches, and ingested whole or not at all, with the
+//! mark that belongs to it.
 
 use std::{
     collections::BTreeMap,
@@ -137,8 +137,8 @@ impl Buffer {
         tables.active.get(key).or_else(sealed).cloned()
     }
 
-    /// Entries of a range, in order: until `limit` that are no removals, and
-    /// what `below` gives while the buffer stands still.
+    /// Entries of a range, in order: up to the one that makes `limit` that are no
+    /// removals, and what `below` gives while the buffer stands still.
     pub(super) fn scan<T>(
         &self,
         keys: &RangeInclusive<Vec<u8>>,
@@ -147,14 +147,8 @@ impl Buffer {
         below: impl FnOnce() -> T,
     ) -> (Vec<Entry>, T) {
         let tables = self.read();
-        let active = part(&tables.active, keys, order, limit);
-        let sealed = tables.sealed.as_ref().map(|sealed| part(sealed, keys, order, limit));
-        let sealed = sealed.unwrap_or_default();
-        let merged = merge(active.into_iter().map(Ok), sealed.into_iter().map(Ok), order);
-        let merged = merged.map(|entry: Result<Entry, Infallible>| {
-            let Ok(entry) = entry;
-            entry
-        });
+        let sealed = tables.sealed.iter().flat_map(|sealed| entries(sealed, keys, order));
+        let merged = merge(entries(&tables.active, keys, order), sealed, order);
         (until_live(merged, limit), below())
     }
 
@@ -167,21 +161,23 @@ impl Buffer {
     }
 }
 
-fn part(table: &Table, keys: &RangeInclusive<Vec<u8>>, order: Order, limit: usize) -> Vec<Entry> {
+fn entries<'a>(
+    table: &'a Table,
+    keys: &RangeInclusive<Vec<u8>>,
+    order: Order,
+) -> Box<dyn Iterator<Item = Result<Entry, Infallible>> + 'a> {
     let bounds = (Bound::Included(keys.start().as_slice()), Bound::Included(keys.end().as_slice()));
-    let entries = table.range::<[u8], _>(bounds);
-    let owned = |(key, value): (&Slice, &Option<Slice>)| (key.clone(), value.clone());
+    let range = table.range::<[u8], _>(bounds).map(|(key, value)| Ok((key.clone(), value.clone())));
     match order {
-        Order::Rising => until_live(entries.map(owned), limit),
-        Order::Falling => until_live(entries.rev().map(owned), limit),
+        Order::Rising => Box::new(range),
+        Order::Falling => Box::new(range.rev()),
     }
 }
 
-/// Entries up to the one that makes `limit` that are no removals.
-fn until_live(entries: impl Iterator<Item = Entry>, limit: usize) -> Vec<Entry> {
+fn until_live(merged: impl Iterator<Item = Result<Entry, Infallible>>, limit: usize) -> Vec<Entry> {
     let mut live = 0;
     let mut taken = Vec::new();
-    for entry in entries {
+    for Ok(entry) in merged {
         live += usize::from(entry.1.is_some());
         taken.push(entry);
         if live >= limit {
@@ -222,6 +218,16 @@ mod tests {
         assert!(buffer.next_sealed().is_none());
         assert_eq!(buffer.drain(), Err("disk is gone".to_owned()));
         assert_eq!(buffer.get(b"a"), Some(Some(Slice::from("1"))), "it is still the newest");
+    }
+
+    #[test]
+    fn a_removal_takes_no_place_of_what_is_sealed_behind_it() {
+        let buffer = Buffer::default();
+        buffer.put(vec![entry("a", Some("1")), entry("b", Some("2"))]).unwrap();
+        buffer.seal().unwrap();
+        buffer.put(vec![entry("a", None)]).unwrap();
+        let (entries, ()) = buffer.scan(&(b"a".to_vec()..=b"z".to_vec()), Order::Rising, 1, || ());
+        assert_eq!(entries, [entry("a", None), entry("b", Some("2"))]);
     }
 
     #[test]

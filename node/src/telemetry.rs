@@ -13,9 +13,11 @@ const SECONDS: [f64; 16] =
 
 /// Parts whose quieter lines are of use only to those who ask for them by name. openraft warns at every try to
 /// reach a peer that is gone; the links say once that it is. It calls an error what it answers to the caller who
-/// asked for another membership.
-const QUIET: &str = "openraft=error,openraft::raft::api::management=off,fjall=warn,lsm_tree=warn,sled=warn,\
-                     async_nats=warn,ractor=warn,h2=warn,hyper=warn";
+/// asked for another membership, and every message that meets a Raft which has stopped: the node itself says why
+/// one stops that nobody told to.
+const QUIET: &str = "openraft=error,openraft::raft::api::management=off,openraft::raft::raft_inner=off,\
+                     openraft::raft::stream_append=off,fjall=warn,lsm_tree=warn,sled=warn,async_nats=warn,\
+                     ractor=warn,h2=warn,hyper=warn";
 
 /// How often old samples of histograms are folded, so that they take bounded memory.
 const UPKEEP: Duration = Duration::from_secs(5);

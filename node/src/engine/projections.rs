@@ -15,6 +15,8 @@ use super::{Engine, read::Timer};
 
 /// How long a read of a view waits for its position to be folded.
 const VIEW_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a status is read again because the registry changed under it.
+const REGISTRIES_TRIED: usize = 8;
 /// How long a deploy waits until this node folds it.
 const DEPLOY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -82,11 +84,7 @@ impl Engine {
     /// # Errors
     /// [`ReadError`].
     pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, ReadError> {
-        let mut all = Vec::new();
-        for (id, definition) in self.ports.views.projections(self.group).await? {
-            all.push(self.status_of(&id, &definition).await?);
-        }
-        Ok(all)
+        self.statuses(None).await
     }
 
     /// One projection's status on this node.
@@ -94,8 +92,26 @@ impl Engine {
     /// # Errors
     /// `projection_not_found`, or a [`ReadError`].
     pub async fn projection(&self, name: &ProjectionName) -> Result<ProjectionStatus, ApiError> {
-        let (id, definition) = self.deployed(name).await?;
-        Ok(self.status_of(&id, &definition).await?)
+        self.statuses(Some(name)).await?.pop().ok_or_else(|| RegistryError::NotFound.into())
+    }
+
+    /// What is deployed and how far it is folded, together: what is replaced or
+    /// removed in between has no checkpoint any more, and would look as if it began anew.
+    async fn statuses(&self, wanted: Option<&ProjectionName>) -> Result<Vec<ProjectionStatus>, ReadError> {
+        let mut all = Vec::new();
+        for _ in 0..REGISTRIES_TRIED {
+            let registry = self.ports.views.registry_at(self.group);
+            let mut deployed = self.ports.views.projections(self.group).await?;
+            deployed.retain(|(id, _)| wanted.is_none_or(|name| id.name == *name));
+            all.clear();
+            for (id, definition) in deployed {
+                all.push(self.status_of(&id, &definition).await?);
+            }
+            if self.ports.views.registry_at(self.group) == registry {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// One partition's state, once all that `consistency` asks for is folded here.

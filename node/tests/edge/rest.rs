@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crate::{eventually::eventually, running::Running};
 
@@ -89,6 +92,36 @@ async fn a_projection_is_deployed_folded_and_read() {
     assert_eq!((status.as_u16(), &broken["code"]), (400, &"projection_invalid".into()));
     let (status, missing) = node.get("/api/v1/projections/none").await;
     assert_eq!((status.as_u16(), &missing["message"]), (404, &"projection not found".into()));
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_is_replaced_never_seems_to_begin_anew() {
+    let node = Running::start().await;
+    node.append("order-1", 0).await;
+    let mut furthest = BTreeMap::new();
+    for generation in 0..30 {
+        let source = format!(
+            "export const name = 'count'; export const events = ['*'];\
+             export const initialState = () => {generation}; export const handler = (n) => n + 1;"
+        );
+        let body = serde_json::json!({ "source": source }).to_string();
+        let deploy = async { node.post("/api/v1/projections", body).await };
+        let look = async {
+            for _ in 0..12 {
+                let (_, list) = node.get("/api/v1/projections").await;
+                let Some(status) = list["projections"].get(0) else { continue };
+                let (deployed, at) = (status["deployed"].as_u64(), status["checkpoint"].as_u64());
+                let before = furthest.insert(deployed, at);
+                assert!(before.flatten() <= at, "{deployed:?} was at {before:?}, and then at {at:?}");
+            }
+        };
+        tokio::join!(deploy, look);
+        eventually("it is folded", async || {
+            node.get("/api/v1/projections").await.1["projections"][0]["checkpoint"] == 1
+        })
+        .await;
+    }
     node.node.stop().await;
 }
 

@@ -314,6 +314,26 @@ fn a_flipped_byte_of_an_event_is_named_and_not_served() {
     }
 }
 
+#[test]
+fn a_page_read_amid_appends_is_the_stream_at_the_position_that_it_names() {
+    let mut scene = Scene::new(1_000);
+    let store = scene.store.clone();
+    let reader = std::thread::spawn(move || {
+        let mut applied = 0;
+        while applied < 2_000 {
+            let page = store.read_stream(&read("a", None, Direction::Backward, 1)).unwrap();
+            applied = page.applied.0;
+            // Its events lie at the odd positions.
+            assert_eq!(page.head.map_or(0, |head| head.version.0), applied.div_ceil(2));
+            assert!(page.events.iter().all(|event| event.position.0 <= applied));
+        }
+    });
+    for version in 0..1_000 {
+        scene.append(&[append("a", "order", version, 1, None), append("b", "order", version, 1, None)]);
+    }
+    reader.join().unwrap();
+}
+
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }

@@ -48,7 +48,8 @@ pub struct StreamPage {
     pub head: Option<StreamHead>,
     /// Where the next page begins, if there is more.
     pub next: Option<StreamVersion>,
-    /// The position that the answering node had applied.
+    /// A position that the answering node had applied, at which the stream was
+    /// as the page shows it: no event shown lies beyond it, none before it is missing.
     pub applied: Position,
 }
 

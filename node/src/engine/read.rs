@@ -91,8 +91,12 @@ impl Engine {
         limit: usize,
     ) -> Result<(Vec<RecordedEvent>, Position), ReadError> {
         let _timer = Timer::start("log");
+        // Asked before, it promises no event that the page lacks; what was applied
+        // meanwhile, the page itself tells.
+        let applied = self.ports.reader.applied(self.group);
         let events = self.ports.reader.read_log(self.group, from, limit).await?;
-        Ok((events, self.ports.reader.applied(self.group)))
+        let applied = events.last().map_or(applied, |last| applied.max(last.position));
+        Ok((events, applied))
     }
 
     /// Waits until this node is fresh enough, over a change of leaders if need be.

@@ -73,6 +73,9 @@ impl GroupStore {
         let Some(IndexHead { stream_no, head }) = found else {
             return Ok(StreamPage { events: Vec::new(), head: None, next: None, applied });
         };
+        // The head is read after the mark and may be newer. Whatever lies between
+        // the two is not of this stream, so the page is exact at the later of them.
+        let applied = applied.max(head.last_position);
         let page = Page::of(read, head.version);
         let Some(Page { from, count }) = page else {
             return Ok(StreamPage { events: Vec::new(), head: Some(head), next: None, applied });

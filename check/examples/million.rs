@@ -6,9 +6,9 @@ use std::{
 };
 
 use weir_check::{
-    CheckId, Evidence, History, Rules, Verdict, coverage, invariants, keys,
+    CheckId, Evidence, History, Rules, Verdict, coverage, invariants,
+    report::CHECKS,
     sample::{Shape, folds, run},
-    stream,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,23 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let events = evidence.log.events.len();
     writeln!(timed.out, "{} operations, {events} events, {} bytes", read.operations.len(), file.len())?;
     let started = Instant::now();
-    type Check = fn(&Evidence<'_>) -> Verdict;
-    let checks: [Check; 13] = [
-        invariants::a1,
-        invariants::a2,
-        invariants::a3,
-        invariants::a4,
-        invariants::r1,
-        invariants::r2,
-        invariants::w1,
-        invariants::o1,
-        invariants::p1,
-        invariants::q1,
-        invariants::s1,
-        stream::check,
-        keys::check,
-    ];
-    for check in checks {
+    for check in CHECKS {
         timed.verdict(|| check(&evidence))?;
     }
     timed.verdict(|| invariants::p2(&evidence, &folds))?;

@@ -11,6 +11,23 @@ use crate::{
     verdict::{CheckId, Verdict},
 };
 
+/// Every checker but [`invariants::p2`], which must be told what the projections fold.
+pub const CHECKS: [fn(&Evidence<'_>) -> Verdict; 13] = [
+    invariants::a1,
+    invariants::a2,
+    invariants::a3,
+    invariants::a4,
+    invariants::r1,
+    invariants::r2,
+    invariants::w1,
+    invariants::o1,
+    invariants::p1,
+    invariants::q1,
+    invariants::s1,
+    stream::check,
+    keys::check,
+];
+
 /// The verdicts of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -21,23 +38,7 @@ pub struct Report {
 /// Runs every checker. `folds` knows the projections of the run.
 #[must_use]
 pub fn check(evidence: &Evidence<'_>, folds: &dyn Folds) -> Report {
-    type Check = fn(&Evidence<'_>) -> Verdict;
-    let checks: [Check; 13] = [
-        invariants::a1,
-        invariants::a2,
-        invariants::a3,
-        invariants::a4,
-        invariants::r1,
-        invariants::r2,
-        invariants::w1,
-        invariants::o1,
-        invariants::p1,
-        invariants::q1,
-        invariants::s1,
-        stream::check,
-        keys::check,
-    ];
-    let mut verdicts: Vec<Verdict> = checks.iter().map(|check| check(evidence)).collect();
+    let mut verdicts: Vec<Verdict> = CHECKS.iter().map(|check| check(evidence)).collect();
     verdicts.push(invariants::p2(evidence, folds));
     Report { verdicts }
 }

@@ -4,6 +4,7 @@
 //! [`workload`] holds what the clients do, one file each. The same seed draws
 //! the same plan of faults and the same workload choices.
 
+pub mod campaign;
 pub mod canary;
 pub mod counters;
 pub mod delay_queue;

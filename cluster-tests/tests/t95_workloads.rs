@@ -7,13 +7,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 use weir_check::{
     Evidence, FinalState, History, Recorder, Rules, check,
     history::{Header, NodeReport, Topology},
-    state::{JetStreamEnd, Message, NodeEnd, StoredEvent},
+    state::{JetStreamEnd, NodeEnd},
 };
 use weir_cluster_tests::{
     Cluster, ClusterSpec, PATIENCE,
     chaos::{
         counters::Counters,
         directory::Directory,
+        gather,
         stop::stop,
         workload::{self, Context, Workload},
     },
@@ -100,6 +101,7 @@ async fn quiet(names: &[&str], length: Duration) {
         recorder: recorder.clone(),
         nats: cluster.nats.iter().map(weir_cluster_tests::nats::NatsServer::url).collect(),
         seed: 7,
+        load: 1,
         stop,
         counters: Counters::default(),
         folder: cluster.path().join("workloads"),
@@ -162,29 +164,12 @@ async fn gather(cluster: &Cluster) -> FinalState {
             ..NodeReport::default()
         };
         let replica = node.edge.replica(node.id).await.expect("a replica");
-        let event = |event: weir_cluster_tests::replica::StoredEvent| StoredEvent {
-            position: event.position,
-            version: event.version,
-            mark: event.op().unwrap_or_default().to_owned(),
-            stream: event.entity_id,
-            name: event.name,
-            id: event.id,
-            data: event.data,
-            ..StoredEvent::default()
-        };
-        let events = replica.events.into_iter().map(event).collect();
+        let events = replica.events.into_iter().map(gather::stored_event).collect();
         end.nodes.push(NodeEnd { node: node.id, report, events });
     }
     cluster.published(last, PATIENCE).await.expect("the outbox catches up");
     let published = cluster.nats.as_ref().unwrap().published().await.expect("what is published");
-    let message = |message: weir_cluster_tests::nats::PublishedEvent| Message {
-        sequence: message.sequence,
-        position: message.position,
-        stream: message.event["entityId"].as_str().unwrap_or_default().to_owned(),
-        version: message.event["version"].as_u64().unwrap_or_default(),
-        mark: message.event["data"]["op"].as_str().unwrap_or_default().to_owned(),
-    };
-    let messages = published.into_iter().map(message).collect();
+    let messages = published.into_iter().map(gather::published).collect();
     end.jetstream = Some(JetStreamEnd { messages, trimmed_to: 0 });
     end
 }

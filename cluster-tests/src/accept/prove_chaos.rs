@@ -1,4 +1,7 @@
-//! Five minutes of every fault under every workload, from one seed.
+//! Every fault under every workload, from one seed, in five minutes with all
+//! that comes before and after.
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures::FutureExt as _;
@@ -12,6 +15,9 @@ use crate::{
     report::Report,
 };
 
+/// How long faults come; to start, to heal and to judge takes the rest of five minutes.
+const FAULTS_LAST: Duration = Duration::from_secs(255);
+
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
     name: "prove/chaos",
@@ -21,7 +27,7 @@ pub const RECIPE: Recipe = Recipe {
 };
 
 async fn story(flags: &Flags, report: &mut Report) -> Result<Outcome> {
-    let options = Options::new(flags.seed);
+    let options = Options { length: FAULTS_LAST, ..Options::new(flags.seed) };
     let ended = run(&options).await?;
     for (name, value) in ended.line {
         report.note(&name, value);

@@ -7,11 +7,9 @@ use std::{process::ExitCode, time::SystemTime};
 
 use anyhow::Result;
 use weir_cluster_tests::chaos::{
+    campaign::campaign,
     delay_queue, fault,
     options::{Options, USAGE},
-    record,
-    run::{remove_data, run},
-    smaller::smaller,
     workload,
 };
 
@@ -44,23 +42,11 @@ async fn main() -> ExitCode {
 }
 
 async fn attack(options: &Options) -> Result<ExitCode> {
-    let ended = run(options).await?;
-    if ended.word == "holds" {
-        remove_data(&ended.folder)?;
-    } else {
-        eprintln!("{}: {}", ended.word, ended.folder.display());
-        eprintln!("replay: {}", options.replay());
+    let sum = campaign(options).await?;
+    if options.campaign > 1 {
+        println!("{}", sum.line());
     }
-    if options.record {
-        record::add(&ended.line)?;
-    }
-    if options.minimise && ended.word == "broken" {
-        let only = smaller(options, &ended).await?;
-        let small = Options { only: Some(only), ..options.clone() };
-        eprintln!("fewer faults: {}", small.replay());
-    }
-    println!("{}", serde_json::Value::Object(ended.line));
-    Ok(if ended.word == "holds" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if sum.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn list() -> ExitCode {

@@ -10,6 +10,8 @@ use crate::{edge::CallError, pause};
 
 /// How long it may take, over all nodes and tries.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried at least: the machine may stand still for longer than that.
+const TRIES: usize = 12;
 /// How long one try may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -31,8 +33,8 @@ impl Canary {
     pub async fn sing(&mut self, rig: &Rig) {
         let begun = Instant::now();
         let mut last = String::new();
-        for (node, edge) in rig.directory.all().into_iter().cycle() {
-            if begun.elapsed() > PATIENCE {
+        for (tried, (node, edge)) in rig.directory.all().into_iter().cycle().enumerate() {
+            if tried >= TRIES && begun.elapsed() > PATIENCE {
                 break;
             }
             self.sung += 1;

@@ -25,21 +25,35 @@ const CATCH_UP: Duration = Duration::from_secs(120);
 pub async fn gather(rig: &Rig, last: u64) -> Result<FinalState> {
     let mut end = FinalState::default();
     for node in &rig.nodes {
-        let events = stored(&node.edge, node.id).await?;
-        let report = report(&node.edge, rig.directory.lives(node.id)).await;
-        let report = report.with_context(|| format!("node {} tells no state", node.id))?;
-        end.nodes.push(NodeEnd { node: node.id, report, events });
-        views(&node.edge, node.id, last, &mut end.views).await?;
+        // On a busy machine a healthy node may answer late; what it holds now stays as it is.
+        let what = format!("node {} shows all that it holds", node.id);
+        let whole = eventually(&what, CATCH_UP, || async {
+            let events = stored(&node.edge, node.id).await?;
+            let report = report(&node.edge, rig.directory.lives(node.id)).await;
+            let report = report.with_context(|| format!("node {} tells no state", node.id))?;
+            let views = views(&node.edge, node.id, last).await?;
+            Ok((NodeEnd { node: node.id, report, events }, views))
+        });
+        let (node, views) = whole.await?;
+        end.nodes.push(node);
+        end.views.extend(views);
     }
     if !rig.nats.is_empty() {
-        end.jetstream = Some(JetStreamEnd { messages: messages(rig, last).await?, trimmed_to: 0 });
+        let whole = eventually("JetStream shows all that it holds", CATCH_UP, || messages(rig, last));
+        end.jetstream = Some(JetStreamEnd { messages: whole.await?, trimmed_to: 0 });
     }
     Ok(end)
 }
 
 async fn stored(edge: &Edge, node: u64) -> Result<Vec<StoredEvent>> {
     let replica = edge.replica(node).await.with_context(|| format!("cannot read node {node}"))?;
-    let event = |event: crate::replica::StoredEvent| StoredEvent {
+    Ok(replica.events.into_iter().map(stored_event).collect())
+}
+
+/// What a node holds, as the checkers take it.
+#[must_use]
+pub fn stored_event(event: crate::replica::StoredEvent) -> StoredEvent {
+    StoredEvent {
         position: event.position,
         version: event.version,
         mark: event.op().unwrap_or_default().to_owned(),
@@ -48,11 +62,11 @@ async fn stored(edge: &Edge, node: u64) -> Result<Vec<StoredEvent>> {
         id: event.id,
         data: event.data,
         ..StoredEvent::default()
-    };
-    Ok(replica.events.into_iter().map(event).collect())
+    }
 }
 
-async fn views(edge: &Edge, node: u64, last: u64, into: &mut Vec<ViewEnd>) -> Result<()> {
+async fn views(edge: &Edge, node: u64, last: u64) -> Result<Vec<ViewEnd>> {
+    let mut all = Vec::new();
     let listed = edge.get(weir_api::v1::paths::PROJECTIONS).await?;
     let listed = listed["projections"].as_array().or(listed.as_array()).cloned().unwrap_or_default();
     for name in listed.iter().filter_map(|projection| projection["name"].as_str()) {
@@ -65,10 +79,10 @@ async fn views(edge: &Edge, node: u64, last: u64, into: &mut Vec<ViewEnd>) -> Re
         .await?;
         for (partition, value) in projections::views(edge, name).await? {
             let projection = name.to_owned();
-            into.push(ViewEnd { node, projection, partition, checkpoint, value: Some(value) });
+            all.push(ViewEnd { node, projection, partition, checkpoint, value: Some(value) });
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 async fn messages(rig: &Rig, last: u64) -> Result<Vec<Message>> {
@@ -101,7 +115,9 @@ async fn messages(rig: &Rig, last: u64) -> Result<Vec<Message>> {
     Ok(messages)
 }
 
-fn published(told: PublishedEvent) -> Message {
+/// What JetStream holds, as the checkers take it.
+#[must_use]
+pub fn published(told: PublishedEvent) -> Message {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let number = |value: &serde_json::Value| {
         value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok())).unwrap_or(0)

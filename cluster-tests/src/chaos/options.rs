@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 /// How the command is used.
 pub const USAGE: &str = "usage: chaos [--minutes N | --seconds N] [--seed S] [--faults a,b | --without a,b]
              [--workloads x,y] [--nodes 3|5] [--nats 0|1|3] [--only 3,7.2] [--minimise] [--record]
+             [--load N] [--campaign RUNS] [--out FOLDER]
        chaos list";
 
 /// The flags of `chaos`.
@@ -28,9 +29,13 @@ pub struct Options {
     pub nats: u64,
     /// Of the plan only these periods, `3`, and faults, `7.2`.
     pub only: Option<BTreeSet<String>>,
+    /// How many times as fast as usual clients work.
+    pub load: u32,
+    /// So many runs one after another, each with the seed after the last one's.
+    pub campaign: u64,
     /// A run that fails is repeated with fewer faults.
     pub minimise: bool,
-    /// A line is added to the record.
+    /// The campaign's row is put into the record after every run.
     pub record: bool,
     /// Where runs are kept.
     pub out: Option<PathBuf>,
@@ -49,6 +54,8 @@ impl Options {
             nodes: 3,
             nats: 3,
             only: None,
+            load: 1,
+            campaign: 1,
             minimise: false,
             record: false,
             out: None,
@@ -86,6 +93,8 @@ impl Options {
             "--workloads" => self.workloads = names(),
             "--nodes" => self.nodes = number()?,
             "--nats" => self.nats = number()?,
+            "--load" => self.load = u32::try_from(number()?).context("--load is too high")?.max(1),
+            "--campaign" => self.campaign = number()?,
             "--only" => self.only = Some(names().into_iter().collect()),
             "--out" => self.out = Some(value.into()),
             _ => bail!("unknown flag {flag}"),
@@ -110,6 +119,9 @@ impl Options {
                 words.push(format!("{flag} {}", names.join(",")));
             }
         }
+        if self.load > 1 {
+            words.push(format!("--load {}", self.load));
+        }
         if let Some(only) = &self.only {
             words.push(format!("--only {}", only.iter().cloned().collect::<Vec<_>>().join(",")));
         }
@@ -123,8 +135,7 @@ mod tests {
 
     #[test]
     fn a_replay_reads_as_what_was_run() {
-        let flags =
-            "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --only 3,7.2";
+        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --load 3 --only 3,7.2";
         let args: Vec<String> = flags.split(' ').map(str::to_owned).collect();
         let options = Options::parse(&args, 1).unwrap();
         assert_eq!((options.seed, options.length), (9, Duration::from_secs(120)));

@@ -3,41 +3,67 @@
 use std::fs;
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value};
 
+use super::campaign::Sum;
 use crate::binary::workspace;
 
-/// The line under which runs are added.
-const HEAD: &str = "| seed | minutes | operations | acknowledged | faults | verdict |";
+/// The line under which campaigns are entered, newest first.
+const HEAD: &str = "| date | weir | seeds | hours | operations | acknowledged | facts | faults | red runs |";
 
-/// Adds a run to the table.
+/// Enters a campaign into the table, in place of what it entered before.
 ///
 /// # Errors
 /// When the table is not there.
-pub fn add(line: &Map<String, Value>) -> Result<()> {
+pub fn put(sum: &Sum) -> Result<()> {
     let path = workspace().join("cluster-tests/README.md");
     let text = fs::read_to_string(&path)?;
-    let (before, after) = text.split_once(HEAD).context("README.md has no table of runs")?;
-    let (rule, rest) = after.trim_start_matches('\n').split_once('\n').unwrap_or((after, ""));
-    let text = format!("{before}{HEAD}\n{}\n{}\n{rest}", rule.trim(), row(line));
-    fs::write(path, text).context("cannot write the record")
+    let entered =
+        entered(&text, sum, &today(), &revision()).context("README.md has no table of campaigns")?;
+    fs::write(path, entered).context("cannot write the record")
 }
 
-fn row(line: &Map<String, Value>) -> String {
-    let number = |key: &str| line.get(key).and_then(Value::as_u64).unwrap_or(0);
-    let faults = line.get("faults").and_then(Value::as_object);
-    let begun = faults.into_iter().flatten().filter(|(name, _)| name.ends_with(".begun"));
-    let begun: Vec<u64> = begun.filter_map(|(_, times)| times.as_u64()).collect();
-    let verdict = line.get("verdict").and_then(Value::as_str).unwrap_or_default();
+fn entered(text: &str, sum: &Sum, date: &str, revision: &str) -> Option<String> {
+    let (before, after) = text.split_once(HEAD)?;
+    let (rule, rest) = after.strip_prefix('\n')?.split_once('\n')?;
+    let first = sum.seeds.first().copied().unwrap_or(0);
+    let begins = format!("| {date} | {revision} | {first} ");
+    let rest = match rest.split_once('\n') {
+        Some((earlier, below)) if earlier.starts_with(&begins) => below,
+        _ => rest,
+    };
+    Some(format!("{before}{HEAD}\n{rule}\n{begins}{}\n{rest}", cells(sum)))
+}
+
+fn cells(sum: &Sum) -> String {
+    let facts: Vec<String> = sum.facts.iter().map(|(checker, facts)| format!("{checker} {facts}")).collect();
+    let red: Vec<String> = sum.red.iter().map(|(seed, word)| format!("{seed} {word}")).collect();
     format!(
-        "| {} | {} | {} | {} | {} of {} kinds | {verdict} |",
-        number("seed"),
-        number("seconds").div_ceil(60),
-        number("ops"),
-        number("acked"),
-        begun.iter().sum::<u64>(),
-        begun.len(),
+        "to {} | {:.2} | {} | {} | {} | {} of {} kinds | {} |",
+        sum.seeds.last().copied().unwrap_or(0),
+        sum.seconds as f64 / 3_600.0,
+        sum.operations,
+        sum.acked,
+        facts.join(", "),
+        sum.faults.values().sum::<u64>(),
+        sum.faults.len(),
+        if red.is_empty() { "none".to_owned() } else { red.join(", ") },
     )
+}
+
+fn today() -> String {
+    told("date", &["+%Y-%m-%d"])
+}
+
+fn revision() -> String {
+    told("git", &["rev-parse", "--short", "HEAD"])
+}
+
+/// What a program prints; nothing more is lost than a cell when it is not there.
+fn told(program: &str, args: &[&str]) -> String {
+    let out = std::process::Command::new(program).args(args).current_dir(workspace()).output();
+    let told = out.ok().filter(|out| out.status.success()).map(|out| out.stdout).unwrap_or_default();
+    let told = String::from_utf8_lossy(&told).trim().to_owned();
+    if told.is_empty() { "unknown".to_owned() } else { told }
 }
 
 #[cfg(test)]
@@ -45,12 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_counts_faults_and_their_kinds() {
-        let line = serde_json::json!({
-            "seed": 7, "seconds": 300, "ops": 10, "acked": 6, "verdict": "holds",
-            "faults": { "kill-one.begun": 2, "kill-one": 2, "flap.begun": 1 },
-        });
-        let line = line.as_object().unwrap();
-        assert_eq!(row(line), "| 7 | 5 | 10 | 6 | 3 of 2 kinds | holds |");
+    fn a_campaign_has_one_row_which_follows_its_runs() {
+        let text = format!("above\n{HEAD}\n| --- |\n| old |\n\nbelow\n");
+        let mut sum = Sum { seeds: vec![7], seconds: 1_800, operations: 10, acked: 6, ..Sum::default() };
+        let once = entered(&text, &sum, "2026-01-02", "abc").unwrap();
+        let row = "| 2026-01-02 | abc | 7 to 7 | 0.50 | 10 | 6 |  | 0 of 0 kinds | none |";
+        assert_eq!(once, format!("above\n{HEAD}\n| --- |\n{row}\n| old |\n\nbelow\n"));
+        sum.seeds.push(8);
+        sum.red.push((8, "hollow".to_owned()));
+        let twice = entered(&once, &sum, "2026-01-02", "abc").unwrap();
+        assert!(
+            twice.contains("| 7 to 8 |") && !twice.contains("| 7 to 7 |") && twice.contains("| 8 hollow |")
+        );
+        assert_eq!(twice.lines().count(), once.lines().count());
     }
 }

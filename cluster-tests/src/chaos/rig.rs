@@ -5,6 +5,7 @@ pub mod atlas;
 pub mod bus;
 pub mod disk;
 pub mod firewall;
+pub mod leash;
 pub mod place;
 pub mod server;
 pub mod shim;
@@ -172,7 +173,7 @@ impl Rig {
     /// When it cannot be killed.
     pub fn drop_node(&mut self, id: u64) -> Result<()> {
         self.directory.strike(id);
-        self.node_mut(id).kill()?;
+        self.node_mut(id).leash.kill()?;
         self.nodes.retain(|node| node.id != id);
         Ok(())
     }
@@ -202,7 +203,7 @@ impl Rig {
     /// What every node that answers says of itself.
     pub async fn statuses(&self) -> Vec<ClusterStatus> {
         let asked =
-            self.nodes.iter().filter(|node| node.is_up()).map(|node| async {
+            self.nodes.iter().filter(|node| node.leash.is_up()).map(|node| async {
                 tokio::time::timeout(STATUS_TIMEOUT, node.edge.status()).await.ok()?.ok()
             });
         join_all(asked).await.into_iter().flatten().collect()
@@ -276,7 +277,7 @@ impl Rig {
     /// # Errors
     /// When none does.
     pub async fn jetstream(&self) -> Result<jetstream::Context> {
-        let up: Vec<String> = self.nats.iter().filter(|bus| bus.is_up()).map(Bus::url).collect();
+        let up: Vec<String> = self.nats.iter().filter(|bus| bus.leash.is_up()).map(Bus::url).collect();
         ensure!(!up.is_empty(), "no NATS server runs");
         let connect = async_nats::connect(up);
         let client = tokio::time::timeout(Duration::from_secs(5), connect).await;
@@ -289,10 +290,10 @@ impl Rig {
     /// When one cannot be killed.
     pub fn stop(&mut self) -> Result<()> {
         for node in &mut self.nodes {
-            node.hold_down("the end")?;
+            node.leash.hold_down("the end")?;
         }
         for bus in &mut self.nats {
-            bus.hold_down("the end")?;
+            bus.leash.hold_down("the end")?;
         }
         Ok(())
     }

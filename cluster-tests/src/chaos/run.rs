@@ -139,6 +139,7 @@ impl Stage {
             recorder: self.recorder.clone(),
             nats: rig.nats.iter().map(super::rig::bus::Bus::url).collect(),
             seed: options.seed,
+            load: options.load,
             stop,
             counters: self.counters.clone(),
             folder: self.folder.join("workloads"),
@@ -284,7 +285,12 @@ fn draw(options: &Options, rig: &Rig) -> Result<(Vec<Kind>, Plan)> {
     }
     kinds.retain(|kind| options.faults.is_empty() || options.faults.iter().any(|name| name == kind.name));
     kinds.retain(|kind| !options.without.iter().any(|name| name == kind.name));
-    kinds.retain(|kind| kind.need.is_met(&rig.means, options.nats > 0));
+    let (kinds, left_out): (Vec<_>, Vec<_>) =
+        kinds.into_iter().partition(|kind| kind.need.is_met(&rig.means, options.nats > 0));
+    if !left_out.is_empty() {
+        let names: Vec<&str> = left_out.iter().map(|kind| kind.name).collect();
+        rig.journal.say(&format!("reduced: without {}", names.join(", ")));
+    }
     let choices: Vec<Choice> =
         kinds.iter().map(|kind| Choice { name: kind.name, lasts: kind.lasts.clone() }).collect();
     let plan = Plan::draw(options.seed, options.length, &choices);
@@ -333,4 +339,19 @@ fn make_folder(options: &Options) -> Result<PathBuf> {
 /// When they cannot be removed.
 pub fn remove_data(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder.join("data")).context("cannot remove the data of the run")
+}
+
+/// Removes the history of a run that holds, and what the checkers compared it
+/// with: a campaign would fill the disk with them.
+///
+/// # Errors
+/// When they cannot be removed.
+pub fn remove_history(folder: &Path) -> Result<()> {
+    for file in ["history.jsonl", "end.json"] {
+        fs::remove_file(folder.join(file)).context("cannot remove the history of the run")?;
+    }
+    for part in ["logs", "workloads"] {
+        fs::remove_dir_all(folder.join(part)).context("cannot remove the logs of the run")?;
+    }
+    Ok(())
 }

@@ -68,6 +68,7 @@ pub trait Workload: Send + Sync {
     async fn run(&self, context: &Context) -> Result<()>;
 
     /// Ends what `run` left open, and makes the last reads that the checkers need.
+    /// One workload after another, in the order of [`all`].
     ///
     /// # Errors
     /// When a healed cluster does not do what it is asked: the run fails.
@@ -90,6 +91,8 @@ pub struct Context {
     pub nats: Vec<String>,
     /// The seed of the run.
     pub seed: u64,
+    /// How many times as fast as usual clients work.
+    pub load: u32,
     /// When to end.
     pub stop: Stop,
     /// What happened how often.
@@ -124,10 +127,11 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(retries::Retries::default()),
         Arc::new(projections::Projections::default()),
         Arc::new(freshness::Freshness),
-        Arc::new(consumers::Consumers::default()),
         Arc::new(members::Members::default()),
         Arc::new(imports::Imports::default()),
         Arc::new(bank::Bank::default()),
         Arc::new(bad_input::BadInput),
+        // Last: when it says that it has everything, nobody may write any more.
+        Arc::new(consumers::Consumers::default()),
     ]
 }

@@ -32,13 +32,40 @@ pub fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// One bit of the log, put right in the end.
+/// How many bytes tell whether what lies at a place is still what was damaged.
+const KNOWN_BYTES: usize = 32;
+
+/// One bit of the log, put right in the end, unless the node has done that itself.
 #[derive(Default)]
 struct FlipLog {
     live: bool,
     node: Option<u64>,
-    at: Option<(PathBuf, u64)>,
+    at: Option<Flipped>,
     logged_before: u64,
+}
+
+/// A bit that was flipped.
+struct Flipped {
+    file: PathBuf,
+    offset: u64,
+    /// What lay there afterwards, and behind it.
+    left: Vec<u8>,
+}
+
+impl Flipped {
+    fn make((file, offset): (PathBuf, u64)) -> Result<Self> {
+        flip(&file, offset)?;
+        let left = bytes_at(&file, offset)?;
+        Ok(Self { file, offset, left })
+    }
+
+    /// Puts it right. Where a node has written the place anew, a bit would be damaged by it.
+    fn undo(&self) -> Result<()> {
+        if self.file.exists() && bytes_at(&self.file, self.offset)? == self.left {
+            flip(&self.file, self.offset)?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -55,16 +82,17 @@ impl Fault for FlipLog {
         let server = scene.rig.node_mut(id);
         server.excuse(scene.id);
         if !self.live {
-            server.hold_down(scene.id)?;
+            server.leash.hold_down(scene.id)?;
         }
         self.node = Some(id);
         self.logged_before = fs::metadata(server.log()).map_or(0, |log| log.len());
         if let Some(place) = written_place(&server.data().join("log"), scene.rng.draw())? {
-            flip(&place.0, place.1)?;
-            self.at = Some(place);
+            self.at = Some(Flipped::make(place)?);
         }
         server.let_go(scene.id);
-        let detail = self.at.as_ref().map(|(file, offset)| json!({ "file": file.file_name().map(|name| name.to_string_lossy()), "offset": offset }));
+        let detail = self.at.as_ref().map(|at| {
+            json!({ "file": at.file.file_name().map(|name| name.to_string_lossy()), "offset": at.offset })
+        });
         Ok(Some(Hit { nodes: vec![id], detail: detail.unwrap_or_default() }))
     }
 
@@ -76,11 +104,9 @@ impl Fault for FlipLog {
             return Ok(Healed::Done(u64::from(self.at.is_some())));
         }
         let server = scene.rig.node_mut(id);
-        server.hold_down(scene.id)?;
-        if let Some((file, offset)) = self.at.take() {
-            if file.exists() {
-                flip(&file, offset)?;
-            }
+        server.leash.hold_down(scene.id)?;
+        if let Some(at) = self.at.take() {
+            at.undo()?;
             if !self.live && !refused(server.log(), self.logged_before)? {
                 scene.rig.journal.did("flip-log.unnoticed", 1);
             }
@@ -114,7 +140,7 @@ impl Fault for Rot {
         }
         scene.rig.atlas.release(id, "power", scene.id);
         let server = scene.rig.node_mut(id);
-        server.hold_down(scene.id)?;
+        server.leash.hold_down(scene.id)?;
         server.excuse(scene.id);
         self.node = Some(id);
         let folder = server.data().join(self.folder);
@@ -159,10 +185,11 @@ fn written_place(log: &Path, draw: u64) -> Result<Option<(PathBuf, u64)>> {
     let mut segments = files(log)?;
     segments.retain(|file| file.extension().is_some_and(|extension| extension == "log"));
     segments.sort();
-    // The last may be prepared and empty.
+    // The last may be prepared and empty. Less than this, and what is known of a place is not written yet.
     let mut written = Vec::new();
     for segment in segments {
-        if let Some(last) = fs::read(&segment)?.iter().rposition(|byte| *byte != 0) {
+        let last = fs::read(&segment)?.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        if last > 4 * KNOWN_BYTES {
             written.push((segment, last as u64));
         }
     }
@@ -177,6 +204,14 @@ fn flip(file: &Path, offset: u64) -> Result<()> {
     let mut byte = [0];
     open.read_exact_at(&mut byte, offset)?;
     Ok(open.write_all_at(&[byte[0] ^ 0x10], offset)?)
+}
+
+fn bytes_at(file: &Path, offset: u64) -> Result<Vec<u8>> {
+    let open = fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+    let mut bytes = vec![0; KNOWN_BYTES];
+    let read = open.read_at(&mut bytes, offset)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 /// Whether a log of output says, after this many bytes, that a file is damaged.

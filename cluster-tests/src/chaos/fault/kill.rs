@@ -38,7 +38,7 @@ impl Fault for Kill {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         self.nodes = self.target.choose(scene).await;
         for id in &self.nodes {
-            self.killed += u64::from(scene.rig.node_mut(*id).hold_down(scene.id)?);
+            self.killed += u64::from(scene.rig.node_mut(*id).leash.hold_down(scene.id)?);
         }
         Ok((!self.nodes.is_empty()).then(|| Hit::of(&self.nodes)))
     }

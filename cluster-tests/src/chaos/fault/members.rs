@@ -108,7 +108,7 @@ impl Fault for Change {
             return Ok(None);
         }
         if self.lost {
-            scene.rig.node_mut(old).hold_down(scene.id)?;
+            scene.rig.node_mut(old).leash.hold_down(scene.id)?;
         }
         let new = scene.rig.add_node()?;
         (self.joins, self.leaves) = (Some(new), Some(old));

@@ -48,8 +48,8 @@ impl Fault for Servers {
         let mut servers = Vec::new();
         for bus in scene.rig.nats.iter_mut().filter(|bus| self.all || bus.id == chosen) {
             let hit = match self.wrong {
-                Wrong::Kill => bus.hold_down(scene.id)?,
-                Wrong::Pause => bus.pause(scene.id)?,
+                Wrong::Kill => bus.leash.hold_down(scene.id)?,
+                Wrong::Pause => bus.leash.pause(scene.id)?,
             };
             self.hit += u64::from(hit);
             servers.push(bus.id);
@@ -59,8 +59,8 @@ impl Fault for Servers {
 
     async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
         for bus in &mut scene.rig.nats {
-            bus.let_go(scene.id);
-            bus.resume(scene.id)?;
+            bus.leash.let_go(scene.id);
+            bus.leash.resume(scene.id)?;
         }
         scene.rig.start_nats()?;
         Ok(Healed::Done(self.hit))

@@ -26,13 +26,13 @@ impl Fault for Rewind {
             return Ok(None);
         }
         for bus in &mut scene.rig.nats {
-            bus.hold_down(scene.id)?;
+            bus.leash.hold_down(scene.id)?;
         }
         for bus in &mut scene.rig.nats {
             let (store, kept) = (bus.store(), bus.store().with_extension("kept"));
             tool("rm", &["-rf", &kept.to_string_lossy()])?;
             tool("cp", &["-a", &store.to_string_lossy(), &kept.to_string_lossy()])?;
-            bus.let_go(scene.id);
+            bus.leash.let_go(scene.id);
         }
         self.kept = true;
         scene.rig.start_nats()?;
@@ -45,13 +45,13 @@ impl Fault for Rewind {
         }
         scene.rig.atlas.release(0, RESOURCE, scene.id);
         for bus in &mut scene.rig.nats {
-            bus.hold_down(scene.id)?;
+            bus.leash.hold_down(scene.id)?;
         }
         for bus in &mut scene.rig.nats {
             let (store, kept) = (bus.store(), bus.store().with_extension("kept"));
             tool("rm", &["-rf", &store.to_string_lossy()])?;
             tool("mv", &[&kept.to_string_lossy(), &store.to_string_lossy()])?;
-            bus.let_go(scene.id);
+            bus.leash.let_go(scene.id);
         }
         scene.rig.start_nats()?;
         Ok(Healed::Done(1))

@@ -36,7 +36,7 @@ impl Pause {
 impl Fault for Pause {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         for id in self.target.choose(scene).await {
-            if scene.rig.node_mut(id).pause(scene.id)? {
+            if scene.rig.node_mut(id).leash.pause(scene.id)? {
                 self.nodes.push(id);
             }
         }
@@ -45,7 +45,7 @@ impl Fault for Pause {
 
     async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
         for node in scene.rig.nodes.iter_mut() {
-            node.resume(scene.id)?;
+            node.leash.resume(scene.id)?;
         }
         Ok(Healed::Done(self.nodes.len() as u64))
     }

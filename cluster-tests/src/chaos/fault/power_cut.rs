@@ -40,7 +40,7 @@ impl Fault for PowerCut {
         }
         // All stand still before the first disk loses power: they lose it at one moment.
         for id in &self.nodes {
-            scene.rig.node_mut(*id).pause(scene.id)?;
+            scene.rig.node_mut(*id).leash.pause(scene.id)?;
         }
         for id in &self.nodes {
             if let Some(disk) = &scene.rig.node(*id).disk {
@@ -48,8 +48,8 @@ impl Fault for PowerCut {
             }
         }
         for id in &self.nodes {
-            scene.rig.node_mut(*id).hold_down(scene.id)?;
-            scene.rig.node_mut(*id).resume(scene.id)?;
+            scene.rig.node_mut(*id).leash.hold_down(scene.id)?;
+            scene.rig.node_mut(*id).leash.resume(scene.id)?;
         }
         Ok((!self.nodes.is_empty()).then(|| Hit::of(&self.nodes)))
     }

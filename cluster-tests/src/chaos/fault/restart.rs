@@ -41,7 +41,7 @@ impl Fault for Loop {
             return Ok(());
         }
         let server = scene.rig.node_mut(node);
-        self.kills += u64::from(server.kill()?);
+        self.kills += u64::from(server.leash.kill()?);
         self.next = Some(Instant::now() + Duration::from_millis(scene.rng.within(200..2_500)));
         Ok(())
     }
@@ -66,11 +66,11 @@ const STEP: Duration = Duration::from_secs(12);
 impl Rolling {
     fn finish_stop(&mut self, scene: &mut Scene<'_>) {
         if let Some((id, since)) = self.stopping {
-            let gone = !scene.rig.ids().contains(&id) || !scene.rig.node(id).runs();
+            let gone = !scene.rig.ids().contains(&id) || !scene.rig.node(id).leash.has_process();
             if gone || since.elapsed() > STEP {
                 if !gone {
                     // It is stuck behind another fault; an upgrade's patience ends with SIGKILL.
-                    let _ = scene.rig.node_mut(id).kill();
+                    let _ = scene.rig.node_mut(id).leash.kill();
                 }
                 self.stopped += 1;
                 scene.rig.nodes.iter_mut().for_each(|node| node.let_go(scene.id));
@@ -101,7 +101,7 @@ impl Fault for Rolling {
             self.starting = None;
         }
         let Some(next) = self.left.pop().filter(|id| scene.rig.ids().contains(id)) else { return Ok(()) };
-        if scene.rig.node_mut(next).ask_to_stop(scene.id)? {
+        if scene.rig.node_mut(next).leash.ask_to_stop(scene.id)? {
             self.stopping = Some((next, Instant::now()));
         } else {
             scene.rig.node_mut(next).let_go(scene.id);

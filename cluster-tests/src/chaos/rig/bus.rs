@@ -1,13 +1,10 @@
 //! One nats-server of a JetStream cluster under attack.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::place::Site;
+use super::{leash::Leash, place::Site};
 use crate::{binary, process::Process};
 
 /// A nats-server. It runs unless a fault holds it down.
@@ -17,12 +14,11 @@ pub struct Bus {
     pub id: u64,
     /// Where it is.
     pub site: Site,
+    /// Its process, and who wants it down or still.
+    pub leash: Leash,
     ports: (u16, u16),
     folder: PathBuf,
     log: PathBuf,
-    process: Option<Process>,
-    held: BTreeSet<String>,
-    still: BTreeSet<String>,
 }
 
 impl Bus {
@@ -30,7 +26,7 @@ impl Bus {
     #[must_use]
     pub fn new(id: u64, site: Site, ports: (u16, u16), folder: &Path, log: &Path) -> Self {
         let (folder, log) = (folder.to_owned(), log.to_owned());
-        Self { id, site, ports, folder, log, process: None, held: BTreeSet::new(), still: BTreeSet::new() }
+        Self { id, site, leash: Leash::default(), ports, folder, log }
     }
 
     /// Where clients find it.
@@ -51,18 +47,12 @@ impl Bus {
         self.folder.join("store")
     }
 
-    /// Whether it runs and is not paused.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.process.is_some() && self.still.is_empty()
-    }
-
     /// Starts it unless it runs or is held down.
     ///
     /// # Errors
     /// When the process cannot be made.
     pub fn start(&mut self, routes: &[String]) -> Result<()> {
-        if self.process.as_mut().is_some_and(Process::runs) || !self.held.is_empty() {
+        if self.leash.process().is_some_and(|process| process.runs()) || self.leash.is_held() {
             return Ok(());
         }
         let (client, route) = (self.ports.0.to_string(), self.route());
@@ -77,46 +67,7 @@ impl Bus {
             command.args(["--routes", &routes.join(",")]);
         }
         command.env("GOMAXPROCS", "1");
-        self.process = Some(Process::start(&format!("nats{}", self.id), &mut command, &self.log)?);
+        self.leash.take(Process::start(&format!("nats{}", self.id), &mut command, &self.log)?);
         Ok(())
-    }
-
-    /// SIGKILL, and it stays down until `why` lets go. Whether it ran.
-    ///
-    /// # Errors
-    /// When it cannot be killed.
-    pub fn hold_down(&mut self, why: &str) -> Result<bool> {
-        self.held.insert(why.to_owned());
-        let Some(mut process) = self.process.take() else { return Ok(false) };
-        process.kill()?;
-        Ok(true)
-    }
-
-    /// Lets go of it; [`Bus::start`] will start it.
-    pub fn let_go(&mut self, why: &str) {
-        self.held.remove(why);
-    }
-
-    /// SIGSTOP, until `why` lets go. Whether it runs.
-    ///
-    /// # Errors
-    /// When it cannot be signalled.
-    pub fn pause(&mut self, why: &str) -> Result<bool> {
-        let Some(process) = &self.process else { return Ok(false) };
-        process.pause()?;
-        self.still.insert(why.to_owned());
-        Ok(true)
-    }
-
-    /// SIGCONT, when nobody else wants it still.
-    ///
-    /// # Errors
-    /// When it cannot be signalled.
-    pub fn resume(&mut self, why: &str) -> Result<()> {
-        self.still.remove(why);
-        match &self.process {
-            Some(process) if self.still.is_empty() => process.resume(),
-            _ => Ok(()),
-        }
     }
 }

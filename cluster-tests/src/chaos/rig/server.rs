@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{disk::Disk, place::Site, shim::Page};
+use super::{disk::Disk, leash::Leash, place::Site, shim::Page};
 use crate::{binary, chaos::directory::Directory, edge::Edge, process::Process};
 
 /// How long after its end a node is started again, as a supervisor would.
@@ -44,14 +44,13 @@ pub struct Server {
     pub disk: Option<Disk>,
     /// The faults inside its process, if there is a compiler for them.
     pub page: Option<Page>,
+    /// Its process, and who wants it down or still.
+    pub leash: Leash,
     directory: Directory,
     founder: bool,
     folder: PathBuf,
     log: PathBuf,
     ports: (u16, u16),
-    process: Option<Process>,
-    held: BTreeSet<String>,
-    still: BTreeSet<String>,
     excuses: BTreeSet<String>,
     excused_until: Option<Instant>,
     restart_at: Option<Instant>,
@@ -95,14 +94,12 @@ impl Server {
             edge,
             disk: None,
             page: None,
+            leash: Leash::default(),
             directory: directory.clone(),
             founder,
             folder: folder.to_owned(),
             log: log.to_owned(),
             ports,
-            process: None,
-            held: BTreeSet::new(),
-            still: BTreeSet::new(),
             excuses: BTreeSet::new(),
             excused_until: None,
             restart_at: None,
@@ -133,24 +130,12 @@ impl Server {
         &self.log
     }
 
-    /// Whether it runs and is not paused.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.process.is_some() && self.still.is_empty()
-    }
-
-    /// Whether its process is there.
-    #[must_use]
-    pub fn runs(&self) -> bool {
-        self.process.is_some()
-    }
-
     /// Starts it unless it runs or is held down.
     ///
     /// # Errors
     /// When the process cannot be made.
     pub fn start(&mut self, birth: &Birth) -> Result<bool> {
-        if self.process.is_some() || !self.held.is_empty() {
+        if self.leash.has_process() || self.leash.is_held() {
             return Ok(false);
         }
         let mut command = self.site.command(&binary::weir()?);
@@ -170,69 +155,15 @@ impl Server {
             page.give(&mut command);
         }
         self.directory.born(self.id);
-        self.process = Some(Process::start(&format!("node {}", self.id), &mut command, &self.log)?);
+        self.leash.take(Process::start(&format!("node {}", self.id), &mut command, &self.log)?);
         self.restart_at = None;
-        Ok(true)
-    }
-
-    /// SIGKILL, and it stays down until `why` lets go. Whether it ran.
-    ///
-    /// # Errors
-    /// When it cannot be killed.
-    pub fn hold_down(&mut self, why: &str) -> Result<bool> {
-        self.held.insert(why.to_owned());
-        self.kill()
-    }
-
-    /// SIGTERM, and it stays down until `why` lets go. Whether it ran; it may
-    /// still run when this returns.
-    ///
-    /// # Errors
-    /// When it cannot be signalled.
-    pub fn ask_to_stop(&mut self, why: &str) -> Result<bool> {
-        self.held.insert(why.to_owned());
-        let Some(process) = &self.process else { return Ok(false) };
-        process.terminate()?;
         Ok(true)
     }
 
     /// Lets go of it: it is started when nobody else holds it.
     pub fn let_go(&mut self, why: &str) {
-        self.held.remove(why);
+        self.leash.let_go(why);
         self.restart_at = Some(Instant::now());
-    }
-
-    /// SIGKILL. Whether it ran.
-    ///
-    /// # Errors
-    /// When it cannot be killed.
-    pub fn kill(&mut self) -> Result<bool> {
-        let Some(mut process) = self.process.take() else { return Ok(false) };
-        process.kill()?;
-        Ok(true)
-    }
-
-    /// SIGSTOP, until `why` lets go. Whether it runs.
-    ///
-    /// # Errors
-    /// When it cannot be signalled.
-    pub fn pause(&mut self, why: &str) -> Result<bool> {
-        let Some(process) = &self.process else { return Ok(false) };
-        process.pause()?;
-        self.still.insert(why.to_owned());
-        Ok(true)
-    }
-
-    /// SIGCONT, when nobody else wants it still.
-    ///
-    /// # Errors
-    /// When it cannot be signalled.
-    pub fn resume(&mut self, why: &str) -> Result<()> {
-        self.still.remove(why);
-        match &self.process {
-            Some(process) if self.still.is_empty() => process.resume(),
-            _ => Ok(()),
-        }
     }
 
     /// From now on an end of it is the doing of `why`.
@@ -259,15 +190,15 @@ impl Server {
     /// # Errors
     /// When it cannot be looked at or started.
     pub async fn supervise(&mut self, birth: &Birth) -> Result<Option<Exit>> {
-        if let Some(process) = &mut self.process {
+        if let Some(process) = self.leash.process() {
             if process.runs() {
                 return Ok(None);
             }
             let status = process.ended(Duration::ZERO).await.context("an ended process has a status")?;
-            self.process = None;
+            self.leash.forget();
             self.restart_at = Some(Instant::now() + RESTART_AFTER);
             // Asked to stop, and it did.
-            let asked = !self.held.is_empty() && status.success();
+            let asked = self.leash.is_held() && status.success();
             return Ok((!asked).then(|| Exit { status, excused: self.is_excused() }));
         }
         if self.restart_at.is_none_or(|at| at <= Instant::now()) {

@@ -24,7 +24,10 @@ const STEPS: [(&str, &[&str]); 5] = [
     ),
     ("one order's stream", &["stream", "read", "order-1001"]),
     ("a read model, folded on every node", &["projection", "deploy", "customer-orders.js"]),
-    ("what it says of one customer", &["projection", "get", "customer-orders", "--partition", "Ada Byron"]),
+    (
+        "what it says of one customer, once all that was appended before is folded",
+        &["projection", "get", "customer-orders", "--partition", "Ada Byron", "--linearizable"],
+    ),
     ("how far it is", &["projection", "status", "customer-orders"]),
 ];
 

@@ -9,14 +9,19 @@ pub(super) struct PartitionPath {
 }
 
 impl PartitionPath {
+    /// Takes a path of names and indexes, which lead to one place: `$.a['b'][0]`.
+    /// Others may find as many places as there are ways to them, which grow
+    /// exponentially in the depth of an event, with nothing to bound them.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let path = JsonPath::parse(text).map_err(|error| error.to_string())?;
+        if !leads_to_one_place(text) {
+            return Err("it is made of more than names and indexes, and may lead to many places".to_owned());
+        }
         Ok(Self { path })
     }
 
     /// The partition of an event given as JSON. `None` when the event has no
-    /// key there: nothing, null, an empty text, an object or an array, or more
-    /// than one value.
+    /// key there: nothing, null, an empty text, an object or an array.
     pub(super) fn key_of(&self, event: &Value) -> Result<Option<PartitionKey>, NameError> {
         let Ok(found) = self.path.query(event).at_most_one() else { return Ok(None) };
         let text = match found {
@@ -29,11 +34,52 @@ impl PartitionPath {
     }
 }
 
+/// Whether a path, whose syntax was checked, is made of names and indexes alone.
+fn leads_to_one_place(path: &str) -> bool {
+    let mut rest = path.trim_start_matches('$').trim_start();
+    while let Some(first) = rest.chars().next() {
+        let after = match first {
+            '.' => after_name(&rest[1..]),
+            '[' => after_bracket(rest[1..].trim_start()),
+            _ => None,
+        };
+        let Some(after) = after else { return false };
+        rest = after.trim_start();
+    }
+    true
+}
+
+/// What follows a name after a dot; none when it is another dot or a star.
+fn after_name(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| matches!(c, '.' | '[' | '*') || c.is_whitespace()).unwrap_or(text.len());
+    (end > 0 && !text[end..].starts_with('*')).then(|| &text[end..])
+}
+
+/// What follows one quoted name or index in brackets.
+fn after_bracket(text: &str) -> Option<&str> {
+    let end = match text.chars().next()? {
+        quote @ ('\'' | '"') => 2 + end_of_quoted(&text[1..], quote)?,
+        _ => text.find(|c: char| !c.is_ascii_digit() && c != '-').filter(|end| *end > 0)?,
+    };
+    text[end..].trim_start().strip_prefix(']')
+}
+
+/// Where the closing quote is; what a backslash stands before is none.
+fn end_of_quoted(text: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    text.char_indices().find_map(|(at, c)| {
+        let closes = c == quote && !escaped;
+        escaped = c == '\\' && !escaped;
+        closes.then_some(at)
+    })
+}
+
 /// A number as JavaScript would write it, so that `1` and `1.0` are one partition.
 fn number_text(number: &serde_json::Number) -> String {
     match number.as_f64() {
         Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 => {
-            format!("{float:.0}")
+            // −0 is 0 there.
+            format!("{:.0}", float + 0.0)
         }
         _ => number.to_string(),
     }
@@ -49,7 +95,7 @@ mod tests {
     fn keys_are_texts_numbers_and_booleans() {
         let event = json!({
             "entityId": "e-1",
-            "data": {"a b": "x", "n": 7, "f": 7.0, "h": 1.5, "t": true, "null": null, "empty": "", "o": {}, "l": [1, 2]}
+            "data": {"a b": "x", "n": 7, "f": 7.0, "h": 1.5, "z": -0.0, "t": true, "null": null, "empty": "", "o": {}, "l": [1, 2]}
         });
         for (path, expected) in [
             ("$.entityId", Some("e-1")),
@@ -57,17 +103,33 @@ mod tests {
             ("$.data.n", Some("7")),
             ("$.data.f", Some("7")),
             ("$.data.h", Some("1.5")),
+            ("$.data.z", Some("0")),
             ("$.data.t", Some("true")),
             ("$.data.null", None),
             ("$.data.empty", None),
             ("$.data.o", None),
             ("$.data.missing", None),
-            ("$.data.l[*]", None),
+            ("$.data.l[-1]", Some("2")),
+            ("$ ['data'] [ \"a b\" ]", Some("x")),
+            ("$['data']['a\\'b']", None),
         ] {
             let key = PartitionPath::parse(path).unwrap().key_of(&event).unwrap();
             assert_eq!(key.as_ref().map(PartitionKey::as_str), expected, "{path}");
         }
         assert!(PartitionPath::parse("data.x").is_err());
+    }
+
+    #[test]
+    fn a_path_that_may_lead_to_many_places_is_refused() {
+        for path in
+            ["$..a", "$.a..b", "$.*", "$.a[*]", "$['a','b']", "$[0:1]", "$[?@.a]", "$[0,0][0]", "$..*"]
+        {
+            let refused = PartitionPath::parse(path).unwrap_err();
+            assert!(refused.contains("many places"), "{path}: {refused}");
+        }
+        for path in ["$", "$.a", "$.a.b", "$['..*']", "$[\"],[\"]", "$.a[0]", "$.ä"] {
+            assert!(PartitionPath::parse(path).is_ok(), "{path}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     proto::v1,
     rfc3339::checked_timestamp,
     source::{parse_content_type, parse_source, source_text},
-    v1::expected_of,
+    v1::{expected_of, has_its_ids},
 };
 
 const EVENT_ID_BYTES: usize = 16;
@@ -103,11 +103,8 @@ pub fn ack_to_proto(ack: &AppendAck) -> v1::AppendResponse {
 /// [`ErrorCode::Internal`] when the message contradicts itself: the outcome is not known.
 pub fn ack_from_proto(message: &v1::AppendResponse) -> Result<AppendAck, ApiError> {
     let events = message.event_ids.chunks_exact(EVENT_ID_BYTES);
-    let counted = message.last_version.checked_sub(message.first_version).map(|more| more + 1);
-    if !events.remainder().is_empty() || counted != Some(events.len() as u64) {
-        return Err(ApiError::new(ErrorCode::Internal, "answer to an append contradicts itself"));
-    }
-    Ok(AppendAck {
+    let whole = events.remainder().is_empty();
+    let ack = AppendAck {
         first_version: StreamVersion(message.first_version),
         last_version: StreamVersion(message.last_version),
         first_position: Position(message.first_position),
@@ -115,7 +112,11 @@ pub fn ack_from_proto(message: &v1::AppendResponse) -> Result<AppendAck, ApiErro
             .map(|id| EventId(Uuid::from_slice(id).expect("every chunk has the length of an id")))
             .collect(),
         repeated: message.repeated,
-    })
+    };
+    if whole && has_its_ids(&ack) {
+        return Ok(ack);
+    }
+    Err(ApiError::new(ErrorCode::Internal, "answer to an append contradicts itself"))
 }
 
 /// The message that refuses an append.

@@ -16,8 +16,8 @@ mod projection;
 mod read;
 mod stream;
 
-pub(crate) use append::expected_of;
 pub use append::{AppendBody, AppendResult, EventBody};
+pub(crate) use append::{expected_of, has_its_ids};
 pub use cluster::{ClusterStatus, InitBody, MemberBody, MemberRole, MemberStatus, NodeState, TransferBody};
 pub use event::EventView;
 #[cfg(test)]

@@ -185,7 +185,18 @@ pub struct AppendAck {
 }
 
 impl AppendAck {
+    /// Whether its last version and position exist and are not before the first
+    /// ones. Whoever reads an answer from bytes checks it, and trusts it then.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let more = self.last_version.0.checked_sub(self.first_version.0);
+        more.and_then(|more| self.first_position.0.checked_add(more)).is_some()
+    }
+
     /// Position of its last event: the `min_position` for read-your-writes.
+    ///
+    /// # Panics
+    /// Panics unless [`AppendAck::is_whole`].
     #[must_use]
     pub fn last_position(&self) -> Position {
         self.first_position.plus(self.last_version.0 - self.first_version.0)

@@ -257,19 +257,22 @@ impl AppendResult {
     /// `internal` when the answer contradicts itself: the outcome is not known.
     pub fn to_ack(&self) -> Result<AppendAck, ApiError> {
         let broken = || ApiError::new(ErrorCode::Internal, "answer to an append contradicts itself");
-        let counted = self.last_version.checked_sub(self.first_version).map(|more| more + 1);
-        if counted != Some(self.event_ids.len() as u64) {
-            return Err(broken());
-        }
         let ids = self.event_ids.iter().map(|id| id.parse().map(EventId).map_err(|_| broken()));
-        Ok(AppendAck {
+        let ack = AppendAck {
             first_version: StreamVersion(self.first_version),
             last_version: StreamVersion(self.last_version),
             first_position: Position(self.first_position),
             event_ids: ids.collect::<Result<_, _>>()?,
             repeated: self.repeated,
-        })
+        };
+        if has_its_ids(&ack) { Ok(ack) } else { Err(broken()) }
     }
+}
+
+/// Whether an answer's numbers fit each other, and it has an id for each event.
+pub(crate) fn has_its_ids(ack: &AppendAck) -> bool {
+    let more = ack.event_ids.len().checked_sub(1).map(|more| more as u64);
+    ack.is_whole() && more == Some(ack.last_version.0 - ack.first_version.0)
 }
 
 /// What a number on the wire guards: absent or −1 is any.

@@ -129,43 +129,50 @@ impl From<&AppendAck> for StoredAck {
     }
 }
 
-impl From<StoredAck> for AppendAck {
-    fn from(stored: StoredAck) -> Self {
-        Self {
+impl TryFrom<StoredAck> for AppendAck {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredAck) -> Result<Self, CodecError> {
+        let ack = Self {
             first_version: StreamVersion(stored.first_version),
             last_version: StreamVersion(stored.last_version),
             first_position: Position(stored.first_position),
             event_ids: stored.event_ids.into_iter().map(|id| EventId(Uuid::from_bytes(id))).collect(),
             repeated: stored.repeated,
+        };
+        match ack.is_whole() {
+            true => Ok(ack),
+            false => Err(CodecError::malformed(WHAT, "the answer's numbers contradict each other")),
         }
     }
 }
 
+// Texts are borrowed: an owned one takes the memory that its length field names before it is read.
 #[derive(Serialize, Deserialize)]
-pub(super) enum StoredAppendError {
+pub(super) enum StoredAppendError<'a> {
     NoEvents,
-    TooLarge { what: String, actual: u64, max: u64 },
+    TooLarge { what: &'a str, actual: u64, max: u64 },
     VersionConflict { expected: Option<u64>, actual: u64 },
-    TypeConflict { actual: String },
+    TypeConflict { actual: &'a str },
     IdempotencyConflict,
     Overloaded,
     NotLeader { leader: Option<u64> },
-    Unavailable { reason: String },
-    OutcomeUnknown { reason: String },
-    Storage { reason: String },
+    Unavailable { reason: &'a str },
+    OutcomeUnknown { reason: &'a str },
+    Storage { reason: &'a str },
 }
 
-impl From<&AppendError> for StoredAppendError {
-    fn from(error: &AppendError) -> Self {
-        match error.clone() {
+impl<'a> From<&'a AppendError> for StoredAppendError<'a> {
+    fn from(error: &'a AppendError) -> Self {
+        match error {
             AppendError::NoEvents => Self::NoEvents,
             AppendError::TooLarge { what, actual, max } => {
-                Self::TooLarge { what: what.to_owned(), actual: actual as u64, max: max as u64 }
+                Self::TooLarge { what, actual: *actual as u64, max: *max as u64 }
             }
             AppendError::VersionConflict { expected, actual } => {
-                Self::VersionConflict { expected: expected_to_stored(expected), actual: actual.0 }
+                Self::VersionConflict { expected: expected_to_stored(*expected), actual: actual.0 }
             }
-            AppendError::TypeConflict { actual } => Self::TypeConflict { actual: actual.as_str().to_owned() },
+            AppendError::TypeConflict { actual } => Self::TypeConflict { actual: actual.as_str() },
             AppendError::IdempotencyConflict => Self::IdempotencyConflict,
             AppendError::Overloaded => Self::Overloaded,
             AppendError::NotLeader { leader } => Self::NotLeader { leader: leader.map(|node| node.0) },
@@ -176,15 +183,15 @@ impl From<&AppendError> for StoredAppendError {
     }
 }
 
-impl TryFrom<StoredAppendError> for AppendError {
+impl TryFrom<StoredAppendError<'_>> for AppendError {
     type Error = CodecError;
 
-    fn try_from(stored: StoredAppendError) -> Result<Self, CodecError> {
+    fn try_from(stored: StoredAppendError<'_>) -> Result<Self, CodecError> {
         use StoredAppendError as Stored;
         Ok(match stored {
             Stored::NoEvents => Self::NoEvents,
             Stored::TooLarge { what, actual, max } => {
-                Self::TooLarge { what: known_measure(&what), actual: narrow(actual), max: narrow(max) }
+                Self::TooLarge { what: known_measure(what), actual: narrow(actual), max: narrow(max) }
             }
             Stored::VersionConflict { expected, actual } => Self::VersionConflict {
                 expected: expected_from_stored(expected),
@@ -196,9 +203,9 @@ impl TryFrom<StoredAppendError> for AppendError {
             Stored::IdempotencyConflict => Self::IdempotencyConflict,
             Stored::Overloaded => Self::Overloaded,
             Stored::NotLeader { leader } => Self::NotLeader { leader: leader.map(NodeId) },
-            Stored::Unavailable { reason } => Self::Unavailable { reason },
-            Stored::OutcomeUnknown { reason } => Self::OutcomeUnknown { reason },
-            Stored::Storage { reason } => Self::Storage { reason },
+            Stored::Unavailable { reason } => Self::Unavailable { reason: reason.to_owned() },
+            Stored::OutcomeUnknown { reason } => Self::OutcomeUnknown { reason: reason.to_owned() },
+            Stored::Storage { reason } => Self::Storage { reason: reason.to_owned() },
         })
     }
 }

@@ -38,9 +38,11 @@ enum StoredRequest<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum StoredResponse {
-    Append(Result<StoredAck, StoredAppendError>),
-    Register(Result<StoredRegistryOutcome, StoredAppendError>),
+enum StoredResponse<'a> {
+    #[serde(borrow)]
+    Append(Result<StoredAck, StoredAppendError<'a>>),
+    #[serde(borrow)]
+    Register(Result<StoredRegistryOutcome<'a>, StoredAppendError<'a>>),
 }
 
 impl ForwardRequest {
@@ -87,7 +89,7 @@ impl ForwardResponse {
     /// [`CodecError`] when it is malformed or of another format.
     pub fn decode(message: &[u8]) -> Result<Self, CodecError> {
         Ok(match decode_value("forwarded response", message)? {
-            StoredResponse::Append(Ok(ack)) => Self::Append(Ok(ack.into())),
+            StoredResponse::Append(Ok(ack)) => Self::Append(Ok(ack.try_into()?)),
             StoredResponse::Append(Err(error)) => Self::Append(Err(error.try_into()?)),
             StoredResponse::Register(Ok(outcome)) => Self::Register(Ok(outcome.try_into()?)),
             StoredResponse::Register(Err(error)) => Self::Register(Err(error.try_into()?)),

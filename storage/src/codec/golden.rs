@@ -211,7 +211,7 @@ fn state_values_keep_their_bytes() {
 
     let outcome = RegistryOutcome::Deployed(ProjectionId { name: definition.name, deployed: LogIndex(7) });
     let bytes = golden("state_registry_outcome", &encode(&StoredRegistryOutcome::from(&outcome)));
-    let read: StoredRegistryOutcome = decode("outcome", &bytes).unwrap();
+    let read: StoredRegistryOutcome<'_> = decode("outcome", &bytes).unwrap();
     assert_eq!(RegistryOutcome::try_from(read).unwrap(), outcome);
 
     let parked = Some("TypeError: x is undefined".to_owned());

@@ -77,42 +77,41 @@ impl TryFrom<StoredRegistryCommand<'_>> for RegistryCommand {
     }
 }
 
+// Texts are borrowed: an owned one takes the memory that its length field names before it is read.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum StoredRegistryOutcome {
-    Deployed { name: String, deployed: u64 },
+pub(crate) enum StoredRegistryOutcome<'a> {
+    Deployed { name: &'a str, deployed: u64 },
     Removed,
-    Invalid { reason: String },
+    Invalid { reason: &'a str },
     NotFound,
     TooMany { max: u64 },
 }
 
-impl From<&RegistryOutcome> for StoredRegistryOutcome {
-    fn from(outcome: &RegistryOutcome) -> Self {
+impl<'a> From<&'a RegistryOutcome> for StoredRegistryOutcome<'a> {
+    fn from(outcome: &'a RegistryOutcome) -> Self {
         match outcome {
             RegistryOutcome::Deployed(id) => {
-                Self::Deployed { name: id.name.as_str().to_owned(), deployed: id.deployed.0 }
+                Self::Deployed { name: id.name.as_str(), deployed: id.deployed.0 }
             }
             RegistryOutcome::Removed => Self::Removed,
-            RegistryOutcome::Refused(RegistryError::Invalid { reason }) => {
-                Self::Invalid { reason: reason.clone() }
-            }
+            RegistryOutcome::Refused(RegistryError::Invalid { reason }) => Self::Invalid { reason },
             RegistryOutcome::Refused(RegistryError::NotFound) => Self::NotFound,
             RegistryOutcome::Refused(RegistryError::TooMany { max }) => Self::TooMany { max: *max as u64 },
         }
     }
 }
 
-impl TryFrom<StoredRegistryOutcome> for RegistryOutcome {
+impl TryFrom<StoredRegistryOutcome<'_>> for RegistryOutcome {
     type Error = CodecError;
 
-    fn try_from(stored: StoredRegistryOutcome) -> Result<Self, CodecError> {
+    fn try_from(stored: StoredRegistryOutcome<'_>) -> Result<Self, CodecError> {
         use StoredRegistryOutcome as Stored;
         Ok(match stored {
             Stored::Deployed { name, deployed } => {
-                Self::Deployed(ProjectionId { name: read_name(&name)?, deployed: LogIndex(deployed) })
+                Self::Deployed(ProjectionId { name: read_name(name)?, deployed: LogIndex(deployed) })
             }
             Stored::Removed => Self::Removed,
-            Stored::Invalid { reason } => Self::Refused(RegistryError::Invalid { reason }),
+            Stored::Invalid { reason } => Self::Refused(RegistryError::Invalid { reason: reason.to_owned() }),
             Stored::NotFound => Self::Refused(RegistryError::NotFound),
             Stored::TooMany { max } => {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);

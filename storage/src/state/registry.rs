@@ -63,7 +63,7 @@ impl State {
         let Some(bytes) = self.get(StateKey::RegistryOutcome(index))? else {
             return Err(self.damaged("registry outcome", format!("none is kept of log index {index}")));
         };
-        let stored: StoredRegistryOutcome =
+        let stored: StoredRegistryOutcome<'_> =
             decode("registry outcome", &bytes).map_err(|e| self.damaged("registry outcome", e))?;
         stored.try_into().map_err(|e| self.damaged("registry outcome", e))
     }

@@ -9,10 +9,17 @@ use crate::ApiError;
 pub fn format_timestamp(time: Timestamp) -> String {
     const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
     let nearest = if time.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-    let time = jiff::Timestamp::from_microsecond(time.0).unwrap_or(nearest);
+    let time = instant(time.0).unwrap_or(nearest);
     let mut text = String::with_capacity(27);
     PRINTER.print_timestamp(&time, &mut text).expect("writing to a string cannot fail");
     text
+}
+
+/// jiff's own microseconds end a second before its last instant.
+fn instant(microseconds: i64) -> Result<jiff::Timestamp, jiff::Error> {
+    let below = microseconds.rem_euclid(1_000_000);
+    let nanoseconds = i32::try_from(below * 1_000).expect("they are below a second");
+    jiff::Timestamp::new(microseconds.div_euclid(1_000_000), nanoseconds)
 }
 
 /// Reads a time of RFC 3339, with any offset; digits below a microsecond are dropped.
@@ -31,7 +38,7 @@ pub fn parse_timestamp(text: &str) -> Result<Timestamp, ApiError> {
 /// # Errors
 /// [`crate::ErrorCode::InvalidRequest`] outside the years −9999 to 9999.
 pub(crate) fn checked_timestamp(microseconds: i64) -> Result<Timestamp, ApiError> {
-    jiff::Timestamp::from_microsecond(microseconds)
+    instant(microseconds)
         .map(|_| Timestamp(microseconds))
         .map_err(|_| ApiError::invalid(format!("time {microseconds} is outside the years -9999 to 9999")))
 }

@@ -12,7 +12,7 @@ pub(super) struct TimeFormat {
 }
 
 /// Unix times from here on are milliseconds; in seconds it is the year 5138.
-const MILLIS_FROM: i64 = 100_000_000_000;
+const MILLIS_FROM: u64 = 100_000_000_000;
 
 impl TimeFormat {
     pub(super) fn new(format: &str, zone: &str) -> Result<Self, CliError> {
@@ -39,7 +39,7 @@ impl TimeFormat {
     /// in seconds or milliseconds. Never a guess between day and month.
     fn automatic(&self, text: &str) -> Option<Instant> {
         if let Ok(number) = text.parse::<i64>() {
-            return match number.abs() < MILLIS_FROM {
+            return match number.unsigned_abs() < MILLIS_FROM {
                 true => Instant::from_second(number).ok(),
                 false => Instant::from_millisecond(number).ok(),
             };
@@ -74,6 +74,7 @@ mod tests {
             ("auto", "UTC", "11.10.2011 11:45", None),
             ("auto", "UTC", "10/11/2011", None),
             ("auto", "UTC", "", None),
+            ("auto", "UTC", "-9223372036854775808", None),
             ("auto", "UTC", "2011-02-30 00:00:00", None),
             ("%d.%m.%Y %H:%M:%S", "UTC", "11.10.2011 11:45:40", Some(1_318_333_540_000_000)),
             ("%d.%m.%Y %H:%M:%S %z", "UTC", "11.10.2011 13:45:40 +0200", Some(1_318_333_540_000_000)),

@@ -192,8 +192,9 @@ impl RunningNode {
         }
     }
 
-    /// Resolves when the node's Raft has stopped by itself, with the reason: a
-    /// damaged log, a failed store or a bug. The process should end then.
+    /// Resolves when the node's Raft has stopped by itself or its state writes
+    /// nothing any more, with the reason: a damaged log, a failed store, a full
+    /// disk or a bug. The process should end then; a start reads what is there.
     pub async fn failed(&self) -> String {
         let mut looks = tokio::time::interval(FAILED_PAUSE);
         loop {

@@ -203,7 +203,10 @@ impl RaftNode {
     pub fn status(&self) -> ClusterStatus {
         let now = self.raft.metrics().borrow_watched().clone();
         let (leadership, applied) = (self.leadership.current(), *self.applied.borrow());
-        observe::status((self.cluster, self.group), &now, leadership, applied)
+        let status = observe::status((self.cluster, self.group), &now, leadership, applied);
+        // A state that writes nothing any more would hold back every view until somebody looks.
+        let stopped = status.stopped.clone().or_else(|| self.store.state.failure());
+        ClusterStatus { stopped, ..status }
     }
 
     /// A member's addresses; `None` for a node that is no member as far as this node knows.

@@ -29,7 +29,7 @@ pub struct ClusterStatus {
     pub position: Position,
     /// A digest over all that was applied: equal at equal `applied` on every node (invariant R1).
     pub digest: u64,
-    /// Why this node's Raft has stopped, if it has.
+    /// Why this node's Raft has stopped, if it has, or why its stores write nothing any more.
     pub stopped: Option<String>,
     /// The members in order of their ids; empty before the cluster is initialised.
     pub members: Vec<MemberStatus>,

@@ -12,6 +12,7 @@ mod views;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 pub use error::StateError;
@@ -35,6 +36,7 @@ const FLUSH_EVERY_MS: u64 = 3_000;
 pub struct State {
     dir: PathBuf,
     group: GroupId,
+    failure: Arc<OnceLock<String>>,
     tree: sled::Tree,
     // After the tree, which belongs to it.
     db: sled::Db,
@@ -76,7 +78,7 @@ impl State {
             .open()
             .map_err(refused)?;
         let tree = db.open_tree(format!("group-{group}")).map_err(refused)?;
-        Ok(Self { dir: dir.to_owned(), group, tree, db })
+        Ok(Self { dir: dir.to_owned(), group, failure: Arc::default(), tree, db })
     }
 
     /// A new state gets its self-check record; any other must have it. (The
@@ -104,6 +106,14 @@ impl State {
     /// [`StateError`] when the disk refuses.
     pub fn flush(&self) -> Result<(), StateError> {
         self.db.flush().map(|_| ()).map_err(|error| self.failed("flush", error))
+    }
+
+    /// The first read or write that the disk refused, if it refused one. The
+    /// engine keeps that error and gives it to every write from then on, also
+    /// when the disk is well again: only the next open writes anything.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
     }
 
     /// The last log index whose registry command is in the state; 0 when there is none.

@@ -63,7 +63,15 @@ impl State {
         let reason = error.to_string();
         match error {
             sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => self.damaged(what, reason),
-            _ => StateError::Failed { dir: self.dir.clone(), what, reason },
+            _ => {
+                let refused = matches!(error, sled::Error::Io(_));
+                let error = StateError::Failed { dir: self.dir.clone(), what, reason };
+                if refused {
+                    // The first one counts.
+                    let _ = self.failure.set(error.to_string());
+                }
+                error
+            }
         }
     }
 
@@ -71,5 +79,26 @@ impl State {
     pub(super) fn damaged(&self, what: &'static str, reason: impl Display) -> StateError {
         condemned::condemn(&self.dir, what);
         StateError::Damaged { dir: self.dir.clone(), what, reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use weir_types::GroupId;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_refused_is_remembered_by_every_clone() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path(), GroupId::DEFAULT).unwrap();
+        let clone = state.clone();
+        state.failed("views", sled::Error::Unsupported("no disk has refused".to_owned()));
+        assert_eq!(clone.failure(), None);
+        state.failed("views", sled::Error::Io(io::Error::from(io::ErrorKind::StorageFull)));
+        state.failed("registry", sled::Error::Io(io::Error::from(io::ErrorKind::StorageFull)));
+        assert!(clone.failure().unwrap().contains("failed in views"));
     }
 }

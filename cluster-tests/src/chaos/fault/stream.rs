@@ -1,9 +1,13 @@
 //! An operator's slip: the JetStream stream is deleted or purged.
+//!
+//! A stream that is gone is made and filled again without anybody's doing. One
+//! that was purged looks as if it were trimmed on purpose: the operator has it rebuilt.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
+use weir_api::v1::paths;
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene};
 use crate::nats::STREAM;
@@ -59,7 +63,18 @@ impl Fault for Slip {
         }
     }
 
-    async fn heal(&mut self, _scene: &mut Scene<'_>) -> Result<Healed> {
-        Ok(Healed::Done(self.done))
+    async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
+        if !self.purges || self.done == 0 {
+            return Ok(Healed::Done(self.done));
+        }
+        let nothing = serde_json::json!({});
+        for (_, edge) in scene.rig.directory.all() {
+            let asked = edge.post(paths::OUTBOX_REBUILD, &nothing);
+            if matches!(tokio::time::timeout(TIMEOUT, asked).await, Ok(Ok(_))) {
+                return Ok(Healed::Done(self.done));
+            }
+        }
+        // Other faults may keep it from being done; it is asked for again.
+        Ok(Healed::NotYet)
     }
 }

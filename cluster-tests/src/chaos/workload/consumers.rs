@@ -267,6 +267,12 @@ impl Reader {
             let again = AckKind::Nak(Some(Duration::from_millis(500)));
             return message.ack_with(again).await.map_err(|error| anyhow::anyhow!("not put back: {error}"));
         }
+        if position > next {
+            // A message's position is its sequence, so a hole is what was purged; a reader that counts
+            // waits until it is published again. One that stays lets the run end without the end.
+            self.caller.count("hole");
+            bail!("position {next} is due, and {position} came");
+        }
         events.push(event);
         self.reached = self.reached.max(position);
         match self.kind {

@@ -52,6 +52,14 @@ bench-growth *flags="--write":
 bench-failover *flags="--kills 100":
     cargo xtask accept prove/failover {{flags}}
 
+# Every fuzz target under libFuzzer, for so many seconds each.
+fuzz seconds="20":
+    cargo xtask accept prove/fuzz --window {{seconds}}
+
+# Counts the instructions of an append; fails when they grow.
+ratchet *flags:
+    cargo xtask ratchet {{flags}}
+
 # Renders and validates the Kubernetes manifests.
 deploy:
     cargo xtask deploy

@@ -7,6 +7,8 @@
 
 mod admission;
 mod event_ids;
+#[cfg(feature = "inside")]
+pub mod inside;
 pub mod jetstream;
 pub mod local_feed;
 pub mod observe;

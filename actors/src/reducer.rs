@@ -30,3 +30,11 @@ pub use fold::{FoldFailure, FoldOutcome, FoldResult, state_digest};
 pub use inspect::{ReducerError, inspect};
 pub use limits::ReducerLimits;
 pub use thread::{ReducerGone, ReducerThread};
+
+/// What the doors of [`crate::inside`] lead to.
+#[cfg(feature = "inside")]
+pub(crate) fn partition_of(path: &str, event: &str) -> Result<Option<weir_types::PartitionKey>, String> {
+    let path = partition::PartitionPath::parse(path)?;
+    let event = serde_json::from_str(event).map_err(|error| error.to_string())?;
+    path.key_of(&event).map_err(|error| error.to_string())
+}

@@ -7,6 +7,12 @@ mod message;
 pub(crate) mod pending;
 mod state;
 
+/// What the doors of [`crate::inside`] lead to.
+#[cfg(feature = "inside")]
+pub(crate) mod inside {
+    pub(crate) use super::state::{Decision, StreamState, decide};
+}
+
 use std::sync::Arc;
 
 use ractor::{Actor, ActorCell, ActorRef, ActorStatus};

@@ -6,6 +6,8 @@
 //! its stream once, or the conflict is reported.
 
 mod args;
+#[cfg(feature = "inside")]
+pub mod inside;
 mod lanes;
 mod mapping;
 mod report;

@@ -19,3 +19,5 @@ mod projection;
 mod stream;
 
 pub use command::Command;
+#[cfg(feature = "inside")]
+pub use import::inside;

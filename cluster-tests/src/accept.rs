@@ -16,6 +16,8 @@ pub mod prove_chaos;
 pub mod prove_crash_points;
 pub mod prove_damage_sweep;
 pub mod prove_failover;
+pub mod prove_fuzz;
+pub mod prove_interleavings;
 pub mod prove_peers;
 pub mod prove_speed;
 mod prove_storage;
@@ -105,7 +107,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 17] = [
+pub const RECIPES: [Recipe; 19] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -121,6 +123,8 @@ pub const RECIPES: [Recipe; 17] = [
     prove_crash_points::RECIPE,
     prove_damage_sweep::RECIPE,
     prove_failover::RECIPE,
+    prove_fuzz::RECIPE,
+    prove_interleavings::RECIPE,
     prove_peers::RECIPE,
     prove_speed::RECIPE,
 ];

@@ -14,6 +14,8 @@ mod forward;
 mod grpc;
 mod guard;
 mod http;
+#[cfg(feature = "inside")]
+pub mod inside;
 pub mod node;
 mod parent;
 mod serve;

@@ -12,6 +12,8 @@ pub mod apply;
 mod entry;
 mod fields;
 mod heard;
+#[cfg(feature = "inside")]
+pub mod inside;
 mod leadership;
 mod log_store;
 mod meeting;

@@ -16,11 +16,11 @@
 mod client;
 mod connection;
 mod forward;
-mod frame;
-mod hello;
+pub(crate) mod frame;
+pub(crate) mod hello;
 mod link;
 mod links;
-mod message;
+pub(crate) mod message;
 mod probe;
 mod server;
 mod session;

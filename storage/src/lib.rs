@@ -7,6 +7,8 @@ pub mod disk;
 pub mod folder;
 pub mod group_store;
 pub mod index;
+#[cfg(feature = "inside")]
+pub mod inside;
 pub mod log;
 pub mod schema;
 pub mod state;

@@ -1,4 +1,4 @@
-//! Chores of the repository: `cargo xtask <test|verify|fix|tidy|accept|chaos|nats|deploy>`.
+//! Chores of the repository: `cargo xtask <test|verify|fix|tidy|accept|chaos|ratchet|nats|deploy>`.
 //!
 //! Needs a Rust toolchain and Python 3, nothing else; what is missing beside
 //! them (nats-server, the manifest validator) is fetched into `target/tools`.
@@ -7,6 +7,7 @@ mod accept;
 mod chaos;
 mod command;
 mod deploy;
+mod ratchet;
 mod test;
 mod tidy;
 mod tools;
@@ -21,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                            the rules that no compiler checks
   accept [list|AREA|AREA/NAME]    the acceptance recipes; without a name, lists them
   chaos [FLAGS]                   attacks a cluster for some minutes and judges it; `chaos list` lists the faults
+  ratchet [--update]              counts the instructions of an append; fails when they grow
   nats                            prints the path of a nats-server that serves, fetching one if need be
   deploy                          renders and validates the Kubernetes manifests";
 
@@ -34,6 +36,7 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["accept", rest @ ..] => accept::run(rest),
         ["chaos", rest @ ..] => chaos::run(rest),
+        ["ratchet", rest @ ..] => ratchet::run(rest),
         ["nats"] => {
             println!("{}", tools::nats_server()?.display());
             Ok(())

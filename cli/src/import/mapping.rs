@@ -43,16 +43,16 @@ struct File {
 impl Mapping {
     /// The mapping of the file, if there is one, overridden by the flags.
     pub(super) fn of(args: &ImportArgs) -> Result<Self, CliError> {
-        let file = match &args.mapping {
-            None => File::default(),
-            Some(path) => {
-                let text =
-                    fs::read_to_string(path).map_err(CliError::io(format!("read `{}`", path.display())))?;
-                toml::from_str(&text)
-                    .map_err(|error| CliError::Usage(format!("`{}`: {error}", path.display())))?
-            }
-        };
-        file.overridden(args)
+        let Some(path) = &args.mapping else { return File::default().overridden(args) };
+        let text = fs::read_to_string(path).map_err(CliError::io(format!("read `{}`", path.display())))?;
+        Self::of_text(&text, &path.display().to_string(), args)
+    }
+
+    /// The mapping that a file's text says, overridden by the flags.
+    pub(super) fn of_text(text: &str, file: &str, args: &ImportArgs) -> Result<Self, CliError> {
+        let read: File =
+            toml::from_str(text).map_err(|error| CliError::Usage(format!("`{file}`: {error}")))?;
+        read.overridden(args)
     }
 
     /// A digest of what decides which events the rows become.

@@ -7,14 +7,18 @@
 //! buffer is sealed between batches, and ingested whole or not at all, with the
 //! mark that belongs to it.
 
+#[cfg(not(all(test, shuttle)))]
+use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::{
     collections::BTreeMap,
     convert::Infallible,
     ops::{Bound, RangeInclusive},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError},
 };
 
 use fjall::Slice;
+#[cfg(all(test, shuttle))]
+use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::merge::{Entry, Order, merge};
 
@@ -187,7 +191,10 @@ fn until_live(merged: impl Iterator<Item = Result<Entry, Infallible>>, limit: us
     taken
 }
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod handover;
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
 

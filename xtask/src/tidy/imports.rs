@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::command::{cargo_program, command, output};
 
 /// Each crate of the workspace, and the crates of the workspace that it may use.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("weir-types", &[]),
     ("weir-storage", &["weir-types"]),
     ("weir-raft", &["weir-types", "weir-storage"]),
@@ -20,6 +20,11 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ),
     ("weir-check", &["weir-types"]),
     ("weir-cluster-tests", &["weir-types", "weir-api", "weir-client", "weir-check"]),
+    (
+        "weir-fuzz",
+        &["weir-types", "weir-storage", "weir-raft", "weir-actors", "weir-api", "weir-cli", "weir-node"],
+    ),
+    ("weir-append-path", &["weir-types", "weir-storage", "weir-raft", "weir-actors"]),
     ("weir-xtask", &[]),
 ];
 

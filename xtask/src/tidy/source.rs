@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::command::root;
 
-/// Folders that hold nothing of ours.
-const SKIPPED: [&str; 4] = ["target", ".git", "weir-data", "node_modules"];
+/// Folders that hold nothing of ours, or bytes that are meant to be wrong.
+const SKIPPED: [&str; 5] = ["target", ".git", "weir-data", "node_modules", "corpus"];
 /// Names and endings of the files that the rules are about.
 const TEXT: [&str; 14] = [
     ".rs",

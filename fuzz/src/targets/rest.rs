@@ -1,0 +1,35 @@
+//! The body of an append over REST.
+
+use weir_api::v1::AppendBody;
+use weir_storage::codec::forward::ForwardRequest;
+use weir_types::{AppendRequest, EntityId, GroupId};
+
+use super::PARSER;
+use crate::Target;
+
+pub(super) const APPEND: Target = Target {
+    name: "rest-append",
+    about: "the JSON of an append: what is taken is within the limits, and is sent on as the same",
+    run: append,
+    memory: PARSER,
+    seeds: &[],
+    slow_ms: 0,
+};
+
+fn append(data: &[u8]) {
+    let Some(request) = read(data) else { return };
+    request.check_limits().expect("what is taken is within the limits");
+    let again = AppendBody::from_request(&request).expect("REST carries what came over REST");
+    let again = serde_json::to_vec(&again).expect("a body is JSON");
+    assert_eq!(read(&again).expect("what was written is read"), request);
+    let forwarded = ForwardRequest::Append(request);
+    assert_eq!(ForwardRequest::decode(&forwarded.encode()).expect("what was written is read"), forwarded);
+}
+
+fn read(data: &[u8]) -> Option<AppendRequest> {
+    let body: AppendBody = serde_json::from_slice(data).ok()?;
+    let entity = EntityId::new(body.entity_id.as_deref().unwrap_or("e-1")).ok()?;
+    let request = body.into_request(GroupId::DEFAULT, entity, None).ok()?;
+    // The body that is sent on names no entity: the path does.
+    Some(AppendRequest { entity_id: EntityId::new("e-1").expect("a legal id"), ..request })
+}

@@ -61,7 +61,13 @@ impl Engine {
         if now >= deadline || self.hopeless.load(Ordering::Acquire) {
             return false;
         }
-        let changed = self.ports.leadership.changes().any(|current| async move { current != seen });
+        let changed = async {
+            let other = self.ports.leadership.changes().any(|current| async move { current != seen });
+            if !other.await {
+                // Raft has ended: nothing changes any more, and only time passes.
+                std::future::pending::<()>().await;
+            }
+        };
         // A pause that ends is no failure: it is time to look again.
         let _ = timeout_at(deadline.min(now + RETRY_PAUSE), changed).await;
         true

@@ -27,8 +27,11 @@ fn entered(text: &str, sum: &Sum, date: &str, revision: &str) -> Option<String> 
     let (rule, rest) = after.strip_prefix('\n')?.split_once('\n')?;
     let first = sum.seeds.first().copied().unwrap_or(0);
     let begins = format!("| {date} | {revision} | {first} ");
+    // The tree may move on while a campaign runs, its first seed does not.
+    let day = format!("| {date} | ");
+    let seeds = format!(" | {first} to ");
     let rest = match rest.split_once('\n') {
-        Some((earlier, below)) if earlier.starts_with(&begins) => below,
+        Some((earlier, below)) if earlier.starts_with(&day) && earlier.contains(&seeds) => below,
         _ => rest,
     };
     Some(format!("{before}{HEAD}\n{rule}\n{begins}{}\n{rest}", cells(sum)))

@@ -116,11 +116,17 @@ impl Judgement {
     }
 }
 
+/// How often a fault must have begun to count as idle: what it hits may be down already.
+const BEGUN_MIN: u64 = 3;
+
 /// The faults that began and did nothing in the whole run.
 fn idle(faults: &BTreeMap<String, u64>) -> Vec<String> {
     let did = |name: &str| faults.get(name).copied().unwrap_or(0);
     let kinds = fault::all().into_iter().map(|kind| kind.name);
-    kinds.filter(|name| did(&format!("{name}.begun")) > 0 && did(name) == 0).map(str::to_owned).collect()
+    kinds
+        .filter(|name| did(&format!("{name}.begun")) >= BEGUN_MIN && did(name) == 0)
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_began_and_did_nothing_is_idle() {
-        let faults = [("kill-one.begun", 2), ("kill-one", 1), ("flap.begun", 1), ("flap", 0)];
+        let faults = [("kill-one.begun", 2), ("kill-one", 1), ("flap.begun", 3), ("pause-one.begun", 2)];
         let faults = faults.map(|(name, times)| (name.to_owned(), times)).into();
         assert_eq!(idle(&faults), ["flap"]);
     }

@@ -40,7 +40,9 @@ impl Delay {
 impl Fault for Delay {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         let (base, jitter) = (scene.rng.within(1..150), scene.rng.within(0..150));
-        let program = std::env::current_exe().context("this program does not know where it is")?;
+        // A recipe is another program, beside the one that serves a queue.
+        let this = std::env::current_exe().context("this program does not know where it is")?;
+        let program = Some(this.with_file_name("chaos")).filter(|chaos| chaos.is_file()).unwrap_or(this);
         let mut nodes = Vec::new();
         for id in self.target.choose(scene).await {
             if !scene.rig.atlas.reserve(id, RESOURCE, scene.id) {

@@ -185,11 +185,12 @@ fn address(net: [u8; 3], number: u8) -> Ipv4Addr {
 fn remove_stale() -> Result<()> {
     for line in tool("ip", &["netns", "list"])?.lines() {
         let Some(name) = line.split_whitespace().next().filter(|name| is_stale(name)) else { continue };
-        for process in tool("ip", &["netns", "pids", name])?.split_whitespace() {
+        // Another run that starts now may be at it as well.
+        for process in tool("ip", &["netns", "pids", name]).unwrap_or_default().split_whitespace() {
             // It may have ended by itself by now.
             let _ = tool("kill", &["-9", process]);
         }
-        tool("ip", &["netns", "del", name])?;
+        let _ = tool("ip", &["netns", "del", name]);
     }
     for entry in fs::read_dir("/sys/class/net").context("cannot list the links")? {
         let name = entry?.file_name().to_string_lossy().into_owned();

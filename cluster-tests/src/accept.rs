@@ -19,6 +19,7 @@ pub mod prove_failover;
 pub mod prove_fuzz;
 pub mod prove_interleavings;
 pub mod prove_peers;
+pub mod prove_planted;
 pub mod prove_speed;
 mod prove_storage;
 
@@ -44,6 +45,8 @@ pub struct Flags {
     pub kills: u64,
     /// How often each system is measured.
     pub rounds: u64,
+    /// Of what a recipe does one by one, only these.
+    pub only: Option<Vec<String>>,
 }
 
 impl Default for Flags {
@@ -55,12 +58,13 @@ impl Default for Flags {
             window: Duration::from_secs(10),
             kills: 100,
             rounds: 3,
+            only: None,
         }
     }
 }
 
 impl Flags {
-    /// Reads `--seed N --data FILE --outage SECONDS --window SECONDS --kills N --rounds N`.
+    /// Reads `--seed N --data FILE --outage SECONDS --window SECONDS --kills N --rounds N --only NAME,NAME`.
     ///
     /// # Errors
     /// Naming the flag that is not one of these, or has no legal value.
@@ -76,8 +80,9 @@ impl Flags {
                 "--window" => flags.window = Duration::from_secs(number()?),
                 "--kills" => flags.kills = number()?,
                 "--rounds" => flags.rounds = number()?,
+                "--only" => flags.only = Some(value.split(',').map(str::to_owned).collect()),
                 _ => bail!(
-                    "unknown flag {flag}; known are --seed, --data, --outage, --window, --kills and --rounds"
+                    "unknown flag {flag}; known are --seed, --data, --outage, --window, --kills, --rounds and --only"
                 ),
             }
         }
@@ -107,7 +112,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 19] = [
+pub const RECIPES: [Recipe; 20] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -126,5 +131,6 @@ pub const RECIPES: [Recipe; 19] = [
     prove_fuzz::RECIPE,
     prove_interleavings::RECIPE,
     prove_peers::RECIPE,
+    prove_planted::RECIPE,
     prove_speed::RECIPE,
 ];

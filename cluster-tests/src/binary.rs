@@ -16,11 +16,22 @@ pub fn weir() -> Result<PathBuf> {
         }
         return Ok(named);
     }
+    beside("weir")
+}
+
+/// A program that was built beside this one.
+///
+/// # Errors
+/// When it was not.
+pub fn beside(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("this program does not know where it is")?;
     // A test is in `target/debug/deps`, a program in `target/debug`.
-    let beside = this.ancestors().skip(1).take(2).map(|dir| dir.join("weir")).find(|weir| weir.is_file());
-    beside
-        .context("no `weir` beside this program: run `cargo build --workspace --bins`, or `cargo xtask test`")
+    let found = this.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|file| file.is_file());
+    found.with_context(|| {
+        format!(
+            "no `{name}` beside this program: run `cargo build --workspace --bins`, or `cargo xtask test`"
+        )
+    })
 }
 
 /// The nats-server: `WEIR_NATS_SERVER`, else the one on the path, else the one that `cargo xtask nats` fetched.

@@ -25,7 +25,7 @@ use weir_api::{
     },
     session,
 };
-use weir_types::{AppendAck, limits};
+use weir_types::{AppendAck, Planted, limits, planted};
 
 use crate::{engine::Engine, grpc::order::StreamOrder};
 
@@ -113,7 +113,10 @@ async fn answer(
 ) -> Result<AppendSessionResponse, ConnectError> {
     let (message, _permit) = turn?;
     let message = message.to_owned_message();
-    let request_id = message.request_id;
+    let mut request_id = message.request_id;
+    if planted(Planted::SessionAnswersSwapped) {
+        request_id ^= 1;
+    }
     let outcome = match message.append.into_option() {
         Some(append) => run(&engine, &order, append).await,
         None => Err(ApiError::new(ErrorCode::InvalidRequest, "request holds no append")),

@@ -14,7 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// than the disk can use costs memory and gains nothing.
 const BLOCKING_THREADS_MAX: usize = 8;
 
-fn main() -> ExitCode {
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
     let weir = Weir::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(BLOCKING_THREADS_MAX)

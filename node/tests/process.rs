@@ -180,3 +180,11 @@ fn a_cluster_of_dev_stops_at_once_and_without_a_complaint() {
     // A hand-over that nobody takes would cost 1.5 s; what it takes is less than a half.
     assert!(took < Duration::from_millis(1_400), "it took {took:?}: {said}");
 }
+
+#[test]
+fn the_binary_that_is_delivered_holds_no_planted_bug() {
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_weir")).unwrap();
+    let holds = |text: &str| binary.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("WEIR_DATA_DIR"), "the test looks for names of variables");
+    assert!(!holds(weir_types::planted::VARIABLE));
+}

@@ -26,7 +26,7 @@ use tokio::{
 };
 use tracing::warn;
 use weir_storage::log::{Done, Log, LogError, LogRecord};
-use weir_types::{GroupId, LogIndex};
+use weir_types::{GroupId, LogIndex, Planted, planted};
 
 use crate::{
     entry,
@@ -238,7 +238,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last: Option<RaftLogId>) -> Result<(), io::Error> {
-        let last = last.map(|id| types::log_index(id.index()));
+        let mut last = last.map(|id| types::log_index(id.index()));
+        if planted(Planted::CutTooFar) {
+            last = last.map(|last| LogIndex(last.0 - 1));
+        }
         if last >= self.log.last().map(|there| there.index) {
             return Ok(());
         }

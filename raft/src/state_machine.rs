@@ -13,7 +13,7 @@ use openraft::{
 };
 use tokio::sync::watch;
 use weir_storage::{group_store::GroupStore, log::LogRecord};
-use weir_types::LogIndex;
+use weir_types::{LogIndex, Planted, planted};
 
 use crate::{
     applied::Applied,
@@ -136,6 +136,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn applied_state(&mut self) -> Result<(Option<RaftLogId>, RaftStoredMembership), io::Error> {
         let mark = self.store.index.applied().map_err(io::Error::other)?;
         let meta = meta_of(mark.as_ref())?;
+        if planted(Planted::MembershipForgotten) {
+            return Ok((meta.last_log_id, RaftStoredMembership::default()));
+        }
         Ok((meta.last_log_id, meta.last_membership))
     }
 

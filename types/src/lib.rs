@@ -10,6 +10,7 @@ mod id;
 mod invariant;
 pub mod limits;
 mod log_id;
+pub mod planted;
 pub mod ports;
 mod position;
 mod projection;
@@ -30,6 +31,7 @@ pub use id::{
 };
 pub use invariant::InvariantId;
 pub use log_id::LogId;
+pub use planted::{Planted, planted};
 pub use position::{LogIndex, Position, StreamVersion, Term};
 pub use projection::{
     EventPattern, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome,

@@ -16,10 +16,15 @@ const PROGRAMS: [(&str, &str); 3] = [("ip", "iproute2"), ("iptables", "iptables"
 /// The command `cargo xtask chaos`: all arguments are the run's.
 pub fn run(args: &[&str]) -> Result<()> {
     cargo(&["build", "--quiet", "--workspace", "--bins"])?;
+    let planted = args.iter().skip_while(|arg| **arg != "--planted").nth(1);
     install_missing();
     let nats_server = tools::nats_server()?;
     let mut chaos = command(target().join("debug/chaos"));
     chaos.args(args).env("WEIR_NATS_SERVER", &nats_server).env("WEIR_BIN", target().join("debug/weir"));
+    if let Some(planted) = planted {
+        cargo(&["build", "--package", "weir-node", "--features", "planted", "--bin", "weir-planted"])?;
+        chaos.env("WEIR_PLANTED", planted).env("WEIR_BIN", target().join("debug/weir-planted"));
+    }
     run_command(&mut chaos)
 }
 

@@ -3,6 +3,7 @@
 
 mod errors;
 mod imports;
+mod planted;
 mod source;
 mod words;
 
@@ -22,7 +23,9 @@ pub fn run() -> Result<()> {
 
 fn breaches() -> Result<Vec<String>> {
     let files = source::files()?;
-    let mut breaches = imports::breaches()?;
+    let metadata = imports::metadata()?;
+    let mut breaches = imports::breaches(&metadata)?;
+    breaches.extend(planted::breaches(&metadata));
     breaches.extend(words::breaches(&files));
     breaches.extend(errors::breaches(&files));
     Ok(breaches)

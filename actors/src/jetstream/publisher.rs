@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use uuid::Uuid;
 use weir_types::{
-    EventId, GroupId, Position, RecordedEvent,
+    EventId, GroupId, Planted, Position, RecordedEvent, planted,
     ports::{BusError, Publisher},
 };
 
@@ -219,10 +219,10 @@ fn message(event: &RecordedEvent, data: Data, named: bool) -> PublishMessage {
     headers.insert(POSITION_HEADER, event.position.to_string());
     headers.insert(EVENT_ID_HEADER, event.id.to_string());
     headers.insert(FORMAT_HEADER, FORMAT);
-    let message = PublishMessage::build()
-        .payload(envelope::encode(event, data))
-        .headers(headers)
-        .expected_last_sequence(event.position.0 - 1);
+    let mut message = PublishMessage::build().payload(envelope::encode(event, data)).headers(headers);
+    if !planted(Planted::OutboxWithoutFence) {
+        message = message.expected_last_sequence(event.position.0 - 1);
+    }
     match named {
         true => message.message_id(event.position.to_string()),
         false => message,

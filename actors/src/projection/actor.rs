@@ -4,7 +4,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{sync::oneshot, task::JoinHandle};
 use tracing::{debug, warn};
 use weir_types::{
-    GroupId, Position, ProjectionDefinition, ProjectionId, RecordedEvent,
+    GroupId, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted,
     ports::{EventReader, Feed, ViewStore},
 };
 
@@ -65,7 +65,10 @@ impl Actor for ProjectionActor {
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { group, id, definition, reader, views, feed, limits, progress } = arguments;
-        let checkpoint = views.checkpoint(group, &id).await?;
+        let mut checkpoint = views.checkpoint(group, &id).await?;
+        if planted(Planted::FoldedTwiceAfterRestart) {
+            checkpoint.position = Position(checkpoint.position.0.saturating_sub(1));
+        }
         progress.send_replace(Progress::new(checkpoint.clone()));
         if checkpoint.parked.is_some() {
             return Ok(State { id, fold: None, progress, follow: None });
@@ -118,6 +121,10 @@ impl State {
         while done < events.len() {
             let checkpoint = self.progress.borrow().checkpoint.clone();
             let rest = if done == 0 { events.clone() } else { Arc::new(events[done..].to_vec()) };
+            if planted(Planted::CheckpointToldEarly) {
+                let last = events[events.len() - 1].position;
+                self.progress.send_modify(|progress| progress.checkpoint.position = last);
+            }
             let folded = fold.step(&checkpoint, rest).await?;
             done += folded.passed;
             let parked = folded.checkpoint.parked.clone();

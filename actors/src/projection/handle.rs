@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorRef};
 use tokio::time::{Instant, timeout_at};
 use weir_types::{
-    Consistency, LogIndex, PartitionKey, Position, ProjectionId, ProjectionName, ReadError,
+    Consistency, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName, ReadError, planted,
     ports::{Checkpoint, View},
 };
 
@@ -150,6 +150,9 @@ impl ProjectionsHandle {
         let (views, group) = (&self.arguments.views, self.arguments.group);
         loop {
             let view = views.view(group, id, partition).await?;
+            if planted(Planted::ViewOfAnotherMoment) {
+                return Ok(Some((view, views.checkpoint(group, id).await?)));
+            }
             let reflected = view.as_ref().is_some_and(|view| view.position <= checkpoint.position);
             if reflected {
                 return Ok(Some((view, checkpoint)));
@@ -199,6 +202,7 @@ impl ProjectionsHandle {
         let group = self.arguments.group;
         let wanted = match consistency {
             Consistency::Local => Position::ZERO,
+            Consistency::AtLeast(_) if planted(Planted::ViewTooEarly) => Position::ZERO,
             Consistency::AtLeast(position) => position,
             Consistency::Linearizable => {
                 let ready = self.arguments.reader.ready(group, consistency);

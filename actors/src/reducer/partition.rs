@@ -1,6 +1,6 @@
 use serde_json::Value;
 use serde_json_path::JsonPath;
-use weir_types::{NameError, PartitionKey};
+use weir_types::{NameError, PartitionKey, Planted, planted};
 
 /// Where an event says which partition it belongs to.
 #[derive(Debug, Clone)]
@@ -81,6 +81,7 @@ fn number_text(number: &serde_json::Number) -> String {
             // −0 is 0 there.
             format!("{:.0}", float + 0.0)
         }
+        Some(float) if planted(Planted::PartitionsMixedUp) => format!("{float:.0}"),
         _ => number.to_string(),
     }
 }

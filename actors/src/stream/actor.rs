@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use weir_types::{AppendError, Consistency, EntityId, GroupId, ReadError, Term, ports};
+use weir_types::{AppendError, Consistency, EntityId, GroupId, Planted, ReadError, Term, planted, ports};
 
 use super::{
     lease::{Lease, Shared},
@@ -87,6 +87,9 @@ impl State {
             Ok(Decision::KeyInFlight) => {
                 let settled = self.args.ports.proposer.barrier(self.args.term);
                 answer.send(Reply::Sharing(Sharing { settled, _lease: lease }));
+            }
+            Ok(Decision::Refuse(error)) if planted(Planted::RefusalNotHeld) => {
+                answer.send(Reply::Refused(error))
             }
             Ok(Decision::Refuse(error)) => answer.send(Reply::Held(self.held(error, lease))),
         }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use weir_types::{AppendAck, AppendError, AppendOutcome, AppendRequest, EventId, Position, StreamVersion};
+use weir_types::{
+    AppendAck, AppendError, AppendOutcome, AppendRequest, EventId, Planted, Position, StreamVersion, planted,
+};
 
 use super::{
     actor::{StreamPorts, nothing_written, unread},
@@ -163,7 +165,8 @@ async fn repeat(ports: &StreamPorts, outcome: &AppendOutcome) -> Result<AppendAc
     };
     let end = first_position.plus(last_version.0 - first_version.0);
     let event_ids = event_ids(ports, first_position, end).await?;
-    Ok(AppendAck { first_version, last_version, first_position, event_ids, repeated: true })
+    let repeated = !planted(Planted::RepeatToldAsFirst);
+    Ok(AppendAck { first_version, last_version, first_position, event_ids, repeated })
 }
 
 /// The ids of the events at `first..=last`.

@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 
 use weir_types::{
     AppendError, AppendOutcome, AppendRequest, DecidedAppend, DecidedEvent, EntityType, EventId, Idempotency,
-    IdempotencyKey, StreamHead, StreamVersion, Timestamp, ports::RememberedAppend,
+    IdempotencyKey, Planted, StreamHead, StreamVersion, Timestamp, planted, ports::RememberedAppend,
 };
 
 use super::digest::digest_of;
@@ -43,7 +43,10 @@ pub(crate) enum Decision {
 impl StreamState {
     /// The state of a stream with this head, nothing in flight.
     pub(crate) fn at_head(head: Option<StreamHead>) -> Self {
-        let Some(head) = head else { return Self::default() };
+        let Some(mut head) = head else { return Self::default() };
+        if planted(Planted::HoleAfterActivation) {
+            head.version = head.version.next();
+        }
         Self {
             version: head.version,
             entity_type: Some(head.entity_type),
@@ -104,7 +107,8 @@ pub(crate) fn decide(
             return Decision::KeyInFlight;
         }
         if let Some(known) = remembered {
-            return match known.idempotency.digest == idempotency.digest {
+            return match known.idempotency.digest == idempotency.digest || planted(Planted::KeyWithoutDigest)
+            {
                 true => Decision::Repeated(known.outcome.clone()),
                 false => Decision::RefuseNow(AppendError::IdempotencyConflict),
             };
@@ -149,7 +153,7 @@ pub(crate) fn refusal(
     {
         return Some(AppendError::TypeConflict { actual: entity_type.clone() });
     }
-    if !request.expected.met_by(actual) {
+    if !request.expected.met_by(actual) && !planted(Planted::GuardIgnored) {
         return Some(AppendError::VersionConflict { expected: request.expected, actual });
     }
     None

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use weir_types::{
     AppendAck, AppendRequest, EntityId, EntityType, EventId, EventName, ExpectedVersion, GroupId,
-    IdempotencyKey, NewEvent, Position, StreamVersion,
+    IdempotencyKey, NewEvent, Planted, Position, StreamVersion, planted,
 };
 
 use crate::{
@@ -282,6 +282,7 @@ pub(crate) fn has_its_ids(ack: &AppendAck) -> bool {
 pub(crate) fn expected_of(number: Option<i64>) -> Result<ExpectedVersion, ApiError> {
     match number {
         None | Some(-1) => Ok(ExpectedVersion::Any),
+        Some(0) if planted(Planted::ZeroMeansAny) => Ok(ExpectedVersion::Any),
         Some(number) => match u64::try_from(number) {
             Ok(version) => Ok(ExpectedVersion::Exact(StreamVersion(version))),
             Err(_) => Err(ApiError::invalid(format!("expected version {number} is below -1"))),

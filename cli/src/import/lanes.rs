@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinSet};
 use weir_client::{Appender, Client, ClientError, ErrorCode};
-use weir_types::{EntityType, limits};
+use weir_types::{EntityType, Planted, limits, planted};
 
 use super::{
     ImportArgs,
@@ -193,6 +193,9 @@ impl Lane {
             Err(ClientError::Api(error)) if (400..429).contains(&error.status()) => {
                 let what = format!("line {}: `{}`: {error}", rows[0].line, rows[0].entity_id);
                 Ok(vec![Settled::Conflict { rows: count, what }])
+            }
+            Err(error) if planted(Planted::ImportTakesUnknownForDone) && error.outcome_unknown() => {
+                Ok(vec![Settled::AlreadyThere { rows: count }])
             }
             Err(error) => Err(CliError::Client(error)),
         }

@@ -11,7 +11,7 @@ use weir_cluster_tests::{
     report::Report,
 };
 
-const USAGE: &str = "usage: accept list [--json] | accept run AREA/NAME [--seed N] [--data FILE] [--outage S] [--window S] [--kills N] [--rounds N]";
+const USAGE: &str = "usage: accept list [--json] | accept run AREA/NAME [--seed N] [--data FILE] [--outage S] [--window S] [--kills N] [--rounds N] [--only NAME,NAME]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -59,8 +59,9 @@ async fn run(recipe: &Recipe, args: &[String]) -> ExitCode {
 fn replay(flags: &Flags) -> String {
     let data = flags.data.as_ref().map(|path| format!(" --data {}", path.display())).unwrap_or_default();
     let (outage, window) = (flags.outage.as_secs(), flags.window.as_secs());
+    let only = flags.only.as_ref().map(|only| format!(" --only {}", only.join(","))).unwrap_or_default();
     let Flags { seed, kills, rounds, .. } = flags;
-    format!("--seed {seed} --outage {outage} --window {window} --kills {kills} --rounds {rounds}{data}")
+    format!("--seed {seed} --outage {outage} --window {window} --kills {kills} --rounds {rounds}{data}{only}")
 }
 
 fn listed() -> serde_json::Value {

@@ -12,6 +12,7 @@ use weir_cluster_tests::chaos::{
     options::{Options, USAGE},
     workload,
 };
+use weir_types::planted;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -32,6 +33,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.planted != std::env::var(planted::VARIABLE).ok() {
+        eprintln!("a bug is planted by `cargo xtask chaos --planted NAME`, which builds for it");
+        return ExitCode::from(2);
+    }
     match attack(&options).await {
         Ok(code) => code,
         Err(error) => {

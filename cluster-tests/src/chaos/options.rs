@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 /// How the command is used.
 pub const USAGE: &str = "usage: chaos [--minutes N | --seconds N] [--seed S] [--faults a,b | --without a,b]
              [--workloads x,y] [--nodes 3|5] [--nats 0|1|3] [--only 3,7.2] [--minimise] [--record]
-             [--load N] [--campaign RUNS] [--out FOLDER]
+             [--load N] [--campaign RUNS] [--out FOLDER] [--planted NAME]
        chaos list";
 
 /// The flags of `chaos`.
@@ -39,6 +39,8 @@ pub struct Options {
     pub record: bool,
     /// Where runs are kept.
     pub out: Option<PathBuf>,
+    /// The bug that is planted in the nodes, for the replay: `cargo xtask chaos` plants it.
+    pub planted: Option<String>,
 }
 
 impl Options {
@@ -59,6 +61,7 @@ impl Options {
             minimise: false,
             record: false,
             out: None,
+            planted: None,
         }
     }
 
@@ -97,6 +100,7 @@ impl Options {
             "--campaign" => self.campaign = number()?,
             "--only" => self.only = Some(names().into_iter().collect()),
             "--out" => self.out = Some(value.into()),
+            "--planted" => self.planted = Some(value.to_owned()),
             _ => bail!("unknown flag {flag}"),
         }
         Ok(())
@@ -122,6 +126,9 @@ impl Options {
         if self.load > 1 {
             words.push(format!("--load {}", self.load));
         }
+        if let Some(planted) = &self.planted {
+            words.push(format!("--planted {planted}"));
+        }
         if let Some(only) = &self.only {
             words.push(format!("--only {}", only.iter().cloned().collect::<Vec<_>>().join(",")));
         }
@@ -135,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_replay_reads_as_what_was_run() {
-        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --load 3 --only 3,7.2";
+        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --load 3 --planted x --only 3,7.2";
         let args: Vec<String> = flags.split(' ').map(str::to_owned).collect();
         let options = Options::parse(&args, 1).unwrap();
         assert_eq!((options.seed, options.length), (9, Duration::from_secs(120)));

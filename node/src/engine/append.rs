@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
-use weir_types::{AppendAck, AppendError, AppendRequest, ports::Leadership};
+use weir_types::{AppendAck, AppendError, AppendRequest, Planted, planted, ports::Leadership};
 
 use super::Engine;
 
@@ -34,6 +34,9 @@ impl Engine {
             let seen = self.ports.leadership.current();
             let refusal = match self.attempt(seen, &request).await {
                 Err(error @ (AppendError::NotLeader { .. } | AppendError::Unavailable { .. })) => error,
+                Err(error @ AppendError::OutcomeUnknown { .. }) if planted(Planted::UnknownIsRetried) => {
+                    error
+                }
                 result => return result,
             };
             if !self.leader_may_have_changed(seen, deadline).await {

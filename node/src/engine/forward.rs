@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use weir_raft::ForwardError;
 use weir_storage::codec::forward::{ForwardRequest, ForwardResponse};
-use weir_types::{AppendAck, AppendError, AppendRequest, NodeId, RegistryCommand, RegistryOutcome};
+use weir_types::{
+    AppendAck, AppendError, AppendRequest, NodeId, Planted, RegistryCommand, RegistryOutcome, planted,
+};
 
 use super::Engine;
 
@@ -42,6 +44,9 @@ impl Engine {
             let reason = error.to_string();
             match error {
                 ForwardError::NotSent { .. } => AppendError::Unavailable { reason },
+                ForwardError::Unknown { .. } if planted(Planted::LostAnswerIsNotSent) => {
+                    AppendError::Unavailable { reason }
+                }
                 ForwardError::Unknown { .. } => AppendError::OutcomeUnknown { reason },
             }
         })?;

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use weir_actors::{projection::ViewError, reducer::inspect};
 use weir_api::{ApiError, ErrorCode, v1::ProjectionStatus};
 use weir_types::{
-    AppendError, Consistency, PartitionKey, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
-    RegistryCommand, RegistryError, RegistryOutcome,
+    AppendError, Consistency, PartitionKey, Planted, ProjectionDefinition, ProjectionId, ProjectionName,
+    ReadError, RegistryCommand, RegistryError, RegistryOutcome, planted,
     ports::{Checkpoint, Leadership, View},
 };
 
@@ -107,7 +107,7 @@ impl Engine {
             for (id, definition) in deployed {
                 all.push(self.status_of(&id, &definition).await?);
             }
-            if self.ports.views.registry_at(self.group) == registry {
+            if self.ports.views.registry_at(self.group) == registry || planted(Planted::StatusOfTwoMoments) {
                 break;
             }
         }

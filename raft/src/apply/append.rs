@@ -1,7 +1,7 @@
 //! The judgement of one append.
 
 use weir_storage::{codec::command::AppendMeta, index::Remembered};
-use weir_types::{AppendOutcome, Position, StreamHead, StreamVersion};
+use weir_types::{AppendOutcome, Planted, Position, StreamHead, StreamVersion, planted};
 
 /// What an append meets.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,10 @@ pub fn judge_append(standing: Standing<'_>, meta: &AppendMeta, events: u64) -> A
     if let Some(head) = standing.head.filter(|head| head.entity_type != meta.entity_type) {
         return AppendOutcome::TypeConflict { actual: head.entity_type.clone() };
     }
-    let actual = standing.head.map_or(StreamVersion::ZERO, |head| head.version);
+    let mut actual = standing.head.map_or(StreamVersion::ZERO, |head| head.version);
+    if planted(Planted::HoleAfterActivation) {
+        actual = meta.base;
+    }
     if actual != meta.base {
         return AppendOutcome::VersionConflict { actual };
     }

@@ -8,7 +8,9 @@ use weir_storage::{
     log::{Log, LogError, LogRecord, Place, RecordKind},
     state::{State, StateError},
 };
-use weir_types::{EntityId, IdempotencyKey, LogIndex, Position, RegistryCommand, RegistryOutcome, limits};
+use weir_types::{
+    EntityId, IdempotencyKey, LogIndex, Planted, Position, RegistryCommand, RegistryOutcome, limits, planted,
+};
 
 use super::{
     ApplyContext, Changes, CommandOutcome, Registry, apply_command, digest::Digest, head_cache::HeadCache,
@@ -121,7 +123,10 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError`].
-    pub fn with_window(store: &GroupStore, window: u64) -> Result<Self, ApplyError> {
+    pub fn with_window(store: &GroupStore, mut window: u64) -> Result<Self, ApplyError> {
+        if planted(Planted::ApplyUsesOwnValue) {
+            window *= u64::from(std::process::id() % 2);
+        }
         Ok(Self {
             log: store.log.clone(),
             index: store.index.clone(),
@@ -265,6 +270,9 @@ impl Applier {
         batch.set_mark(mark.clone());
         self.index.commit(batch)?;
         for head in changes.heads() {
+            if planted(Planted::HeadCacheNotUpdated) && self.heads.get(&head.head.entity_id).is_some() {
+                continue;
+            }
             self.heads.put(head);
         }
         self.mark = Some(mark);

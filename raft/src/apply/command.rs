@@ -6,7 +6,10 @@ use weir_storage::{
     log::Place,
     schema::StreamNo,
 };
-use weir_types::{AppendOutcome, EntityId, Idempotency, IdempotencyKey, Position, StreamHead, StreamVersion};
+use weir_types::{
+    AppendOutcome, EntityId, Idempotency, IdempotencyKey, Planted, Position, StreamHead, StreamVersion,
+    planted,
+};
 
 use super::{Changes, Standing, judge_append};
 
@@ -62,10 +65,16 @@ pub fn apply_command(
             next: last.next(),
             window,
         };
-        let outcome = judge_append(standing, meta, append.frames.len() as u64);
+        let mut events = append.frames.len();
+        if planted(Planted::AppendAppliedInPart) {
+            events = events.div_ceil(2);
+        }
+        let outcome = judge_append(standing, meta, events as u64);
         if let AppendOutcome::Appended { first_version, last_version, first_position } = outcome {
-            let frames: Vec<Frame> =
-                append.frames.iter().map(|frame| Frame { offset: frame.offset, len: frame.len }).collect();
+            let frames: Vec<Frame> = append.frames[..events]
+                .iter()
+                .map(|frame| Frame { offset: frame.offset, len: frame.len })
+                .collect();
             let accepted = Accepted { first_version, last_version, first_position };
             let stream = accepted.put(head, meta, begins, changes);
             changes.put_stream_runs(stream, first_version, first_position, payload, &frames);
@@ -132,7 +141,9 @@ impl Accepted {
         }
         let stream = head.stream_no;
         changes.put_head(head);
-        if let Some(Idempotency { key, digest }) = &meta.idempotency {
+        if let Some(Idempotency { key, digest }) = &meta.idempotency
+            && !planted(Planted::KeyForgotten)
+        {
             let remembered = Remembered {
                 digest: *digest,
                 first_version: self.first_version,

@@ -7,7 +7,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep},
 };
-use weir_types::{AppendError, NodeId, RegistryOutcome, Term, ports::OnOutcome};
+use weir_types::{AppendError, NodeId, Planted, RegistryOutcome, Term, planted, ports::OnOutcome};
 
 use super::queue::Answer;
 use crate::{apply::CommandOutcome, leadership::GroupLeadership, types::TypeConfig};
@@ -140,7 +140,10 @@ fn not_written(node: NodeId, leader: Option<u64>) -> AppendError {
 impl Answers {
     fn give(self, outcome: CommandOutcome) {
         match (self, outcome) {
-            (Self::Appends(answers), CommandOutcome::Appends(outcomes)) => {
+            (Self::Appends(answers), CommandOutcome::Appends(mut outcomes)) => {
+                if planted(Planted::AnswersSwapped) {
+                    outcomes.reverse();
+                }
                 assert_eq!(answers.len(), outcomes.len(), "one outcome per append of an entry");
                 for (done, outcome) in answers.into_iter().zip(outcomes) {
                     done(Ok(outcome));

@@ -1,8 +1,9 @@
 //! Reading events: places from the index, bytes from the log, checked.
 
 use weir_types::{
-    AppendOutcome, Direction, EntityId, EntityType, Idempotency, IdempotencyKey, Position, ReadError,
-    RecordedEvent, StreamHead, StreamPage, StreamRead, StreamVersion, limits, ports::RememberedAppend,
+    AppendOutcome, Direction, EntityId, EntityType, Idempotency, IdempotencyKey, Planted, Position,
+    ReadError, RecordedEvent, StreamHead, StreamPage, StreamRead, StreamVersion, limits, planted,
+    ports::RememberedAppend,
 };
 
 use super::GroupStore;
@@ -68,7 +69,10 @@ impl GroupStore {
     /// # Errors
     /// [`ReadError::Damaged`] or [`ReadError::Storage`].
     pub fn read_stream(&self, read: &StreamRead) -> Result<StreamPage, ReadError> {
-        let applied = self.index.applied_position();
+        let mut applied = self.index.applied_position();
+        if planted(Planted::AppliedToldTooHigh) {
+            applied = applied.next();
+        }
         let found = self.index.head(&read.entity_id)?;
         let Some(IndexHead { stream_no, head }) = found else {
             return Ok(StreamPage { events: Vec::new(), head: None, next: None, applied });
@@ -93,6 +97,9 @@ impl GroupStore {
         }
         let last = places.last().map_or(from, |place| place.version);
         let next = match read.direction {
+            Direction::Forward if planted(Planted::PageSkipsOne) => {
+                Some(last.plus(2)).filter(|next| *next <= head.version)
+            }
             Direction::Forward => Some(last.next()).filter(|next| *next <= head.version),
             Direction::Backward => Some(StreamVersion(last.0 - 1)).filter(|next| next.0 > 0),
         };
@@ -169,12 +176,16 @@ impl Page {
                 (from, (head.0 + 1).saturating_sub(from.0))
             }
             Direction::Backward => {
+                let head =
+                    if planted(Planted::BackwardMissesNewest) { StreamVersion(head.0 - 1) } else { head };
                 let from = read.from.unwrap_or(head).min(head);
                 (from, from.0)
             }
         };
         let there = usize::try_from(there).unwrap_or(usize::MAX);
-        let count = read.limit.clamp(1, limits::READ_EVENTS_MAX).min(there);
+        let limit =
+            read.limit.clamp(1, limits::READ_EVENTS_MAX) + usize::from(planted(Planted::PageOverItsLimit));
+        let count = limit.min(there);
         (count > 0).then_some(Self { from, count })
     }
 }

@@ -1,6 +1,6 @@
 //! Catching the index and the state up with the log, before raft starts.
 
-use weir_types::LogIndex;
+use weir_types::{LogIndex, Planted, planted};
 
 use super::{GroupStore, open::WALK_BYTES};
 use crate::{
@@ -19,7 +19,7 @@ impl GroupStore {
     pub fn replay_from<E: From<IndexError> + From<StateError>>(&self) -> Result<LogIndex, E> {
         let Some(mark) = self.index.applied()? else { return Ok(LogIndex(1)) };
         let registry = self.state.registry_applied()?;
-        if registry < mark.registry {
+        if registry < mark.registry && !planted(Planted::RegistryNotReplayed) {
             return Ok(registry.next());
         }
         Ok(mark.log_id.index.next())
@@ -47,6 +47,9 @@ impl GroupStore {
         let last = self.log.last().map_or(LogIndex::ZERO, |id| id.index);
         let until = committed.min(last);
         let mut next = self.replay_from::<E>()?;
+        if planted(Planted::ReplaySkipsOne) {
+            next = next.next();
+        }
         let mut replayed = 0;
         while next <= until {
             let records = self.log.read_placed(next, until.next(), WALK_BYTES)?;

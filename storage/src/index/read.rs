@@ -1,7 +1,9 @@
 //! Reading the index.
 
 use fjall::Slice;
-use weir_types::{Direction, EntityId, EntityType, IdempotencyKey, Position, StreamHead, StreamVersion};
+use weir_types::{
+    Direction, EntityId, EntityType, IdempotencyKey, Planted, Position, StreamHead, StreamVersion, planted,
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{Expiring, Index, IndexError, IndexHead, Located, RUN_EVENTS_MAX, Remembered, Run, merge::Order};
@@ -198,6 +200,7 @@ impl Index {
         let mut heads = Vec::new();
         let most = offset.saturating_add(limit);
         let members = self.scan(key(StreamNo(0)), key(StreamNo(u64::MAX)), Order::Rising, most);
+        let offset = offset + usize::from(planted(Planted::ListMissesOne));
         for entry in members.skip(offset).take(limit) {
             let (_, value) = entry?;
             let entity: &str = decode("list", &value).map_err(|e| self.damaged("list", e))?;

@@ -10,7 +10,7 @@
 use std::{io, path::PathBuf};
 
 use tracing::{debug, info};
-use weir_types::LogId;
+use weir_types::{LogId, Planted, planted};
 
 use super::{
     frame::{self, Chain, HEADER_BYTES},
@@ -85,7 +85,9 @@ impl LogDisk {
         if !self.staged.is_empty() {
             let active = self.active.as_mut().expect("what is staged has a segment");
             active.file.write_all_at(&self.staged, active.end)?;
-            active.file.sync_data()?;
+            if !planted(Planted::AckBeforeFsync) {
+                active.file.sync_data()?;
+            }
             active.end += self.staged.len() as u64;
             self.staged.clear();
             self.staged.shrink_to(STAGED_BYTES_KEPT);

@@ -16,7 +16,7 @@ use std::{
 };
 
 use tracing::error;
-use weir_types::limits;
+use weir_types::{Planted, limits, planted};
 
 use super::{
     disk::LogDisk,
@@ -159,7 +159,9 @@ impl Writer {
             Op::Vote { log, vote, done } => {
                 self.commit()?;
                 self.completions.push(Completion { progress: None, done });
-                self.log(log).disk.save_vote(&vote)?;
+                if !planted(Planted::VoteForgotten) {
+                    self.log(log).disk.save_vote(&vote)?;
+                }
             }
             Op::Truncate { log, truncation, progress, done } => {
                 self.commit()?;

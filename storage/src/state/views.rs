@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use weir_types::{
-    PartitionKey, Position, ProjectionId, ProjectionName,
+    LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName, planted,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -21,6 +21,9 @@ fn checkpoint_key(projection: &ProjectionId) -> StateKey<'_> {
 }
 
 fn view_key<'a>(projection: &'a ProjectionId, partition: &'a str) -> StateKey<'a> {
+    if planted(Planted::RedeployedInheritsViews) {
+        return StateKey::View(projection.name.as_str(), LogIndex::ZERO, partition);
+    }
     StateKey::View(projection.name.as_str(), projection.deployed, partition)
 }
 
@@ -39,9 +42,24 @@ impl State {
             let key = view_key(projection, partition.as_str()).encode(self.group);
             batch.insert(key, encode(&StoredView::from(view)));
         }
+        let key = checkpoint_key(projection).encode(self.group);
         let checkpoint = encode(&StoredCheckpoint::from(&change.checkpoint));
-        batch.insert(checkpoint_key(projection).encode(self.group), checkpoint);
+        if planted(Planted::StateBeforeCheckpoint) {
+            self.commit_first(batch.clone())?;
+        }
+        if planted(Planted::CheckpointBeforeState) {
+            let mut first = sled::Batch::default();
+            first.insert(key.clone(), checkpoint.clone());
+            self.commit_first(first)?;
+        }
+        batch.insert(key, checkpoint);
         self.tree.apply_batch(batch).map_err(|error| self.failed("views", error))
+    }
+
+    /// A half of a step, durable before the whole: what only a planted bug does.
+    fn commit_first(&self, half: sled::Batch) -> Result<(), StateError> {
+        self.tree.apply_batch(half).map_err(|error| self.failed("views", error))?;
+        self.flush()
     }
 
     /// A deployment's checkpoint; the default one when nothing is folded yet.

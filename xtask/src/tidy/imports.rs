@@ -47,8 +47,8 @@ const OWNERS: [(&str, &[&str]); 10] = [
 /// All that the words may lean on: nothing here does I/O.
 const TYPES_MAY_USE: [&str; 6] = ["async-trait", "bytes", "futures", "thiserror", "uuid", "proptest"];
 
-/// Every edge that the tables do not allow.
-pub fn breaches() -> Result<Vec<String>> {
+/// What cargo knows of the workspace.
+pub fn metadata() -> Result<Value> {
     let metadata = output(command(cargo_program()).args([
         "metadata",
         "--no-deps",
@@ -56,7 +56,11 @@ pub fn breaches() -> Result<Vec<String>> {
         "1",
         "--offline",
     ]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
+    serde_json::from_str(&metadata).context("cargo metadata printed no JSON")
+}
+
+/// Every edge that the tables do not allow.
+pub fn breaches(metadata: &Value) -> Result<Vec<String>> {
     let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
     let mut found = Vec::new();
     for package in packages {

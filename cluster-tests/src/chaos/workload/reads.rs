@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use weir_api::v1::ReadPage;
+use weir_api::v1::{ListPage, ReadPage, paths};
 use weir_check::history::{ReadConsistency, ReadDirection};
 
 use super::{
@@ -52,15 +52,20 @@ impl Workload for Reads {
 
     async fn settle(&self, context: &Context) -> Result<()> {
         let mut caller = Caller::new(context, NAME);
+        let mut there = Vec::new();
         for number in 0..STREAMS {
             let mut pages = Vec::new();
             for (node, edge) in context.nodes.all() {
                 let look = Look { limit: 4_096, ..Look::at(&own_stream(number)) };
                 pages.extend(caller.read_at(node, &edge, &look).await);
             }
+            there.extend(pages.iter().any(|page| page.version > 0).then(|| own_stream(number)));
             if pages.windows(2).any(|pair| pair[0].events != pair[1].events) {
                 caller.wrong(format!("nodes answer `{}` differently", own_stream(number)));
             }
+        }
+        for (node, edge) in context.nodes.all() {
+            lists_all(&mut caller, node, &edge, &there).await;
         }
         caller.end()
     }
@@ -78,6 +83,16 @@ impl Workload for Reads {
             "reads.info",
             "reads.list",
         ]
+    }
+}
+
+/// A list of all streams of the kind leaves none out.
+async fn lists_all(caller: &mut Caller, node: u64, edge: &Edge, there: &[String]) {
+    let path = format!("{}?limit=1000&entity_type={NAME}", paths::STREAMS);
+    let Some(page) = caller.get::<ListPage>(edge, &path).await else { return };
+    let listed = |stream: &&String| page.streams.iter().any(|row| row.entity_id == **stream);
+    if let Some(stream) = there.iter().find(|stream| !listed(stream)) {
+        caller.wrong(format!("node {node} does not list `{stream}`, which has events"));
     }
 }
 

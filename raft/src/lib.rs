@@ -22,6 +22,7 @@ mod membership_record;
 mod network;
 mod node;
 mod observe;
+mod off_runtime;
 mod proposer;
 mod read;
 mod snapshot;
@@ -35,7 +36,9 @@ mod vote_record;
 pub use admission::Admitted;
 pub use log_store::LogStore;
 pub use membership::MembershipError;
-pub use network::{ForwardError, ForwardHandler};
+pub use network::{
+    ForwardError, ForwardHandler, PeerDialer, PeerListener, PeerNetwork, PeerReader, PeerSocket, PeerWriter,
+};
 pub use node::{RaftNode, RaftOptions, StartError};
 pub use snapshot::{SnapshotBody, SnapshotBuilder};
 pub use state_machine::StateMachine;

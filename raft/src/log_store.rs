@@ -31,6 +31,7 @@ use weir_types::{GroupId, LogIndex, Planted, planted};
 use crate::{
     entry,
     network::ENTRY_BYTES_PER_REQUEST_MAX,
+    off_runtime::off_runtime,
     types::{self, RaftEntry, RaftLogId, RaftVote, TypeConfig},
     vote_record,
 };
@@ -106,7 +107,7 @@ impl LogStore {
             self.log.read(from, until, bytes_max)
         } else {
             let log = self.log.clone();
-            tokio::task::spawn_blocking(move || log.read(from, until, bytes_max))
+            off_runtime(log.is_simulated(), move || log.read(from, until, bytes_max))
                 .await
                 .expect("reading the log does not panic")
         };

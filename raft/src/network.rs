@@ -2,6 +2,7 @@
 //! requests of all groups are multiplexed.
 //!
 //! * `frame` — what travels: a fixed header, a checksum, a body.
+//! * `socket` — what it travels over.
 //! * `writer` — drains a queue of frames into a socket.
 //! * `message` — the bodies.
 //! * `hello` — who is on the other side; strangers are refused.
@@ -24,9 +25,11 @@ pub(crate) mod message;
 mod probe;
 mod server;
 mod session;
+mod socket;
 mod writer;
 
 pub use forward::{ForwardError, ForwardHandler};
+pub use socket::{PeerDialer, PeerListener, PeerNetwork, PeerReader, PeerSocket, PeerWriter};
 pub(crate) use {
     client::LinkFactory,
     connection::ConnectError,

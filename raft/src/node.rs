@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
-use tokio::{net::TcpListener, sync::watch, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 use weir_storage::group_store::GroupStore;
@@ -21,8 +21,9 @@ use crate::{
     leadership::{Contact, GroupLeadership},
     log_store::LogStore,
     membership::{Members, MembershipError},
-    network::{self, ForwardError, ForwardHandler, LinkFactory, Links, Myself, PeerServer, ServerOptions},
+    network::{self, ForwardError, ForwardHandler, LinkFactory, Links, Myself, PeerNetwork, PeerServer, ServerOptions},
     observe,
+    off_runtime::off_runtime,
     proposer::LogProposer,
     read::{GroupReader, ReadRounds},
     state_machine::StateMachine,
@@ -40,8 +41,8 @@ pub struct RaftOptions {
     pub node: NodeId,
     /// What tells the data folder from every other that the node ever had.
     pub incarnation: Incarnation,
-    /// Where peers connect: bound already, so that a port in use is found before anything starts.
-    pub listener: TcpListener,
+    /// Where peers connect, and how they are reached.
+    pub network: PeerNetwork,
     /// A checksum of the settings that must be equal on all nodes; a peer with another one is refused.
     pub config_checksum: u64,
     /// The stores of the group, open.
@@ -110,8 +111,8 @@ impl RaftNode {
     /// # Errors
     /// [`StartError`].
     pub async fn start(options: RaftOptions) -> Result<Self, StartError> {
-        let RaftOptions { cluster, node, incarnation, listener, config_checksum: config, .. } = options;
-        let RaftOptions { store, timing, forward, .. } = options;
+        let RaftOptions { cluster, node, incarnation, config_checksum: config, .. } = options;
+        let RaftOptions { network: PeerNetwork { listener, dialer }, store, timing, forward, .. } = options;
         let group = store.group();
         let raft_config =
             timing.config().map_err(|error| StartError::Timing { reason: error.to_string() })?;
@@ -121,7 +122,7 @@ impl RaftNode {
         let applied = machine.applied();
         let silence_max = timing.peer_silence_max;
         let admissions = Arc::new(Admissions::new(node, incarnation));
-        let myself = Myself { cluster, node, incarnation, config, silence_max };
+        let myself = Myself { cluster, node, incarnation, config, silence_max, dialer };
         let links = Arc::new(Links::new(myself, admissions.clone()));
         let factory = LinkFactory::new(links.clone(), group);
         let raft = Raft::new(node.0, Arc::new(raft_config), factory, log, machine)
@@ -316,7 +317,7 @@ impl RaftNode {
 /// Brings the index and the state up to what the log knows to be committed.
 async fn replay(node: NodeId, store: GroupStore) -> Result<(), StartError> {
     const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-    let replayed = tokio::task::spawn_blocking(move || {
+    let replayed = off_runtime(store.is_simulated(), move || {
         let mut applier = Applier::new(&store)?;
         let mut told = Instant::now();
         store.replay_committed::<ApplyError>(

@@ -22,6 +22,7 @@ use weir_types::{
 pub(crate) use self::rounds::ReadRounds;
 use crate::{
     applied::{Applied, wait_for},
+    off_runtime,
     timing::RaftTiming,
 };
 
@@ -73,7 +74,7 @@ pub(crate) async fn off_runtime<T: Send + 'static>(
     store: GroupStore,
     read: impl FnOnce(&GroupStore) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
-    let read = tokio::task::spawn_blocking(move || read(&store)).await;
+    let read = off_runtime::off_runtime(store.is_simulated(), move || read(&store)).await;
     read.unwrap_or_else(|panic| Err(ReadError::Storage { reason: format!("read has panicked: {panic}") }))
 }
 

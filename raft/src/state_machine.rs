@@ -20,6 +20,7 @@ use crate::{
     apply::{Applier, CommandOutcome},
     entry,
     log_store::LogStore,
+    off_runtime::off_runtime,
     snapshot::{self, CurrentSnapshot, SnapshotBody, SnapshotBuilder, meta_of},
     types::{RaftLogId, RaftStoredMembership, TypeConfig},
 };
@@ -105,7 +106,7 @@ impl StateMachine {
             let outcomes = applier.apply(&records);
             (applier, outcomes)
         } else {
-            let applied = tokio::task::spawn_blocking(move || {
+            let applied = off_runtime(self.store.is_simulated(), move || {
                 let outcomes = applier.apply(&records);
                 (applier, outcomes)
             });

@@ -25,6 +25,12 @@ pub struct GroupStore {
 }
 
 impl GroupStore {
+    /// Whether its log lies on a simulated disk, where whoever asks does all the work.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.log.is_simulated()
+    }
+
     /// The group.
     #[must_use]
     pub fn group(&self) -> GroupId {

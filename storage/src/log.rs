@@ -102,7 +102,7 @@ struct Inner {
     preparer: Preparer,
     recovery: LogRecovery,
     /// The folder stays locked while a log of it is open.
-    _folder: DataFolder,
+    folder: DataFolder,
 }
 
 impl Log {
@@ -151,8 +151,14 @@ impl Log {
             reader: SegmentReader::new(folder.disk().clone(), dir.clone(), owner),
             preparer: Preparer::new(folder.disk().clone(), dir, config.segment_bytes),
             recovery: report,
-            _folder: folder.clone(),
+            folder: folder.clone(),
         })))
+    }
+
+    /// Whether it lies on a simulated disk, where whoever asks does all the work.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.0.folder.disk().is_simulated()
     }
 
     /// What open found.

@@ -302,13 +302,17 @@ mod tests {
     use weir_types::{ClusterId, Incarnation};
 
     use super::*;
-    use crate::{admission::Admissions, network::link::Myself};
+    use crate::{
+        admission::Admissions,
+        network::{link::Myself, socket::TcpDialer},
+    };
 
     #[tokio::test]
     async fn appends_to_a_peer_that_cannot_be_reached_fail_slowly() {
         let silence_max = Duration::from_secs(3);
         let (cluster, incarnation) = (ClusterId(Uuid::from_u128(1)), Incarnation(Uuid::from_u128(2)));
-        let myself = Myself { cluster, node: NodeId(1), incarnation, config: 0, silence_max };
+        let (node, dialer) = (NodeId(1), Arc::new(TcpDialer));
+        let myself = Myself { cluster, node, incarnation, config: 0, silence_max, dialer };
         let admissions = Arc::new(Admissions::new(NodeId(1), incarnation));
         let links = Arc::new(Links::new(myself, admissions));
         let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -15,10 +15,6 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, BufReader},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
@@ -33,6 +29,7 @@ use crate::{
         FRAMES_QUEUED_MAX,
         frame::{Header, Incoming, Kind, Outgoing, Role},
         hello::Hello,
+        socket::{PeerReader, PeerSocket, PeerWriter},
         writer::write_frames,
     },
 };
@@ -129,13 +126,12 @@ impl Connection {
     /// # Errors
     /// [`ConnectError`].
     pub(crate) async fn establish(
-        socket: TcpStream,
+        socket: PeerSocket,
         hello: Hello,
         admit: impl FnOnce(&Hello) -> Result<(), ConnectError>,
         silence_max: Duration,
     ) -> Result<Arc<Self>, ConnectError> {
-        socket.set_nodelay(true)?;
-        let (read, mut write) = socket.into_split();
+        let PeerSocket { read, mut write, .. } = socket;
         let mut read = BufReader::with_capacity(READ_BUFFER_BYTES, read);
         admit(&greet(&mut read, &mut write, &hello).await?)?;
         let (outgoing, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
@@ -234,7 +230,7 @@ impl Connection {
 
     async fn read_answers(
         &self,
-        mut read: BufReader<OwnedReadHalf>,
+        mut read: BufReader<PeerReader>,
         silence_max: Duration,
     ) -> io::Result<()> {
         loop {
@@ -276,7 +272,7 @@ impl Connection {
 /// Says hello and waits for the other side's.
 pub(crate) async fn greet(
     read: &mut (impl AsyncRead + Unpin),
-    write: &mut OwnedWriteHalf,
+    write: &mut PeerWriter,
     hello: &Hello,
 ) -> Result<Hello, ConnectError> {
     hello.frame(Role::Request).write(write).await?;

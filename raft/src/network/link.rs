@@ -9,7 +9,6 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
     sync::watch,
     task::JoinHandle,
     time::{Instant, sleep, timeout, timeout_at},
@@ -22,6 +21,7 @@ use crate::{
     network::{
         connection::{ConnectError, Connection, LinkError},
         hello::{Hello, PROTOCOL},
+        socket::PeerDialer,
     },
 };
 
@@ -30,7 +30,7 @@ const REDIAL_WAIT_MIN: Duration = Duration::from_millis(50);
 const REDIAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Who this node is, to its peers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Myself {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
@@ -39,6 +39,8 @@ pub(crate) struct Myself {
     /// A checksum of what must be equal on all nodes.
     pub(crate) config: u64,
     pub(crate) silence_max: Duration,
+    /// The way to the peers.
+    pub(crate) dialer: Arc<dyn PeerDialer>,
 }
 
 impl Myself {
@@ -194,7 +196,7 @@ impl Dialer {
 
     async fn dial(&self, address: &str) -> Result<Arc<Connection>, ConnectError> {
         let socket =
-            timeout(DIAL_WAIT_MAX, TcpStream::connect(address)).await.map_err(|_| ConnectError::Silent)??;
+            timeout(DIAL_WAIT_MAX, self.myself.dialer.dial(address)).await.map_err(|_| ConnectError::Silent)??;
         let hello = self.myself.hello(self.target, self.admissions.recorded(self.target));
         Connection::establish(socket, hello, |theirs| self.admit(theirs), self.myself.silence_max).await
     }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use weir_types::NodeId;
 
 use crate::network::{
     connection::{ConnectError, greet},
     hello::Hello,
     link::Myself,
+    socket::PeerSocket,
 };
 
 /// The hello of the node at an address.
@@ -21,7 +22,7 @@ pub(crate) async fn probe(
     wait_max: Duration,
 ) -> Result<Hello, ConnectError> {
     let met = async {
-        let (mut read, mut write) = TcpStream::connect(address).await?.into_split();
+        let PeerSocket { mut read, mut write, .. } = myself.dialer.dial(address).await?;
         greet(&mut read, &mut write, &myself.hello(target, None)).await
     };
     timeout(wait_max, met).await.map_err(|_| ConnectError::Silent)?

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use openraft::{ReadPolicy, errors::RaftError};
 use tokio::{
     io::BufReader,
-    net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
     sync::{Semaphore, mpsc},
     time::{sleep, timeout},
 };
@@ -32,6 +31,7 @@ use crate::{
         hello::{self, Hello, HelloError, PROTOCOL},
         message,
         session::AppendSession,
+        socket::{PeerListener, PeerReader, PeerSocket},
         writer::write_frames,
     },
     types::{self, Raft},
@@ -74,7 +74,7 @@ impl PeerServer {
     }
 
     /// Accepts peers until it is stopped.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn serve(self: Arc<Self>, listener: Box<dyn PeerListener>) {
         let stop = self.stop.clone();
         loop {
             let accepted = tokio::select! {
@@ -82,8 +82,8 @@ impl PeerServer {
                 () = stop.cancelled() => return,
             };
             match accepted {
-                Ok((socket, from)) => {
-                    let server = self.clone();
+                Ok(socket) => {
+                    let (server, from) = (self.clone(), socket.from);
                     tokio::spawn(async move {
                         let ended = tokio::select! {
                             ended = server.clone().welcome(socket) => ended,
@@ -103,10 +103,8 @@ impl PeerServer {
     }
 
     /// Checks who is there, and then answers until the peer goes.
-    async fn welcome(self: Arc<Self>, socket: TcpStream) -> io::Result<()> {
-        socket.set_nodelay(true)?;
-        let from = socket.peer_addr()?;
-        let (read, mut write) = socket.into_split();
+    async fn welcome(self: Arc<Self>, socket: PeerSocket) -> io::Result<()> {
+        let PeerSocket { read, mut write, from } = socket;
         let mut read = BufReader::with_capacity(READ_BUFFER_BYTES, read);
         let first = timeout(HELLO_WAIT_MAX, Incoming::read(&mut read)).await??;
         let ServerOptions { cluster, node, config, incarnation, ref admissions, .. } = self.options;
@@ -167,7 +165,7 @@ impl PeerServer {
 
     async fn read_requests(
         self: &Arc<Self>,
-        mut read: BufReader<OwnedReadHalf>,
+        mut read: BufReader<PeerReader>,
         from: NodeId,
         answers: mpsc::Sender<Outgoing>,
     ) -> io::Result<()> {

@@ -4,11 +4,10 @@ use std::io;
 
 use tokio::{
     io::{AsyncWriteExt, BufWriter},
-    net::tcp::OwnedWriteHalf,
     sync::mpsc,
 };
 
-use crate::network::frame::Outgoing;
+use crate::network::{frame::Outgoing, socket::PeerWriter};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 const FRAMES_PER_FLUSH_MAX: usize = 64;
@@ -19,7 +18,7 @@ const FRAMES_PER_FLUSH_MAX: usize = 64;
 /// Whatever the socket says; frames that were queued are lost then.
 pub(crate) async fn write_frames(
     mut queue: mpsc::Receiver<Outgoing>,
-    socket: OwnedWriteHalf,
+    socket: PeerWriter,
 ) -> io::Result<()> {
     let mut socket = BufWriter::with_capacity(BUFFER_BYTES, socket);
     let mut frames = Vec::with_capacity(FRAMES_PER_FLUSH_MAX);

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use uuid::Uuid;
-use weir_raft::{ClusterStatus, ForwardHandler, PeerNode, RaftNode, RaftOptions, RaftTiming};
+use weir_raft::{ClusterStatus, ForwardHandler, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming};
 use weir_storage::{
     folder::{DataFolder, Identity},
     group_store::GroupStore,
@@ -102,7 +102,7 @@ impl Nodes {
             cluster,
             node: NodeId(node),
             incarnation,
-            listener,
+            network: PeerNetwork::tcp(listener),
             config_checksum: self.config_checksum,
             store,
             timing: timing(),

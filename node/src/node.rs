@@ -17,6 +17,7 @@ use weir_storage::{
 use crate::{
     config::{ConfigError, NodePlan},
     http,
+    platform::Platform,
     serve::{ServeLimits, serve},
     telemetry, wire,
 };
@@ -136,7 +137,7 @@ pub async fn start(plan: NodePlan) -> Result<RunningNode, StartError> {
     let closing = CancellationToken::new();
     // Before the parts, which look their metrics up once.
     let metrics = telemetry::metrics();
-    let parts = wire::wire(&plan, folder, peers, closing.clone()).await?;
+    let parts = wire::wire(&plan, Platform::real(&plan, folder, peers), closing.clone()).await?;
     let limits = ServeLimits {
         connections: plan.limits.connections,
         grace: Duration::from_millis(plan.limits.shutdown_ms / 2),

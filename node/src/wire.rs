@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use uuid::Uuid;
 use weir_actors::{
     AdmissionBounds, EventIds, OutboxHandle, RouterConfig, RouterHandle,
     jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher},
@@ -16,7 +15,7 @@ use weir_raft::{RaftNode, RaftOptions, RaftTiming};
 use weir_storage::{
     folder::DataFolder,
     group_store::{GroupStore, Opened},
-    log::{LogConfig, LogThread},
+    log::LogThread,
 };
 use weir_types::{
     ClusterId, GroupId, NodeId,
@@ -25,11 +24,11 @@ use weir_types::{
 
 use crate::{
     begin::{begin_cluster, peer_node},
-    clock::SystemClock,
     config::{Nats, NodePlan},
     engine::{Engine, EngineParts},
     forward::{Deciders, LeaderSide},
     node::StartError,
+    platform::Platform,
 };
 
 /// How long a leader that stops waits for another to take over. It takes
@@ -37,8 +36,9 @@ use crate::{
 const HAND_OVER_WAIT: Duration = Duration::from_millis(1_500);
 
 /// Everything that runs in a node, the edge apart.
-pub(crate) struct Parts {
-    pub(crate) engine: Arc<Engine>,
+pub struct Parts {
+    /// What the edges call.
+    pub engine: Arc<Engine>,
     raft: Arc<RaftNode>,
     router: RouterHandle,
     projections: ProjectionsHandle,
@@ -49,36 +49,39 @@ pub(crate) struct Parts {
     folder: DataFolder,
 }
 
-/// Builds a node's parts on an open data folder.
-pub(crate) async fn wire(
+/// Builds a node's parts. `closing` is cancelled when its edge closes.
+///
+/// # Errors
+/// [`StartError`] of the part that did not start.
+pub async fn wire(
     plan: &NodePlan,
-    folder: DataFolder,
-    peers: TcpListener,
+    platform: Platform,
     closing: CancellationToken,
 ) -> Result<Parts, StartError> {
-    let (store, log_thread) = open_stores(folder.clone()).await?;
+    let (store, log_thread) = open_stores(&platform).await?;
+    let Platform { folder, network, timing, clock, seed, .. } = platform;
     let leader_side = LeaderSide::default();
     let cluster = folder.identity().cluster;
     let options = RaftOptions {
         cluster,
         node: plan.node,
         incarnation: folder.incarnation(),
-        listener: peers,
+        network,
         config_checksum: plan.shared.checksum(),
         store,
-        timing: timing(plan),
+        timing,
         forward: Arc::new(leader_side.clone()),
     };
     let raft = RaftNode::start(options).await.map_err(|error| StartError::part("raft", &error))?;
     let raft = Arc::new(raft);
     let ports = Ports {
-        clock: Arc::new(SystemClock),
+        clock,
         leadership: raft.leadership(),
         proposer: raft.proposer(),
         reader: raft.reader(),
         views: raft.views(),
     };
-    let ids = EventIds::seeded(Uuid::new_v4().as_u128());
+    let ids = EventIds::seeded(seed);
     let router = RouterHandle::start(router_config(plan), ports.clone(), ids).await;
     let router = router.map_err(|error| StartError::part("router", &error))?;
     leader_side.begin(Deciders { router: router.clone(), proposer: ports.proposer.clone() });
@@ -102,7 +105,7 @@ pub(crate) async fn wire(
 
 impl Parts {
     /// Gives leadership away, if this node has it and somebody can take it.
-    pub(crate) async fn hand_over(&self) {
+    pub async fn hand_over(&self) {
         let Ok(handed) = timeout(HAND_OVER_WAIT, self.raft.hand_over()).await else {
             warn!(wait_ms = HAND_OVER_WAIT.as_millis(), "leadership not handed over in time");
             return;
@@ -116,7 +119,7 @@ impl Parts {
     }
 
     /// Ends everything and makes it durable.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         let Self { engine, raft, router, projections, outbox, log_thread, folder } = self;
         if let Some(outbox) = outbox {
             outbox.stop();
@@ -134,28 +137,27 @@ impl Parts {
     }
 }
 
-async fn open_stores(folder: DataFolder) -> Result<(GroupStore, LogThread), StartError> {
-    let opening = tokio::task::spawn_blocking(move || {
-        let thread =
-            LogThread::start(Box::new(end_process)).map_err(|error| StartError::part("log", &error))?;
-        let opened = GroupStore::open(&folder, GroupId::DEFAULT, LogConfig::default(), &thread)?;
+async fn open_stores(platform: &Platform) -> Result<(GroupStore, LogThread), StartError> {
+    let (folder, config) = (platform.folder.clone(), platform.log);
+    let thread = (platform.log_threads)().map_err(|error| StartError::part("log", &error))?;
+    let simulated = folder.disk().is_simulated();
+    let open = move || {
+        let opened = GroupStore::open(&folder, GroupId::DEFAULT, config, &thread)?;
         Ok::<_, StartError>((opened, thread))
-    });
-    let opened = opening.await.map_err(|error| StartError::part("stores", &error))?;
+    };
+    let opened = match simulated {
+        // Here, so that every run is the same.
+        true => open(),
+        false => {
+            tokio::task::spawn_blocking(open).await.map_err(|error| StartError::part("stores", &error))?
+        }
+    };
     // What was missing or damaged has been said by who found it.
     let (Opened { store, .. }, thread) = opened?;
     Ok((store, thread))
 }
 
-/// A failed write or fsync is never tried again: what the disk holds is not
-/// known any more. The process ends at once, before anything more is
-/// acknowledged, and the next start reads what is there.
-fn end_process(error: &std::io::Error) {
-    error!(%error, "log cannot be written; the process ends");
-    std::process::abort();
-}
-
-fn timing(plan: &NodePlan) -> RaftTiming {
+pub(crate) fn timing(plan: &NodePlan) -> RaftTiming {
     let millis = Duration::from_millis;
     RaftTiming {
         heartbeat_interval: millis(plan.shared.heartbeat_ms),

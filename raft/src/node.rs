@@ -21,7 +21,10 @@ use crate::{
     leadership::{Contact, GroupLeadership},
     log_store::LogStore,
     membership::{Members, MembershipError},
-    network::{self, ForwardError, ForwardHandler, LinkFactory, Links, Myself, PeerNetwork, PeerServer, ServerOptions},
+    network::{
+        self, ForwardError, ForwardHandler, LinkFactory, Links, Myself, PeerNetwork, PeerServer,
+        ServerOptions,
+    },
     observe,
     off_runtime::off_runtime,
     proposer::LogProposer,

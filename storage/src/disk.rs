@@ -54,7 +54,8 @@ pub(crate) enum DiskLock {
 impl Disk {
     /// Whether all work must be done by the caller's thread, so that it is the
     /// same in every run.
-    pub(crate) fn is_simulated(&self) -> bool {
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
         !matches!(self, Self::Real)
     }
 

@@ -228,11 +228,7 @@ impl Connection {
         open.answers.clear();
     }
 
-    async fn read_answers(
-        &self,
-        mut read: BufReader<PeerReader>,
-        silence_max: Duration,
-    ) -> io::Result<()> {
+    async fn read_answers(&self, mut read: BufReader<PeerReader>, silence_max: Duration) -> io::Result<()> {
         loop {
             let mut next = std::pin::pin!(Incoming::read(&mut read));
             let frame = loop {

@@ -195,8 +195,9 @@ impl Dialer {
     }
 
     async fn dial(&self, address: &str) -> Result<Arc<Connection>, ConnectError> {
-        let socket =
-            timeout(DIAL_WAIT_MAX, self.myself.dialer.dial(address)).await.map_err(|_| ConnectError::Silent)??;
+        let socket = timeout(DIAL_WAIT_MAX, self.myself.dialer.dial(address))
+            .await
+            .map_err(|_| ConnectError::Silent)??;
         let hello = self.myself.hello(self.target, self.admissions.recorded(self.target));
         Connection::establish(socket, hello, |theirs| self.admit(theirs), self.myself.silence_max).await
     }

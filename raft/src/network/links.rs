@@ -42,7 +42,12 @@ impl Links {
         let link = links
             .entry(target)
             .or_insert_with(|| {
-                Arc::new(Link::start(self.myself.clone(), self.admissions.clone(), target, address.to_owned()))
+                Arc::new(Link::start(
+                    self.myself.clone(),
+                    self.admissions.clone(),
+                    target,
+                    address.to_owned(),
+                ))
             })
             .clone();
         link.readdress(address);

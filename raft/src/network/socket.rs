@@ -9,9 +9,9 @@ use tokio::{
 };
 
 /// Where a peer's bytes come from.
-pub type PeerReader = Box<dyn AsyncRead + Send + Sync + Unpin>;
+pub type PeerReader = Box<dyn AsyncRead + Send + Unpin>;
 /// Where the bytes for a peer go to.
-pub type PeerWriter = Box<dyn AsyncWrite + Send + Sync + Unpin>;
+pub type PeerWriter = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A connection to or from a peer: bytes in order, both ways, until either side ends.
 pub struct PeerSocket {

@@ -16,10 +16,7 @@ const FRAMES_PER_FLUSH_MAX: usize = 64;
 ///
 /// # Errors
 /// Whatever the socket says; frames that were queued are lost then.
-pub(crate) async fn write_frames(
-    mut queue: mpsc::Receiver<Outgoing>,
-    socket: PeerWriter,
-) -> io::Result<()> {
+pub(crate) async fn write_frames(mut queue: mpsc::Receiver<Outgoing>, socket: PeerWriter) -> io::Result<()> {
     let mut socket = BufWriter::with_capacity(BUFFER_BYTES, socket);
     let mut frames = Vec::with_capacity(FRAMES_PER_FLUSH_MAX);
     while queue.recv_many(&mut frames, FRAMES_PER_FLUSH_MAX).await > 0 {

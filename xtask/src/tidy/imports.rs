@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::command::{cargo_program, command, output};
 
 /// Each crate of the workspace, and the crates of the workspace that it may use.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("weir-types", &[]),
     ("weir-storage", &["weir-types"]),
     ("weir-raft", &["weir-types", "weir-storage"]),
@@ -25,11 +25,12 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         &["weir-types", "weir-storage", "weir-raft", "weir-actors", "weir-api", "weir-cli", "weir-node"],
     ),
     ("weir-append-path", &["weir-types", "weir-storage", "weir-raft", "weir-actors"]),
+    ("weir-sim", &["weir-types", "weir-storage", "weir-raft", "weir-api", "weir-check", "weir-node"]),
     ("weir-xtask", &[]),
 ];
 
 /// Crates from outside that speak to something, and the only crates whose product code may use them.
-const OWNERS: [(&str, &[&str]); 10] = [
+const OWNERS: [(&str, &[&str]); 11] = [
     ("openraft", &["weir-raft"]),
     ("fjall", &["weir-storage"]),
     ("sled", &["weir-storage"]),
@@ -39,6 +40,7 @@ const OWNERS: [(&str, &[&str]); 10] = [
     // The cluster tests look at JetStream from outside.
     ("async-nats", &["weir-actors", "weir-cluster-tests"]),
     ("axum", &["weir-node"]),
+    ("turmoil", &["weir-sim"]),
     // The cluster tests send what a well-behaved client cannot.
     ("reqwest", &["weir-client", "weir-cluster-tests"]),
     ("tracing-subscriber", &["weir-node"]),

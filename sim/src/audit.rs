@@ -1,0 +1,103 @@
+//! After all is healed: every node takes an append, and all hold the same.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+use weir_check::{
+    FinalState,
+    history::{Call, Expected},
+    state::NodeEnd,
+};
+
+use crate::{client::Client, machine::Machine};
+
+/// Tries of whatever must work now.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What the audit found.
+#[derive(Default)]
+pub struct Found {
+    /// What every node holds.
+    pub end: FinalState,
+    /// What must not be.
+    pub wrong: Vec<String>,
+}
+
+/// The auditor.
+pub struct Audit {
+    /// How it calls.
+    pub client: Client,
+    /// Whom; it begins when there are any.
+    pub members: Arc<Mutex<Vec<Arc<Machine>>>>,
+    /// Where it puts what it finds.
+    pub found: Arc<Mutex<Found>>,
+}
+
+impl Audit {
+    /// Waits for its time, and audits.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn run(mut self) -> turmoil::Result {
+        let machines = loop {
+            let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if !members.is_empty() {
+                break members;
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        let nodes: Vec<u64> = machines.iter().map(|machine| machine.node).collect();
+        let mut wrong = Vec::new();
+        for node in &nodes {
+            if !self.appends(*node).await {
+                wrong.push(format!("node {node} takes no append after all is healed"));
+            }
+        }
+        let end = self.equal(&machines, &mut wrong).await;
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { end, wrong };
+        Ok(())
+    }
+
+    async fn appends(&mut self, node: u64) -> bool {
+        for again in 0..TRIES {
+            let call = Call::Append {
+                stream: "audit".to_owned(),
+                expected: Expected::Any,
+                key: None,
+                marks: vec![format!("audit-{node}-{again}")],
+                node,
+            };
+            if self.client.call(node, call).await.is_ok() {
+                return true;
+            }
+            sleep(PAUSE).await;
+        }
+        false
+    }
+
+    /// Reads all nodes until they hold equally many events.
+    async fn equal(&mut self, machines: &[Arc<Machine>], wrong: &mut Vec<String>) -> FinalState {
+        let mut end = FinalState::default();
+        for _ in 0..TRIES {
+            sleep(PAUSE).await;
+            end.nodes.clear();
+            for machine in machines {
+                let Some(events) = self.client.stored(machine.node).await else { continue };
+                let report = machine.report().unwrap_or_default();
+                end.nodes.push(NodeEnd { node: machine.node, report, events });
+            }
+            let longest = end.longest().len();
+            if end.nodes.len() == machines.len() && end.nodes.iter().all(|node| node.events.len() == longest)
+            {
+                return end;
+            }
+        }
+        let held: Vec<_> = end.nodes.iter().map(|node| (node.node, node.events.len())).collect();
+        wrong.push(format!("nodes do not come to hold the same: {held:?}"));
+        end
+    }
+}

@@ -1,0 +1,95 @@
+//! A client: every call goes to one node, once, has a time-out, and is written
+//! down with what came of it.
+
+use std::{collections::BTreeMap, io, time::Duration};
+
+use tokio::time::timeout;
+use turmoil::net::TcpStream;
+use weir_check::{
+    history::{Call, Outcome, Recorder},
+    state::StoredEvent,
+};
+
+use crate::{
+    desk::{Answer, Ask, put, take},
+    network::{EDGE_PORT, host},
+    trace::Trace,
+};
+
+/// How long a node may take to accept a connection.
+const CONNECT_WAIT: Duration = Duration::from_millis(500);
+
+/// A client with its connections.
+pub struct Client {
+    number: u64,
+    recorder: Recorder,
+    trace: Trace,
+    patience: Duration,
+    open: BTreeMap<u64, TcpStream>,
+}
+
+/// How far an exchange came that failed.
+enum Lost {
+    /// Nothing was sent.
+    Unsent,
+    /// It was sent, and nobody answered.
+    Unanswered,
+}
+
+impl Client {
+    /// A client that waits so long for an answer.
+    #[must_use]
+    pub fn new(number: u64, recorder: Recorder, trace: Trace, patience: Duration) -> Self {
+        Self { number, recorder, trace, patience, open: BTreeMap::new() }
+    }
+
+    /// Makes a call at a node, and writes down what came of it.
+    pub async fn call(&mut self, node: u64, call: Call) -> Outcome {
+        let pending = self.recorder.invoke(self.number, call.clone());
+        let (number, id) = (self.number, pending.id());
+        let outcome = match self.exchange(node, &Ask::Call(call)).await {
+            Ok(Answer::Outcome(outcome)) => outcome,
+            Ok(_) => Outcome::Unknown { reason: "odd answer".to_owned() },
+            Err(Lost::Unsent) => Outcome::Refused { code: "no_connection".to_owned(), actual: None },
+            Err(Lost::Unanswered) => Outcome::Unknown { reason: "no answer".to_owned() },
+        };
+        self.trace.note(format_args!("client {number} {id} at {node}: {outcome:?}"));
+        pending.end(outcome.clone());
+        outcome
+    }
+
+    /// All events that a node holds; `None` when it does not answer.
+    pub async fn stored(&mut self, node: u64) -> Option<Vec<StoredEvent>> {
+        let mut all: Vec<StoredEvent> = Vec::new();
+        loop {
+            let next = all.last().map_or(1, |event| event.position + 1);
+            match self.exchange(node, &Ask::Stored(next)).await {
+                Ok(Answer::Stored(events)) if events.is_empty() => return Some(all),
+                Ok(Answer::Stored(events)) => all.extend(events),
+                Ok(Answer::Failed(_) | Answer::Outcome(_)) | Err(_) => return None,
+            }
+        }
+    }
+
+    async fn exchange(&mut self, node: u64, ask: &Ask) -> Result<Answer, Lost> {
+        let mut stream = match self.open.remove(&node) {
+            Some(stream) => stream,
+            None => match timeout(CONNECT_WAIT, TcpStream::connect((host(node), EDGE_PORT))).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(_)) | Err(_) => return Err(Lost::Unsent),
+            },
+        };
+        let answered = timeout(self.patience, async {
+            put(&mut stream, ask).await?;
+            take::<Answer>(&mut stream).await
+        });
+        match answered.await {
+            Ok(Ok(answer)) => {
+                self.open.insert(node, stream);
+                Ok(answer)
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Lost::Unsent),
+            Ok(Err(_)) | Err(_) => Err(Lost::Unanswered),
+        }
+    }
+}

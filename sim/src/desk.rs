@@ -1,0 +1,336 @@
+//! Where a node answers clients: in the place of its HTTP edge, one length and
+//! one JSON value each way, straight to the engine.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use turmoil::net::{TcpListener, TcpStream};
+use weir_api::{ApiError, v1::MemberBody};
+use weir_check::{
+    history::{
+        Call, Delivered, Expected, MembershipOp, Outcome, ReadConsistency, ReadDirection, Seen, SeenEvent,
+    },
+    state::StoredEvent,
+};
+use weir_node::engine::Engine;
+use weir_types::{
+    AppendError, AppendRequest, Consistency, ContentType, Direction, EntityId, EntityType, EventName,
+    EventSource, ExpectedVersion, GroupId, IdempotencyKey, NewEvent, Position, RecordedEvent, StreamRead,
+    StreamVersion,
+};
+
+use crate::{
+    network::{EDGE_PORT, PEER_PORT, host},
+    plant::Plant,
+    report::report,
+};
+
+/// Bytes of one message, at most.
+const MESSAGE_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// The type of every entity.
+const KIND: &str = "thing";
+
+/// What a node is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Ask {
+    /// What a client does, as the history names it.
+    Call(Call),
+    /// Stored events from a position on, whole, for the audit.
+    Stored(u64),
+}
+
+/// What it answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Answer {
+    /// To a call.
+    Outcome(Outcome),
+    /// Events in order; none when there are no more.
+    Stored(Vec<StoredEvent>),
+    /// Why there is none.
+    Failed(String),
+}
+
+/// A node's desk.
+#[derive(Clone)]
+pub struct Desk {
+    /// What answers.
+    pub engine: Arc<Engine>,
+    /// How often the node was started.
+    pub life: u64,
+    /// What is wrong with it.
+    pub plant: Option<Plant>,
+}
+
+impl Desk {
+    /// Answers until the node ends.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub async fn serve(self) -> io::Result<()> {
+        let listener = TcpListener::bind(("0.0.0.0", EDGE_PORT)).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let desk = self.clone();
+            tokio::spawn(async move {
+                // The client is gone.
+                let _ = desk.attend(stream).await;
+            });
+        }
+    }
+
+    async fn attend(self, mut stream: TcpStream) -> io::Result<()> {
+        loop {
+            let ask: Ask = take(&mut stream).await?;
+            let answer = match ask {
+                Ask::Call(call) => Answer::Outcome(self.answer(call).await),
+                Ask::Stored(from) => match self.engine.log(Position(from), 500).await {
+                    Ok((events, _)) => Answer::Stored(events.iter().map(stored).collect()),
+                    Err(error) => Answer::Failed(error.to_string()),
+                },
+            };
+            put(&mut stream, &answer).await?;
+        }
+    }
+
+    async fn answer(&self, call: Call) -> Outcome {
+        let done = match call {
+            Call::Append { stream, expected, key, marks, .. } => {
+                return self.append(Draft { stream, expected, key, marks }).await;
+            }
+            Call::ReadStream { stream, from, direction, limit, consistency, .. } => {
+                self.read(&stream, (from, direction, limit), self.fresh(consistency)).await
+            }
+            Call::StreamInfo { stream, consistency, .. } => self.head(&stream, self.fresh(consistency)).await,
+            Call::ReadLog { from, limit, .. } => self.log(from, limit).await,
+            Call::NodeState { .. } => Ok(Seen::Node(report(&self.engine, self.life))),
+            Call::Membership { change, member, .. } => self.change(change, member).await,
+            _ => Err(ApiError::invalid("nobody answers that here")),
+        };
+        match done {
+            Ok(seen) => Outcome::Ok { seen },
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn fresh(&self, wanted: ReadConsistency) -> Consistency {
+        match (wanted, self.plant) {
+            (ReadConsistency::Linearizable, Some(Plant::StaleRead))
+            | (ReadConsistency::AtLeast(_), Some(Plant::PositionIgnored))
+            | (ReadConsistency::Local, _) => Consistency::Local,
+            (ReadConsistency::Linearizable, _) => Consistency::Linearizable,
+            (ReadConsistency::AtLeast(position), _) => Consistency::AtLeast(Position(position)),
+        }
+    }
+
+    async fn append(&self, mut draft: Draft) -> Outcome {
+        match self.plant {
+            Some(Plant::KeyForgotten) => draft.key = None,
+            Some(Plant::GuardForgotten) => draft.expected = Expected::Any,
+            Some(Plant::EventDropped) if draft.marks.len() > 2 => drop(draft.marks.pop()),
+            _ => {}
+        }
+        let Some(request) = draft.request() else { return failed(&ApiError::invalid("a name is not legal")) };
+        let result = self.engine.append(request.clone()).await;
+        let unknown =
+            matches!(result, Err(AppendError::OutcomeUnknown { .. } | AppendError::NotLeader { .. }));
+        let result = match self.plant {
+            Some(Plant::UnknownRepeated) if unknown => self.engine.append(request).await,
+            _ => result,
+        };
+        match (result, self.plant) {
+            (Ok(ack), _) => Outcome::Ok {
+                seen: Seen::Appended {
+                    first_version: ack.first_version.0,
+                    last_version: ack.last_version.0,
+                    first_position: ack.first_position.0,
+                    repeated: ack.repeated,
+                },
+            },
+            (Err(AppendError::OutcomeUnknown { .. }), Some(Plant::UnknownRefused)) => {
+                Outcome::Refused { code: "unavailable".to_owned(), actual: None }
+            }
+            (Err(AppendError::OutcomeUnknown { .. }), Some(Plant::UnknownAcked)) => self.claim(&draft).await,
+            (Err(AppendError::Unavailable { .. }), Some(Plant::AckedEarly)) => self.claim(&draft).await,
+            (Err(error), _) => failed(&error.into()),
+        }
+    }
+
+    /// Says that an append is where it should be by what is there now.
+    async fn claim(&self, draft: &Draft) -> Outcome {
+        let head = match EntityId::new(&draft.stream) {
+            Ok(entity) => self.engine.head(&entity, Consistency::Local).await.ok().flatten(),
+            Err(_) => None,
+        };
+        let (version, position) = head.map_or((0, 0), |head| (head.version.0, head.last_position.0));
+        let last_version = version + draft.marks.len() as u64;
+        let (first_version, first_position) = (version + 1, position + 1);
+        let seen = Seen::Appended { first_version, last_version, first_position, repeated: false };
+        Outcome::Ok { seen }
+    }
+
+    async fn read(
+        &self,
+        stream: &str,
+        (from, direction, limit): (Option<u64>, ReadDirection, u64),
+        consistency: Consistency,
+    ) -> Result<Seen, ApiError> {
+        let read = StreamRead {
+            group: GroupId::DEFAULT,
+            entity_id: EntityId::new(stream)?,
+            from: from.map(StreamVersion),
+            direction: match direction {
+                ReadDirection::Forward => Direction::Forward,
+                ReadDirection::Backward => Direction::Backward,
+            },
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        };
+        let page = self.engine.read(read, consistency, Duration::ZERO).await?;
+        let mut events: Vec<SeenEvent> = page.events.iter().map(seen).collect();
+        if self.plant == Some(Plant::PageWithHole) && events.len() > 4 {
+            events.remove(2);
+        }
+        Ok(Seen::Events {
+            events,
+            head: Some(page.head.map_or(0, |head| head.version.0)),
+            next: page.next.map(|next| next.0),
+            applied: Some(page.applied.0),
+        })
+    }
+
+    async fn head(&self, stream: &str, consistency: Consistency) -> Result<Seen, ApiError> {
+        let head = self.engine.head(&EntityId::new(stream)?, consistency).await?;
+        Ok(match head {
+            None => Seen::Head { version: 0, last_position: None, applied: None },
+            Some(head) => Seen::Head {
+                version: head.version.0,
+                last_position: Some(head.last_position.0),
+                applied: None,
+            },
+        })
+    }
+
+    async fn log(&self, from: u64, limit: u64) -> Result<Seen, ApiError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (events, applied) = self.engine.log(Position(from), limit).await?;
+        let events = events.iter().map(delivered).collect();
+        Ok(Seen::Log { events, applied: Some(applied.0) })
+    }
+
+    async fn change(&self, change: MembershipOp, member: u64) -> Result<Seen, ApiError> {
+        let body = |voter| MemberBody {
+            node_id: member,
+            peer_address: format!("{}:{PEER_PORT}", host(member)),
+            url: format!("http://{}:{EDGE_PORT}", host(member)),
+            voter,
+        };
+        match change {
+            MembershipOp::AddLearner => self.engine.add_member(body(false)).await?,
+            MembershipOp::Promote => self.engine.add_member(body(true)).await?,
+            MembershipOp::Remove => self.engine.remove_member(member).await?,
+            MembershipOp::TransferLeader => self.engine.transfer(member).await?,
+            MembershipOp::Demote => return Err(ApiError::invalid("there is no demotion")),
+        }
+        Ok(Seen::Done)
+    }
+}
+
+/// An append as the history names it.
+struct Draft {
+    stream: String,
+    expected: Expected,
+    key: Option<String>,
+    marks: Vec<String>,
+}
+
+impl Draft {
+    /// `None` when a name is not legal.
+    fn request(&self) -> Option<AppendRequest> {
+        let event = |mark: &String| {
+            Some(NewEvent {
+                name: EventName::new("thing.done").ok()?,
+                schema_version: 1,
+                content_type: ContentType::Json,
+                data: Bytes::from(serde_json::json!({ "op": mark }).to_string()),
+                metadata: Bytes::new(),
+                occurred_at: None,
+                source: EventSource::Api,
+            })
+        };
+        Some(AppendRequest {
+            group: GroupId::DEFAULT,
+            entity_id: EntityId::new(&self.stream).ok()?,
+            entity_type: EntityType::new(KIND).ok()?,
+            expected: match self.expected {
+                Expected::Any => ExpectedVersion::Any,
+                Expected::Exact(version) => ExpectedVersion::Exact(StreamVersion(version)),
+            },
+            idempotency_key: self.key.as_ref().map(IdempotencyKey::new).transpose().ok()?,
+            events: self.marks.iter().map(event).collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn failed(error: &ApiError) -> Outcome {
+    let code = error.code.as_str().to_owned();
+    match error.code.outcome_unknown() {
+        true => Outcome::Unknown { reason: code },
+        false => {
+            let actual = error.details.get("actualVersion").and_then(serde_json::Value::as_u64);
+            Outcome::Refused { code, actual }
+        }
+    }
+}
+
+fn mark(event: &RecordedEvent) -> String {
+    let data: Option<serde_json::Value> = serde_json::from_slice(&event.data).ok();
+    data.and_then(|data| Some(data.get("op")?.as_str()?.to_owned())).unwrap_or_default()
+}
+
+fn seen(event: &RecordedEvent) -> SeenEvent {
+    SeenEvent { version: event.version.0, position: event.position.0, mark: mark(event) }
+}
+
+fn delivered(event: &RecordedEvent) -> Delivered {
+    let (position, version) = (event.position.0, event.version.0);
+    Delivered { position, stream: event.entity_id.to_string(), version, mark: mark(event) }
+}
+
+fn stored(event: &RecordedEvent) -> StoredEvent {
+    StoredEvent {
+        position: event.position.0,
+        stream: event.entity_id.to_string(),
+        version: event.version.0,
+        mark: mark(event),
+        name: event.name.to_string(),
+        id: event.id.to_string(),
+        recorded_us: event.recorded_at.0,
+        ..StoredEvent::default()
+    }
+}
+
+/// Sends one message.
+///
+/// # Errors
+/// When the connection ends.
+pub async fn put<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), message: &T) -> io::Result<()> {
+    let body = serde_json::to_vec(message)?;
+    let mut bytes = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&body);
+    to.write_all(&bytes).await
+}
+
+/// Takes one message.
+///
+/// # Errors
+/// When the connection ends, or the message is none.
+pub async fn take<T: for<'a> Deserialize<'a>>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+    let length = from.read_u32_le().await?;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "message is too long"));
+    }
+    let mut body = vec![0; length as usize];
+    from.read_exact(&mut body).await?;
+    Ok(serde_json::from_slice(&body)?)
+}

@@ -1,0 +1,38 @@
+//! A whole cluster in one process, the same for every seed.
+//!
+//! The nodes are real from the engine down: stream actors, proposer, Raft,
+//! peers' protocol, log, apply, index. Simulated are the network (turmoil), the
+//! clock, chance, and the disk of the log, which loses or tears what was not
+//! synced. The HTTP edge, NATS and reducers are left out.
+//!
+//! Start at [`run`](run::run). `setting` and `plan` say what a seed decides;
+//! `machine` is one node with its disk; `desk` and `client` are the two ends of
+//! a call; `workload` is what clients do; `audit` and `verdict` are the end.
+//! `chance` and `trace` make every run of a seed the same, and show that it is.
+
+pub mod chance;
+pub mod rng;
+pub mod trace;
+
+pub mod plan;
+pub mod plant;
+pub mod setting;
+
+pub mod admin;
+pub mod client;
+pub mod desk;
+pub mod disk;
+pub mod links;
+pub mod listener;
+pub mod machine;
+pub mod network;
+pub mod pump;
+pub mod report;
+pub mod twice;
+pub mod workload;
+
+pub mod audit;
+pub mod run;
+pub mod verdict;
+
+pub mod seeds;

@@ -1,0 +1,68 @@
+//! Planted bugs: each is something that Weir must not do, done on purpose, and
+//! the simulation must notice.
+
+use std::str::FromStr;
+
+use anyhow::bail;
+
+/// What is wrong in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// A disk whose syncs do nothing and say that they did.
+    SyncsLie,
+    /// A disk on which only the vote is never durable.
+    VoteSyncsLie,
+    /// A disk that is put back to an earlier state when the power comes back.
+    RolledBack,
+    /// A network that delivers forwarded requests twice.
+    FramesTwice,
+    /// A linearizable read that shows what its node has applied.
+    StaleRead,
+    /// A read that does not wait for the position that it was asked to reflect.
+    PositionIgnored,
+    /// An acknowledgement of what may or may not come about.
+    UnknownAcked,
+    /// A refusal of what may come about after all.
+    UnknownRefused,
+    /// An edge that repeats by itself what has an unknown outcome, without a key.
+    UnknownRepeated,
+    /// An edge that forgets the idempotency key.
+    KeyForgotten,
+    /// An edge that forgets the guard.
+    GuardForgotten,
+    /// An edge that drops the last event of an append of several.
+    EventDropped,
+    /// A page that leaves an event out.
+    PageWithHole,
+    /// An edge that acknowledges before it asks.
+    AckedEarly,
+}
+
+/// Every plant with its name.
+pub const PLANTS: [(&str, Plant); 14] = [
+    ("syncs-lie", Plant::SyncsLie),
+    ("vote-syncs-lie", Plant::VoteSyncsLie),
+    ("rolled-back", Plant::RolledBack),
+    ("frames-twice", Plant::FramesTwice),
+    ("stale-read", Plant::StaleRead),
+    ("position-ignored", Plant::PositionIgnored),
+    ("unknown-acked", Plant::UnknownAcked),
+    ("unknown-refused", Plant::UnknownRefused),
+    ("unknown-repeated", Plant::UnknownRepeated),
+    ("key-forgotten", Plant::KeyForgotten),
+    ("guard-forgotten", Plant::GuardForgotten),
+    ("event-dropped", Plant::EventDropped),
+    ("page-with-hole", Plant::PageWithHole),
+    ("acked-early", Plant::AckedEarly),
+];
+
+impl FromStr for Plant {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> anyhow::Result<Self> {
+        match PLANTS.iter().find(|(known, _)| *known == name) {
+            Some((_, plant)) => Ok(*plant),
+            None => bail!("there is no plant `{name}`; there are {:?}", PLANTS.map(|(name, _)| name)),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a seed showed.
+
+use std::{collections::BTreeMap, io::Cursor, path::Path};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use weir_check::{Evidence, History, Rules, check, coverage, invariants::NoFolds};
+
+use crate::{
+    chance, listener,
+    plant::Plant,
+    run::{Ended, run},
+    setting::Setting,
+    trace::Trace,
+};
+
+/// The verdict over one seed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The seed.
+    pub seed: u64,
+    /// The trace as one number, in hexadecimal.
+    pub trace: String,
+    /// Of how many lines.
+    pub lines: u64,
+    /// Simulated milliseconds.
+    pub simulated_ms: u64,
+    /// Operations in the history.
+    pub operations: u64,
+    /// What must not be; empty when the seed holds.
+    pub wrong: Vec<String>,
+    /// What happened how often.
+    pub counts: BTreeMap<String, u64>,
+}
+
+impl Verdict {
+    /// Over a seed whose run did not even end.
+    #[must_use]
+    pub fn broken(seed: u64, error: &anyhow::Error) -> Self {
+        Self { seed, wrong: vec![format!("{error:#}")], ..Self::default() }
+    }
+}
+
+/// How a seed is run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What is planted.
+    pub plant: Option<Plant>,
+    /// Where the trace is listed.
+    pub trace: Option<std::path::PathBuf>,
+    /// Where the history of a seed that does not hold is kept.
+    pub keep: Option<std::path::PathBuf>,
+    /// Whether log lines are repeated on stderr.
+    pub aloud: bool,
+}
+
+/// Runs a seed and judges it. Once in a process, as the first thing that it does.
+///
+/// # Errors
+/// When the simulation itself fails, or a file cannot be written.
+pub fn judge(seed: u64, options: &Options) -> Result<Verdict> {
+    chance::begin(seed);
+    let trace = match &options.trace {
+        Some(path) => Trace::listed(path).with_context(|| format!("cannot make {}", path.display()))?,
+        None => Trace::default(),
+    };
+    let heard = listener::listen(&trace, options.aloud);
+    let setting = Setting::draw(seed);
+    trace.note(format_args!("setting {setting:?}"));
+    let ended = run(&setting, options.plant, &trace)?;
+    let (digest, lines) = trace.digest();
+    let mut verdict = judged(seed, &ended)?;
+    verdict.wrong.extend(heard.all());
+    (verdict.trace, verdict.lines) = (format!("{digest:016x}"), lines);
+    if let (Some(dir), false) = (&options.keep, verdict.wrong.is_empty()) {
+        keep(dir, seed, &ended)?;
+    }
+    Ok(verdict)
+}
+
+fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
+    let history = History::read(Cursor::new(&ended.history)).context("the history")?;
+    let evidence = Evidence::new(&history, &ended.end, Rules::default());
+    let mut wrong = ended.wrong.clone();
+    // Without an end there is nothing to compare with.
+    if !ended.end.nodes.is_empty() {
+        wrong.extend(check(&evidence, &NoFolds).broken().map(ToString::to_string));
+    }
+    Ok(Verdict {
+        seed,
+        simulated_ms: ended.took_ms,
+        operations: history.operations.len() as u64,
+        wrong,
+        counts: coverage::measure(&evidence),
+        ..Verdict::default()
+    })
+}
+
+fn keep(dir: &Path, seed: u64, ended: &Ended) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    std::fs::write(dir.join(format!("seed-{seed}.history.jsonl")), &ended.history)?;
+    ended.end.save(&dir.join(format!("seed-{seed}.end.json")))?;
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! What clients do: appends of every sort, repeats of what has an unknown fate,
+//! and reads of every freshness.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::time::sleep;
+use weir_check::history::{Call, Expected, Outcome, ReadConsistency, ReadDirection, Seen};
+
+use crate::{client::Client, rng::Rng};
+
+/// Streams that everybody races for.
+const HOT: u64 = 3;
+/// Streams that hardly anybody meets another in.
+const COLD: u64 = 24;
+/// Sends of one append, at most.
+const SENDS_MAX: u64 = 4;
+
+/// One client at work.
+pub struct Worker {
+    /// How it calls.
+    pub client: Client,
+    /// What it chooses by.
+    pub rng: Rng,
+    /// What its marks begin with.
+    pub name: String,
+    /// The nodes that it knows.
+    pub nodes: u64,
+    /// Set when it is to end.
+    pub stop: Arc<AtomicBool>,
+    /// Between two calls, at most.
+    pub pace: Duration,
+    /// The versions that it believes in, by stream.
+    pub heads: Vec<u64>,
+    /// Marks so far.
+    pub marks: u64,
+    /// The last position that it was told of.
+    pub position: u64,
+    /// Appends with a key that it may send again.
+    pub sent: Vec<Call>,
+}
+
+impl Worker {
+    /// A worker that has done nothing so far.
+    #[must_use]
+    pub fn new(client: Client, rng: Rng, name: String, nodes: u64, stop: Arc<AtomicBool>) -> Self {
+        let mut rng = rng;
+        let pace = Duration::from_millis(rng.within(5..80));
+        let heads = vec![0; usize::try_from(HOT + COLD).unwrap_or(0)];
+        Self { client, rng, name, nodes, stop, pace, heads, marks: 0, position: 0, sent: Vec::new() }
+    }
+
+    /// Works until it is told to stop.
+    pub async fn run(mut self) {
+        while !self.stop.load(Relaxed) {
+            match self.rng.within(0..100) {
+                0..35 => self.append_guarded().await,
+                35..60 => self.append_unguarded().await,
+                60..65 => self.send_again().await,
+                65..83 => self.read_stream().await,
+                83..92 => self.read_head().await,
+                _ => self.read_log().await,
+            }
+            let pause = self.rng.within(0..u64::try_from(self.pace.as_micros()).unwrap_or(1));
+            sleep(Duration::from_micros(pause)).await;
+        }
+    }
+
+    fn node(&mut self) -> u64 {
+        self.rng.within(1..self.nodes + 1)
+    }
+
+    fn marks(&mut self) -> Vec<String> {
+        let count = if self.rng.chance(25) { self.rng.within(2..7) } else { 1 };
+        let first = self.marks + 1;
+        self.marks += count;
+        (first..=self.marks).map(|number| format!("{}-{number}", self.name)).collect()
+    }
+
+    fn stream(&mut self) -> u64 {
+        if self.rng.chance(60) { self.rng.within(0..HOT) } else { HOT + self.rng.within(0..COLD) }
+    }
+
+    async fn append_guarded(&mut self) {
+        let stream = self.stream();
+        let at = usize::try_from(stream).unwrap_or(0);
+        let believed = self.heads[at];
+        let version = match self.rng.within(0..20) {
+            0 => believed.saturating_sub(1),
+            1 => believed + self.rng.within(1..4),
+            _ => believed,
+        };
+        let keyed = self.rng.chance(40);
+        self.append(stream, Expected::Exact(version), keyed).await;
+    }
+
+    async fn append_unguarded(&mut self) {
+        let (stream, keyed) = (self.stream(), self.rng.chance(50));
+        self.append(stream, Expected::Any, keyed).await;
+    }
+
+    /// Sends an append; one with a key until its fate is known, each time to another node.
+    async fn append(&mut self, stream: u64, expected: Expected, keyed: bool) {
+        let marks = self.marks();
+        let key = keyed.then(|| format!("key-{}", marks[0]));
+        let mut node = self.node();
+        for _ in 0..SENDS_MAX {
+            let call =
+                Call::Append { stream: name(stream), expected, key: key.clone(), marks: marks.clone(), node };
+            let outcome = self.client.call(node, call.clone()).await;
+            self.learn(stream, &outcome);
+            let open = match &outcome {
+                Outcome::Ok { .. } => false,
+                Outcome::Refused { code, .. } => code == "no_connection" || code == "unavailable",
+                Outcome::Unknown { .. } => true,
+            };
+            if !keyed {
+                return;
+            }
+            if !open {
+                self.sent.push(call);
+                return;
+            }
+            node = 1 + node % self.nodes;
+            if self.stop.load(Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// An append whose fate is known, once more: it has the same fate.
+    async fn send_again(&mut self) {
+        let Some(call) = self.rng.pick(&self.sent).cloned() else { return };
+        let at = self.node();
+        if let Call::Append { stream, expected, key, marks, .. } = call {
+            self.client.call(at, Call::Append { stream, expected, key, marks, node: at }).await;
+        }
+    }
+
+    fn learn(&mut self, stream: u64, outcome: &Outcome) {
+        let at = usize::try_from(stream).unwrap_or(0);
+        match outcome {
+            Outcome::Ok { seen: Seen::Appended { first_version, last_version, first_position, .. } } => {
+                self.heads[at] = *last_version;
+                self.position = self.position.max(first_position + last_version - first_version);
+            }
+            Outcome::Ok { seen: Seen::Head { version, .. } } => self.heads[at] = *version,
+            Outcome::Refused { actual: Some(actual), .. } => self.heads[at] = *actual,
+            Outcome::Ok { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. } => {}
+        }
+    }
+
+    fn consistency(&mut self) -> ReadConsistency {
+        match self.rng.within(0..10) {
+            0..5 => ReadConsistency::Linearizable,
+            5..7 => ReadConsistency::Local,
+            _ => ReadConsistency::AtLeast(self.position),
+        }
+    }
+
+    async fn read_stream(&mut self) {
+        let (stream, node) = (self.stream(), self.node());
+        let head = self.heads[usize::try_from(stream).unwrap_or(0)];
+        let from = self.rng.chance(40).then(|| self.rng.within(1..head + 3));
+        let direction = match self.rng.chance(30) {
+            true => ReadDirection::Backward,
+            false => ReadDirection::Forward,
+        };
+        let limit = if self.rng.chance(50) { 1_000 } else { self.rng.within(1..12) };
+        let consistency = self.consistency();
+        let call = Call::ReadStream { stream: name(stream), from, direction, limit, consistency, node };
+        self.client.call(node, call).await;
+    }
+
+    async fn read_head(&mut self) {
+        let (stream, node, consistency) = (self.stream(), self.node(), self.consistency());
+        let outcome =
+            self.client.call(node, Call::StreamInfo { stream: name(stream), consistency, node }).await;
+        if consistency == ReadConsistency::Linearizable {
+            self.learn(stream, &outcome);
+        }
+    }
+
+    async fn read_log(&mut self) {
+        let node = self.node();
+        let from = self.rng.within(1..self.position + 5);
+        let (limit, consistency) = (self.rng.within(1..60), ReadConsistency::Local);
+        self.client.call(node, Call::ReadLog { from, limit, consistency, node }).await;
+    }
+}
+
+fn name(stream: u64) -> String {
+    if stream < HOT { format!("hot-{stream}") } else { format!("cold-{stream}") }
+}

@@ -4,8 +4,9 @@ use std::{
     collections::BTreeMap,
     io::Read as _,
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +15,6 @@ use crate::verdict::Verdict;
 
 /// How long one seed may take in real time.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(2);
 
 /// What many seeds showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -58,24 +58,19 @@ pub fn one(program: &std::path::Path, seed: u64, args: &[&str]) -> Result<Verdic
     let mut command = Command::new(program);
     command.args(["one", "--seed", &seed.to_string()]).args(args);
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start a run")?;
-    let mut told = child.stdout.take().context("a run has no output")?;
-    let reading = thread::spawn(move || {
+    let mut stdout = child.stdout.take().context("a run has no output")?;
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
         let mut text = String::new();
-        told.read_to_string(&mut text).map(|_| text)
+        // Nobody listens any more when the run took too long.
+        let _ = tell.send(stdout.read_to_string(&mut text).map(|_| text));
     });
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            bail!("seed {seed} does not end in {} s", PATIENCE.as_secs());
-        }
-        thread::sleep(LOOK);
+    let Ok(text) = told.recv_timeout(PATIENCE) else {
+        child.kill()?;
+        child.wait()?;
+        bail!("seed {seed} does not end in {} s", PATIENCE.as_secs());
     };
-    let text = reading.join().ok().context("the output of a run cannot be read")??;
+    let (text, status) = (text.context("the output of a run cannot be read")?, child.wait()?);
     let line = text.lines().last().unwrap_or_default();
     serde_json::from_str(line).with_context(|| format!("seed {seed} ended with {status} and no verdict"))
 }

@@ -20,6 +20,7 @@ pub mod prove_fuzz;
 pub mod prove_interleavings;
 pub mod prove_peers;
 pub mod prove_planted;
+pub mod prove_simulation;
 pub mod prove_speed;
 mod prove_storage;
 
@@ -112,7 +113,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 20] = [
+pub const RECIPES: [Recipe; 21] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -132,5 +133,6 @@ pub const RECIPES: [Recipe; 20] = [
     prove_interleavings::RECIPE,
     prove_peers::RECIPE,
     prove_planted::RECIPE,
+    prove_simulation::RECIPE,
     prove_speed::RECIPE,
 ];

@@ -255,6 +255,18 @@ async fn events_without_a_key_are_counted_and_skipped() {
     assert_eq!(bench.failure.as_ref().unwrap().position.0, 5);
 }
 
+#[tokio::test]
+async fn a_stored_partition_key_that_is_not_legal_any_more_is_a_fault_and_no_panic() {
+    let mut definition = inspect(&module("state.n += 1")).unwrap();
+    definition.partition_key = Some("$..id".to_owned());
+    let mut bench = Bench::deployed(definition, ReducerLimits::default());
+    bench.fold(&[event(1, "e", "e", &json!({"id": "a"}))]).await;
+    let failure = bench.failure.as_ref().unwrap();
+    assert_eq!((failure.position.0, bench.passed), (1, 0));
+    let message = failure.fault.to_string();
+    assert!(message.contains("not legal any more") && message.contains("deploy it anew"), "{message}");
+}
+
 #[test]
 fn declarations_are_checked() {
     for (source, message) in [

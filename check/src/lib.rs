@@ -20,6 +20,7 @@ pub mod stream;
 pub mod coverage;
 pub mod minimise;
 pub mod report;
+pub mod rng;
 pub mod sample;
 pub mod timeline;
 

@@ -7,7 +7,6 @@
 mod consumers;
 mod drive;
 mod model;
-mod rng;
 
 pub use model::COUNT;
 

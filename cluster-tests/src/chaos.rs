@@ -18,7 +18,6 @@ pub mod options;
 pub mod plan;
 pub mod record;
 pub mod rig;
-pub mod rng;
 pub mod run;
 pub mod smaller;
 pub mod stop;

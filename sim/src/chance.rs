@@ -9,7 +9,7 @@
 
 use std::{cell::Cell, slice};
 
-use crate::rng::Rng;
+use weir_check::rng::Rng;
 
 thread_local! {
     static STREAM: Cell<u64> = const { Cell::new(0x005E_ED0F_07AE_4B1D) };

@@ -8,10 +8,11 @@ use std::{
     },
 };
 
+use weir_check::rng::Rng;
 use weir_storage::disk::sim::{Image, OpKind, SimDisk, SimOp, Verdict};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{plant::Plant, rng::Rng, trace::Trace};
+use crate::{plant::Plant, trace::Trace};
 
 /// What a disk answers that has no power.
 pub const POWER_IS_OFF: &str = "the power is off";

@@ -11,7 +11,6 @@
 //! `chance` and `trace` make every run of a seed the same, and show that it is.
 
 pub mod chance;
-pub mod rng;
 pub mod trace;
 
 pub mod plan;

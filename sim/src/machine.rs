@@ -14,7 +14,10 @@ use anyhow::{Context, Result};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weir_check::history::{Call, NodeReport, Recorder, Seen};
+use weir_check::{
+    history::{Call, NodeReport, Recorder, Seen},
+    rng::Rng,
+};
 use weir_node::{
     config::{ClusterConfig, LimitsConfig, Member, NodePlan},
     engine::Engine,
@@ -36,7 +39,6 @@ use crate::{
     plant::Plant,
     pump::{Asked, NEVER, Pump},
     report::report,
-    rng::Rng,
     trace::Trace,
 };
 

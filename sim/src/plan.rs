@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::rng::Rng;
+use weir_check::rng::Rng;
 
 /// One fault, from its beginning to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

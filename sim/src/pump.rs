@@ -9,7 +9,7 @@ use std::sync::{
 
 use weir_storage::log::LogThread;
 
-use crate::rng::Rng;
+use weir_check::rng::Rng;
 
 /// The quiet time after which the log's marks become durable, in microseconds.
 const IDLE_US: u64 = 200_000;

@@ -18,6 +18,7 @@ use turmoil::Sim;
 use weir_check::{
     FinalState, Recorder,
     history::{Call, Header, Seen, Topology},
+    rng::Rng,
 };
 
 use crate::{
@@ -29,7 +30,6 @@ use crate::{
     network::host,
     plan::{self, Fault, FaultKind},
     plant::Plant,
-    rng::Rng,
     setting::Setting,
     trace::Trace,
     workload::Worker,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_node::config::ClusterConfig;
 use weir_storage::log::LogConfig;
 
-use crate::rng::Rng;
+use weir_check::rng::Rng;
 
 /// The shape of a run.
 #[derive(Debug, Clone)]

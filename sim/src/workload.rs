@@ -10,9 +10,12 @@ use std::{
 };
 
 use tokio::time::sleep;
-use weir_check::history::{Call, Expected, Outcome, ReadConsistency, ReadDirection, Seen};
+use weir_check::{
+    history::{Call, Expected, Outcome, ReadConsistency, ReadDirection, Seen},
+    rng::Rng,
+};
 
-use crate::{client::Client, rng::Rng};
+use crate::client::Client;
 
 /// Streams that everybody races for.
 const HOT: u64 = 3;

@@ -92,7 +92,8 @@ struct Resident {
 pub(super) struct Folder {
     definition: Arc<ProjectionDefinition>,
     limits: ReducerLimits,
-    path: Option<PartitionPath>,
+    /// An error when another build deployed it, whose rules were wider: its first event is refused.
+    path: Option<Result<PartitionPath, String>>,
     engine: Option<Engine>,
     resident: HashMap<PartitionKey, Resident>,
     batches: u64,
@@ -100,13 +101,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// # Panics
-    /// Panics when the partition key is not a JSONPath, which [`super::inspect`] refused.
     pub(super) fn new(definition: Arc<ProjectionDefinition>, limits: ReducerLimits) -> Self {
-        let path = definition
-            .partition_key
-            .as_deref()
-            .map(|text| PartitionPath::parse(text).expect("a deployed partition key was inspected"));
+        let path = definition.partition_key.as_deref().map(PartitionPath::parse);
         Self {
             definition,
             limits,
@@ -143,6 +139,9 @@ impl Folder {
 
     fn partition_of(&self, text: &str) -> Result<Option<PartitionKey>, Fault> {
         let Some(path) = &self.path else { return Ok(Some(PartitionKey::global())) };
+        let path = path.as_ref().map_err(|error| {
+            Fault::new(format!("`partitionKey` is not legal any more: {error}; deploy it anew"))
+        })?;
         let event = serde_json::from_str(text)
             .map_err(|error| Fault::new(format!("event is not readable as JSON: {error}")))?;
         path.key_of(&event).map_err(|error| Fault::new(error.to_string()))

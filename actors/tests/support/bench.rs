@@ -25,7 +25,12 @@ impl Bench {
     }
 
     pub fn with(source: &str, limits: ReducerLimits) -> Self {
-        let definition = Arc::new(inspect(source).unwrap_or_else(|error| panic!("{error}")));
+        Self::deployed(inspect(source).unwrap_or_else(|error| panic!("{error}")), limits)
+    }
+
+    /// Of a definition as it is stored, which this build did not inspect.
+    pub fn deployed(definition: ProjectionDefinition, limits: ReducerLimits) -> Self {
+        let definition = Arc::new(definition);
         let reducer = ReducerThread::start(definition.clone(), limits).unwrap();
         Self {
             definition,

@@ -1,8 +1,11 @@
 //! Consumers outside the cluster: one of JetStream, which is given some events
 //! again, and one subscriber, which is cut off now and then.
 
-use super::{model::Model, rng::Rng};
-use crate::history::{Call, Filter, Outcome, Seen, Source};
+use super::model::Model;
+use crate::{
+    history::{Call, Filter, Outcome, Seen, Source},
+    rng::Rng,
+};
 
 /// A consumer's place in the log.
 pub(super) struct Consumer {
@@ -20,7 +23,7 @@ impl Consumer {
     /// What it saw since the last time; to the end of the log if `complete`.
     pub(super) fn observe(&mut self, model: &Model, rng: &mut Rng, complete: bool) -> (Call, Outcome) {
         let after = self.after;
-        let cut = self.source == Source::Subscription && !complete && rng.percent(20);
+        let cut = self.source == Source::Subscription && !complete && rng.chance(20);
         let until = if cut { after.midpoint(model.end()) } else { model.end() };
         let mut events = model.stretch(after, until);
         if self.source == Source::JetStream && events.len() > 3 {

@@ -5,12 +5,13 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-use super::{Shape, consumers::Consumer, model::COUNT, model::Model, rng::Rng};
+use super::{Shape, consumers::Consumer, model::COUNT, model::Model};
 use crate::{
     history::{
         Call, Expected, Header, History, KvOp, Operation, Outcome, ReadConsistency, ReadDirection, Seen,
         Topology,
     },
+    rng::Rng,
     state::{FinalState, JetStreamEnd, Message, NodeEnd, ViewEnd},
 };
 
@@ -54,7 +55,7 @@ struct Drive {
 pub(super) fn run(shape: Shape) -> (History, FinalState) {
     let mut drive = Drive {
         shape,
-        rng: Rng(shape.seed),
+        rng: Rng::new(shape.seed),
         model: Model::new(),
         steps: BinaryHeap::new(),
         open: BTreeMap::new(),
@@ -81,7 +82,7 @@ pub(super) fn run(shape: Shape) -> (History, FinalState) {
 
 impl Drive {
     fn later(&mut self, most_us: u64, step: Step, id: u64) {
-        let moment = self.now_us + 1 + self.rng.below(most_us);
+        let moment = self.now_us + 1 + self.rng.within(0..most_us);
         self.steps.push(Reverse((moment, step, id)));
     }
 
@@ -93,7 +94,7 @@ impl Drive {
         self.next_id += 1;
         let call = self.again.remove(&client).unwrap_or_else(|| self.call(client, id));
         let mutates = matches!(call, Call::Append { .. } | Call::Kv { .. });
-        let (chance, invoke_us) = (self.rng.below(100), self.now_us);
+        let (chance, invoke_us) = (self.rng.within(0..100), self.now_us);
         let told = match chance {
             0..4 if mutates => Some(Outcome::Unknown { reason: "time-out".to_owned() }),
             4..5 => Some(Outcome::Refused { code: "unavailable".to_owned(), actual: None }),
@@ -105,7 +106,7 @@ impl Drive {
         if unknown {
             // It happens in time, or late, or never.
             self.later(400, Step::Complete, id);
-            match self.rng.below(3) {
+            match self.rng.within(0..3) {
                 0 => self.later(200, Step::Effect, id),
                 1 => self.later(3_000, Step::Effect, id),
                 _ => {}
@@ -145,7 +146,7 @@ impl Drive {
             self.last_position.insert(client, *first_position);
         }
         let repeats = matches!(call, Call::Append { key: Some(_), .. });
-        if repeats && (unknown || (outcome.is_ok() && self.rng.percent(5))) {
+        if repeats && (unknown || (outcome.is_ok() && self.rng.chance(5))) {
             self.again.insert(client, call.clone());
         }
         let complete_us = self.now_us;
@@ -157,20 +158,20 @@ impl Drive {
     }
 
     fn call(&mut self, client: u64, id: u64) -> Call {
-        let node = 1 + self.rng.below(3);
-        let stream = format!("s{}", self.rng.below(self.shape.streams));
+        let node = 1 + self.rng.within(0..3);
+        let stream = format!("s{}", self.rng.within(0..self.shape.streams));
         let last = self.last_position.get(&client).copied();
-        let consistency = match self.rng.below(4) {
+        let consistency = match self.rng.within(0..4) {
             0 => ReadConsistency::Local,
             1 => last.map_or(ReadConsistency::Local, ReadConsistency::AtLeast),
             _ => ReadConsistency::Linearizable,
         };
-        match self.rng.below(100) {
+        match self.rng.within(0..100) {
             0..50 => self.append(stream, id, node),
             50..70 => self.read(stream, consistency, node),
             70..78 => Call::StreamInfo { stream, consistency, node },
             78..82 => {
-                let from = 1 + self.rng.below(self.model.end() + 1);
+                let from = 1 + self.rng.within(0..self.model.end() + 1);
                 Call::ReadLog { from, limit: 10, consistency: ReadConsistency::Local, node }
             }
             82..90 => {
@@ -181,26 +182,26 @@ impl Drive {
     }
 
     fn append(&mut self, stream: String, id: u64, node: u64) -> Call {
-        let count = if self.rng.percent(15) { 2 + self.rng.below(3) } else { 1 };
+        let count = if self.rng.chance(15) { 2 + self.rng.within(0..3) } else { 1 };
         let marks = (0..count).map(|event| format!("m{id}-{event}")).collect();
         let expected =
-            if self.rng.percent(40) { Expected::Any } else { Expected::Exact(self.model.version(&stream)) };
-        let key = self.rng.percent(60).then(|| format!("k{id}"));
+            if self.rng.chance(40) { Expected::Any } else { Expected::Exact(self.model.version(&stream)) };
+        let key = self.rng.chance(60).then(|| format!("k{id}"));
         Call::Append { stream, expected, key, marks, node }
     }
 
     fn read(&mut self, stream: String, consistency: ReadConsistency, node: u64) -> Call {
-        let forward = self.rng.percent(60);
+        let forward = self.rng.chance(60);
         let direction = if forward { ReadDirection::Forward } else { ReadDirection::Backward };
         let version = self.model.version(&stream);
-        let from = self.rng.percent(70).then(|| (version + 1).saturating_sub(self.rng.below(10)).max(1));
+        let from = self.rng.chance(70).then(|| (version + 1).saturating_sub(self.rng.within(0..10)).max(1));
         Call::ReadStream { stream, from, direction, limit: 10, consistency, node }
     }
 
     fn key(&mut self, id: u64, node: u64) -> Call {
-        let (bucket, key) = ("bucket".to_owned(), format!("key{}", self.rng.below(self.shape.keys)));
+        let (bucket, key) = ("bucket".to_owned(), format!("key{}", self.rng.within(0..self.shape.keys)));
         let (value, revision) = (format!("v{id}"), self.model.revision(&key));
-        let op = match self.rng.below(10) {
+        let op = match self.rng.within(0..10) {
             0..4 => KvOp::Get,
             4..6 => KvOp::Put { value },
             6..9 => KvOp::Cas { revision, value },
@@ -231,8 +232,8 @@ impl Drive {
             self.note(call, outcome);
         }
         // The last look is after the healing.
-        if !complete && self.rng.percent(30) {
-            let node = 1 + self.rng.below(3);
+        if !complete && self.rng.chance(30) {
+            let node = 1 + self.rng.within(0..3);
             let (name, phase, detail) = ("kill-9".to_owned(), "inject".to_owned(), serde_json::Value::Null);
             self.note(
                 Call::Fault { name, phase, nodes: vec![node], detail },

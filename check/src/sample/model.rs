@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::rng::Rng;
 use crate::{
     history::{
         Call, Checkpoint, Delivered, Expected, KvOp, NodeReport, Outcome, ReadConsistency, ReadDirection,
         Seen, SeenEvent,
     },
+    rng::Rng,
     search::KvState,
     state::StoredEvent,
 };
@@ -174,9 +174,9 @@ impl Model {
             ReadConsistency::AtLeast(position) => position,
             ReadConsistency::Local => 0,
         };
-        let reached = node.applied.max(least).max(end.saturating_sub(rng.below(20)));
+        let reached = node.applied.max(least).max(end.saturating_sub(rng.within(0..20)));
         node.applied = reached.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
-        node.checkpoint = node.checkpoint.max(node.applied.saturating_sub(rng.below(5)));
+        node.checkpoint = node.checkpoint.max(node.applied.saturating_sub(rng.within(0..5)));
         node.applied
     }
 

@@ -10,8 +10,9 @@ use std::{
 };
 
 use nfq::{Message, Queue, Verdict};
+use weir_check::rng::Rng;
 
-use super::{rig::firewall::QUEUE, rng::Rng};
+use super::rig::firewall::QUEUE;
 
 /// The word that makes `chaos` this program; base and jitter in milliseconds follow.
 pub const COMMAND: &str = "delay-queue";

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::rng::Rng;
 use crate::edge::Edge;
+use weir_check::rng::Rng;
 
 /// The REST of every node that is or was a member, dead ones too. Clones share it.
 #[derive(Debug, Clone, Default)]

@@ -27,11 +27,9 @@ use std::ops::Range;
 use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;
+use weir_check::rng::Rng;
 
-use super::{
-    rig::{Means, Rig},
-    rng::Rng,
-};
+use super::rig::{Means, Rig};
 
 /// One fault, from its beginning to its end.
 ///

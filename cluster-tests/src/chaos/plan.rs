@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::Range, time::Duration};
 
 use serde::Serialize;
 
-use super::rng::Rng;
+use weir_check::rng::Rng;
 
 /// How long a period lasts, in seconds.
 const PERIOD_S: Range<u64> = 5..21;

@@ -6,13 +6,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use weir_check::rng::Rng;
 
 use super::{
     canary::Canary,
     fault::{Fault, Healed, Kind, Scene},
     plan::{Plan, Planned},
     rig::Rig,
-    rng::Rng,
 };
 
 /// Between two looks at the clock and the processes.

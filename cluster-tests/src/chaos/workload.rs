@@ -31,9 +31,9 @@ use std::{
 
 use anyhow::Result;
 use async_trait::async_trait;
-use weir_check::history::Recorder;
+use weir_check::{history::Recorder, rng::Rng};
 
-use super::{counters::Counters, directory::Directory, rng::Rng, stop::Stop};
+use super::{counters::Counters, directory::Directory, stop::Stop};
 
 /// Clients of one kind.
 ///

@@ -8,10 +8,11 @@ mod wire;
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Result, bail};
+use weir_check::rng::Rng;
 use weir_client::AppendSession;
 
 use super::Context;
-use crate::{chaos::rng::Rng, edge::Edge};
+use crate::edge::Edge;
 
 pub(super) use appending::Way;
 pub(super) use looking::{Look, mark_of};

@@ -1,6 +1,9 @@
 //! The checker of keys: each key of each bucket is a linearizable register with
 //! compare-and-set by revision. One key at a time, cut into windows where
-//! nothing was under way and the state is known.
+//! nothing was under way and the state is known. The busiest streams are keys
+//! too, for a second opinion.
+
+mod streams;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +16,7 @@ use crate::{
 
 type KvTimed = Timed<<KvSpec as Spec>::Op>;
 
-/// Checks every key, each window with [`STEPS_MAX`] steps at most. Undecided is a violation.
+/// Checks every key and the beginnings of the busiest streams, each window of a key with [`STEPS_MAX`] steps at most. Undecided is a violation.
 #[must_use]
 pub fn check(evidence: &Evidence<'_>) -> Verdict {
     check_within(evidence, STEPS_MAX)
@@ -36,6 +39,7 @@ pub fn check_within(evidence: &Evidence<'_>, steps_max: u64) -> Verdict {
         verdict.checked += ops.len() as u64;
         one_key(&mut verdict, &format!("{bucket}/{key}"), &ops, steps_max);
     }
+    streams::check(&mut verdict, evidence);
     verdict
 }
 

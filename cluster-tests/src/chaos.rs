@@ -12,6 +12,7 @@ pub mod directory;
 pub mod fault;
 pub mod gather;
 pub mod journal;
+pub mod lull;
 pub mod node_logs;
 pub mod observer;
 pub mod options;

@@ -10,6 +10,7 @@ mod disk_full;
 mod flip;
 mod kill;
 mod loss;
+mod lull;
 mod members;
 mod nats;
 mod nats_rewind;
@@ -141,11 +142,12 @@ pub struct Kind {
 /// Every fault.
 #[must_use]
 pub fn all() -> Vec<Kind> {
-    let families: [Vec<Kind>; 18] = [
+    let families: [Vec<Kind>; 19] = [
         kill::kinds(),
         pause::kinds(),
         restart::kinds(),
         transfer::kinds(),
+        lull::kinds(),
         members::kinds(),
         cut::kinds(),
         loss::kinds(),

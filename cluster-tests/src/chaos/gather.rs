@@ -15,23 +15,20 @@ use crate::{
     projections,
 };
 
-/// How long the outbox and the projections may take to catch up.
-const CATCH_UP: Duration = Duration::from_secs(120);
-
-/// Gathers it. All nodes have applied up to `last`.
+/// Gathers it. All nodes have applied up to `last`; outbox and projections may take `catch_up` to follow.
 ///
 /// # Errors
 /// When a node does not answer, or something does not catch up.
-pub async fn gather(rig: &Rig, last: u64) -> Result<FinalState> {
+pub async fn gather(rig: &Rig, last: u64, catch_up: Duration) -> Result<FinalState> {
     let mut end = FinalState::default();
     for node in &rig.nodes {
         // On a busy machine a healthy node may answer late; what it holds now stays as it is.
         let what = format!("node {} shows all that it holds", node.id);
-        let whole = eventually(&what, CATCH_UP, || async {
+        let whole = eventually(&what, catch_up, || async {
             let events = stored(&node.edge, node.id).await?;
             let report = report(&node.edge, rig.directory.lives(node.id)).await;
             let report = report.with_context(|| format!("node {} tells no state", node.id))?;
-            let views = views(&node.edge, node.id, last).await?;
+            let views = views(&node.edge, node.id, last, catch_up).await?;
             Ok((NodeEnd { node: node.id, report, events }, views))
         });
         let (node, views) = whole.await?;
@@ -39,7 +36,7 @@ pub async fn gather(rig: &Rig, last: u64) -> Result<FinalState> {
         end.views.extend(views);
     }
     if !rig.nats.is_empty() {
-        let whole = eventually("JetStream shows all that it holds", CATCH_UP, || messages(rig, last));
+        let whole = eventually("JetStream shows all that it holds", catch_up, || messages(rig, last, catch_up));
         end.jetstream = Some(JetStreamEnd { messages: whole.await?, trimmed_to: 0 });
     }
     Ok(end)
@@ -65,13 +62,13 @@ pub fn stored_event(event: crate::replica::StoredEvent) -> StoredEvent {
     }
 }
 
-async fn views(edge: &Edge, node: u64, last: u64) -> Result<Vec<ViewEnd>> {
+async fn views(edge: &Edge, node: u64, last: u64, catch_up: Duration) -> Result<Vec<ViewEnd>> {
     let mut all = Vec::new();
     let listed = edge.get(weir_api::v1::paths::PROJECTIONS).await?;
     let listed = listed["projections"].as_array().or(listed.as_array()).cloned().unwrap_or_default();
     for name in listed.iter().filter_map(|projection| projection["name"].as_str()) {
         let what = format!("node {node} has folded `{name}`");
-        let checkpoint = eventually(&what, CATCH_UP, || async {
+        let checkpoint = eventually(&what, catch_up, || async {
             let status = edge.projection(name).await?;
             ensure!(status.checkpoint >= last, "{} of {last}; {:?}", status.checkpoint, status.error_message);
             Ok(status.checkpoint)
@@ -85,8 +82,8 @@ async fn views(edge: &Edge, node: u64, last: u64) -> Result<Vec<ViewEnd>> {
     Ok(all)
 }
 
-async fn messages(rig: &Rig, last: u64) -> Result<Vec<Message>> {
-    let stream = eventually("the outbox has caught up", CATCH_UP, || async {
+async fn messages(rig: &Rig, last: u64, catch_up: Duration) -> Result<Vec<Message>> {
+    let stream = eventually("the outbox has caught up", catch_up, || async {
         let mut stream = rig.jetstream().await?.get_stream(STREAM).await?;
         let state = &stream.info().await?.state;
         ensure!(state.last_sequence >= last, "JetStream is at {} of {last}", state.last_sequence);

@@ -4,10 +4,13 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 
+/// How long a healed cluster may take, on a machine that does much else.
+const RECOVER: Duration = Duration::from_secs(120);
+
 /// How the command is used.
 pub const USAGE: &str = "usage: chaos [--minutes N | --seconds N] [--seed S] [--faults a,b | --without a,b]
              [--workloads x,y] [--nodes 3|5] [--nats 0|1|3] [--only 3,7.2] [--minimise] [--record]
-             [--load N] [--campaign RUNS] [--out FOLDER] [--planted NAME]
+             [--load N] [--campaign RUNS] [--out FOLDER] [--planted NAME] [--recover SECONDS]
        chaos list";
 
 /// The flags of `chaos`.
@@ -37,6 +40,8 @@ pub struct Options {
     pub minimise: bool,
     /// The campaign's row is put into the record after every run.
     pub record: bool,
+    /// How long the healed cluster may take to serve, to agree, and to catch up with itself.
+    pub recover: Duration,
     /// Where runs are kept.
     pub out: Option<PathBuf>,
     /// The bug that is planted in the nodes, for the replay: `cargo xtask chaos` plants it.
@@ -60,6 +65,7 @@ impl Options {
             campaign: 1,
             minimise: false,
             record: false,
+            recover: RECOVER,
             out: None,
             planted: None,
         }
@@ -99,6 +105,7 @@ impl Options {
             "--load" => self.load = u32::try_from(number()?).context("--load is too high")?.max(1),
             "--campaign" => self.campaign = number()?,
             "--only" => self.only = Some(names().into_iter().collect()),
+            "--recover" => self.recover = Duration::from_secs(number()?),
             "--out" => self.out = Some(value.into()),
             "--planted" => self.planted = Some(value.to_owned()),
             _ => bail!("unknown flag {flag}"),
@@ -126,6 +133,9 @@ impl Options {
         if self.load > 1 {
             words.push(format!("--load {}", self.load));
         }
+        if self.recover != RECOVER {
+            words.push(format!("--recover {}", self.recover.as_secs()));
+        }
         if let Some(planted) = &self.planted {
             words.push(format!("--planted {planted}"));
         }
@@ -142,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_replay_reads_as_what_was_run() {
-        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --load 3 --planted x --only 3,7.2";
+        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --load 3 --recover 45 --planted x --only 3,7.2";
         let args: Vec<String> = flags.split(' ').map(str::to_owned).collect();
         let options = Options::parse(&args, 1).unwrap();
         assert_eq!((options.seed, options.length), (9, Duration::from_secs(120)));

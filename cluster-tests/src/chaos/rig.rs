@@ -29,7 +29,7 @@ use self::{
     server::{Birth, Plan, Server},
     shim::Page,
 };
-use super::{directory::Directory, journal::Journal};
+use super::{directory::Directory, journal::Journal, lull::Lull};
 use crate::{PATIENCE, eventually, port::free_ports};
 
 /// How long a node may take to tell its state before it counts as silent.
@@ -72,6 +72,8 @@ pub struct Rig {
     pub directory: Directory,
     /// What happened.
     pub journal: Journal,
+    /// Whether clients are to be silent.
+    pub lull: Lull,
     /// Which fault has what.
     pub atlas: Atlas,
     birth: Birth,
@@ -95,6 +97,7 @@ impl Rig {
             means: Means { network: place.is_separate(), ..Means::default() },
             directory: Directory::default(),
             journal,
+            lull: Lull::default(),
             birth: Birth {
                 cluster: Uuid::new_v4(),
                 members: Vec::new(),

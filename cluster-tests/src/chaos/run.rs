@@ -34,8 +34,6 @@ use super::{
 };
 use crate::binary::workspace;
 
-/// How long the cluster may take to come back when all is healed.
-const RECOVER_WITHIN: Duration = Duration::from_secs(120);
 /// How long clients may take to end when they are told.
 const CLIENTS_END_WITHIN: Duration = Duration::from_secs(60);
 /// How long the last reads of one workload may take.
@@ -74,7 +72,7 @@ pub async fn run(options: &Options) -> Result<Ended> {
     let recorder = Recorder::create(&folder.join("history.jsonl"), &header)?;
     let journal = Journal::create(&folder.join("journal.jsonl"), recorder.clone())?;
     journal.say(&format!("seed {}, run folder {}", options.seed, folder.display()));
-    let mut stage = Stage { folder, recorder, journal, counters: Counters::default(), wrong: Vec::new() };
+    let mut stage = Stage { folder, recorder, journal, counters: Counters::default(), wrong: Vec::new(), recover: options.recover };
     let spec = RigSpec { nodes: options.nodes, nats: options.nats };
     let (data, logs) = (stage.folder.join("data"), stage.folder.join("logs"));
     let mut rig = Rig::start(spec, &data, &logs, stage.journal.clone()).await?;
@@ -93,6 +91,7 @@ struct Stage {
     journal: Journal,
     counters: Counters,
     wrong: Vec<String>,
+    recover: Duration,
 }
 
 impl Stage {
@@ -140,6 +139,7 @@ impl Stage {
             nats: rig.nats.iter().map(super::rig::bus::Bus::url).collect(),
             seed: options.seed,
             load: options.load,
+            lull: rig.lull.clone(),
             stop,
             counters: self.counters.clone(),
             folder: self.folder.join("workloads"),
@@ -190,14 +190,14 @@ impl Stage {
             }
         }
         self.journal.say("all clients are done");
-        let last = match rig.settled(RECOVER_WITHIN).await {
+        let last = match rig.settled(self.recover).await {
             Ok(last) => last,
             Err(error) => {
                 self.wrong("the nodes do not agree", &error);
                 return None;
             }
         };
-        match gather(rig, last).await {
+        match gather(rig, last, self.recover).await {
             Ok(end) => Some(end),
             Err(error) => {
                 self.wrong("the end cannot be read", &error);
@@ -207,8 +207,8 @@ impl Stage {
     }
 
     async fn come_back(&mut self, rig: &mut Rig) -> Result<()> {
-        rig.nats_serves(RECOVER_WITHIN).await?;
-        rig.settled(RECOVER_WITHIN).await.map(drop)
+        rig.nats_serves(self.recover).await?;
+        rig.settled(self.recover).await.map(drop)
     }
 
     fn judge(
@@ -251,6 +251,7 @@ impl Stage {
             "verdicts": judged.verdicts(),
             "hollow": judged.hollow,
             "idle": judged.idle,
+            "unchecked": judged.unchecked,
             "wrong": judged.wrong,
             "node_errors": logs.errors,
             "replay": options.replay(),

@@ -6,20 +6,29 @@ use anyhow::Result;
 
 use super::{
     options::Options,
-    run::{Ended, run},
+    run::{Ended, remove_data, run},
 };
 
 /// Runs at most, since each takes as long as the first.
 const RUNS_MAX: usize = 12;
 
-/// Repeats a run that broke with ever fewer faults. The ids of those that are
-/// left when fewer do not break it, at least not every time.
+/// Stands for a plan of no faults in `--only`, where a period and a fault have numbers.
+const NO_FAULT: &str = "none";
+
+/// Repeats a run that broke with none of its faults, then with ever fewer. The
+/// ids of those that are left when fewer do not break it, at least not every
+/// time. What the repeats wrote stays, apart from their data.
 ///
 /// # Errors
 /// When a run gives no verdict.
 pub async fn smaller(options: &Options, broke: &Ended) -> Result<BTreeSet<String>> {
     let mut left: Vec<String> = broke.plan.faults().into_iter().map(|fault| fault.id).collect();
-    let (mut pieces, mut runs) = (2, 0);
+    let none = vec![NO_FAULT.to_owned()];
+    eprintln!("minimise: a run without faults");
+    if breaks(options, broke, &none).await? {
+        return Ok(none.into_iter().collect());
+    }
+    let (mut pieces, mut runs) = (2, 1);
     while left.len() > 1 && runs < RUNS_MAX {
         let mut found = None;
         for part in parts(&left, pieces) {
@@ -27,14 +36,12 @@ pub async fn smaller(options: &Options, broke: &Ended) -> Result<BTreeSet<String
                 break;
             }
             runs += 1;
-            let tried = Options { only: Some(part.iter().cloned().collect()), ..options.clone() };
             eprintln!(
                 "minimise: run {runs} of at most {RUNS_MAX}, with {} faults of {}",
                 part.len(),
                 left.len()
             );
-            let ended = run(&tried).await?;
-            if ended.broken.iter().any(|checker| broke.broken.contains(checker)) {
+            if breaks(options, broke, &part).await? {
                 found = Some(part);
                 break;
             }
@@ -46,6 +53,14 @@ pub async fn smaller(options: &Options, broke: &Ended) -> Result<BTreeSet<String
         }
     }
     Ok(left.into_iter().collect())
+}
+
+/// Whether a run with these faults alone breaks something that the first one broke.
+async fn breaks(options: &Options, broke: &Ended, only: &[String]) -> Result<bool> {
+    let tried = Options { only: Some(only.iter().cloned().collect()), ..options.clone() };
+    let ended = run(&tried).await?;
+    remove_data(&ended.folder)?;
+    Ok(ended.broken.iter().any(|checker| broke.broken.contains(checker)))
 }
 
 /// Each piece alone, when there are two; each with one piece taken away, when there are more.

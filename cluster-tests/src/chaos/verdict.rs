@@ -38,6 +38,8 @@ pub struct Judgement {
     pub hollow: Vec<Hollow>,
     /// Faults that did nothing although they began.
     pub idle: Vec<String>,
+    /// Checkers that compared nothing in a run of everything.
+    pub unchecked: Vec<String>,
     /// All counts of the coverage list.
     pub coverage: BTreeMap<String, u64>,
     /// What else went wrong.
@@ -58,8 +60,9 @@ impl Judgement {
             coverage.extend(coverage::measure(&evidence));
             report = Some(weir_check::check(&evidence, &workload::folds));
         }
-        let mut hollow = Vec::new();
+        let (mut hollow, mut unchecked) = (Vec::new(), Vec::new());
         if tally.whole {
+            unchecked = report.as_ref().zip(end).map_or_else(Vec::new, |(report, end)| unchecked_by(report, end));
             hollow = coverage::hollow(&coverage::SEEN_BY_CLIENTS, &coverage, tally.seconds);
         }
         for name in &tally.wanted {
@@ -68,14 +71,15 @@ impl Judgement {
                 hollow.push(Hollow { name, wanted: 1, got });
             }
         }
-        Self { report, hollow, idle: idle(&tally.faults), coverage, wrong }
+        Self { report, hollow, idle: idle(&tally.faults), unchecked, coverage, wrong }
     }
 
     /// `holds`, `broken`, or `hollow`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         let checked = self.report.as_ref().is_some_and(Report::holds);
-        match (checked && self.wrong.is_empty(), self.hollow.is_empty() && self.idle.is_empty()) {
+        let full = self.hollow.is_empty() && self.idle.is_empty() && self.unchecked.is_empty();
+        match (checked && self.wrong.is_empty(), full) {
             (false, _) => "broken",
             (true, false) => "hollow",
             (true, true) => "holds",
@@ -111,9 +115,16 @@ impl Judgement {
         for hollow in &self.hollow {
             eprintln!("hollow: {} happened {} times, {} were due", hollow.name, hollow.got, hollow.wanted);
         }
+        self.unchecked.iter().for_each(|checker| eprintln!("hollow: {checker} compared nothing"));
         self.idle.iter().for_each(|fault| eprintln!("hollow: fault {fault} began and did nothing"));
         Ok(())
     }
+}
+
+/// The checkers that had nothing to compare, though there was all that they look at.
+fn unchecked_by(report: &Report, end: &FinalState) -> Vec<String> {
+    let idle = report.hollow().into_iter().map(|checker| checker.to_string());
+    idle.filter(|checker| checker != "O1" || end.jetstream.is_some()).collect()
 }
 
 /// How often a fault must have begun to count as idle: what it hits may be down already.

@@ -9,6 +9,7 @@ mod consumers;
 mod crew;
 mod draft;
 mod folds;
+mod follow;
 mod freshness;
 mod guarded;
 mod imports;
@@ -33,7 +34,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use weir_check::{history::Recorder, rng::Rng};
 
-use super::{counters::Counters, directory::Directory, stop::Stop};
+use super::{counters::Counters, directory::Directory, lull::Lull, stop::Stop};
 
 /// Clients of one kind.
 ///
@@ -93,6 +94,8 @@ pub struct Context {
     pub seed: u64,
     /// How many times as fast as usual clients work.
     pub load: u32,
+    /// When to be silent.
+    pub lull: Lull,
     /// When to end.
     pub stop: Stop,
     /// What happened how often.
@@ -131,6 +134,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(imports::Imports::default()),
         Arc::new(bank::Bank::default()),
         Arc::new(bad_input::BadInput),
+        Arc::new(follow::Follow::default()),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),
     ]

@@ -10,6 +10,9 @@ use crate::{binary::beside, process::Process};
 /// How long a run may take beyond its length: to start, to heal, to agree, and to judge.
 const BEYOND: Duration = Duration::from_secs(480);
 
+/// How many seconds a healed cluster may take: a bug often keeps it from coming back at all.
+const RECOVER_S: &str = "60";
+
 /// What a run of chaos told.
 pub(super) struct Told(Value);
 
@@ -18,6 +21,7 @@ pub(super) async fn attack(plan: Plan, plant: Option<Planted>, length_s: u64, se
     let folder = tempfile::Builder::new().prefix("weir-planted-").tempdir()?;
     let mut chaos = Command::new(beside("chaos")?);
     chaos.args(["--seconds", &length_s.to_string(), "--seed", &seed.to_string()]);
+    chaos.args(["--recover", RECOVER_S]);
     chaos.args(plan.flags().iter().flat_map(|(flag, value)| [flag, value]));
     chaos.arg("--out").arg(folder.path());
     chaos.env("WEIR_BIN", beside("weir-planted")?).env_remove(VARIABLE);

@@ -24,6 +24,8 @@ const CLIENTS: usize = 6;
 const PACE: Duration = Duration::from_millis(70);
 /// Appends of a pipeline.
 const PIPELINE: u64 = 3;
+/// Tries of the last append to each stream.
+const LAST_TRIES: usize = 8;
 
 /// Guarded appends, hot.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,7 @@ impl Workload for Guarded {
                 let look = Look { limit: 4_096, ..Look::at(&stream(number)) };
                 caller.read_at(node, &edge, &look).await;
             }
+            serves(&mut caller, &stream(number)).await;
         }
         caller.end()
     }
@@ -69,6 +72,15 @@ impl Workload for Guarded {
 /// The name of a hot stream; the workload of reads looks at them too.
 pub(super) fn stream(number: u64) -> String {
     format!("{NAME}-{}", number % STREAMS)
+}
+
+/// When all is healed, a stream takes an append, whatever was done to it.
+async fn serves(caller: &mut Caller, stream: &str) {
+    let (key, marks) = (caller.mark(), caller.marks(1));
+    let told = caller.append_until_known(&Draft::new(stream, NAME, &marks).keyed(&key), LAST_TRIES).await;
+    if told.ack().is_none() {
+        caller.wrong(format!("`{stream}` takes no append although all is healed: {told:?}"));
+    }
 }
 
 struct Racer {

@@ -1,15 +1,15 @@
 //! The way into the replicated log.
 //!
-//! Appends are queued in call order. The batcher takes all that is queued
-//! whenever fewer than [`limits::ENTRIES_IN_FLIGHT_MAX`] entries are in flight
-//! and proposes it as one entry, so that an idle log adds no latency and a busy
-//! one pays for one fsync per many appends. The settler answers entries in the
-//! order in which they were proposed.
+//! Appends are queued in call order. The batcher takes all that is queued when
+//! [`cohort`] says that an entry may leave and proposes it as one, so that an
+//! idle log adds no latency and a busy one pays for one fsync per many appends.
+//! The settler answers entries in the order in which they were proposed.
 //!
 //! Invariant: the log order is the queue order. There is one batcher, it awaits
 //! each hand-over to openraft, and nothing is ever proposed twice.
 
 mod batcher;
+mod cohort;
 mod queue;
 mod settler;
 
@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 use weir_types::{
@@ -47,10 +47,9 @@ impl LogProposer {
         let node = NodeId(*raft.node_id());
         let queue = Arc::new(Queue::default());
         let (settle, proposed) = mpsc::channel(limits::ENTRIES_IN_FLIGHT_MAX);
-        let room = Arc::new(Semaphore::new(limits::ENTRIES_IN_FLIGHT_MAX));
-        tokio::spawn(Settler::new(leadership.clone(), node, timing.outcome_wait_max).run(proposed));
+        tokio::spawn(Settler::new(leadership.clone(), node, queue.clone(), timing.outcome_wait_max).run(proposed));
         tokio::spawn(
-            Batcher { raft, node, queue: queue.clone(), leadership: leadership.clone(), settle, room }.run(),
+            Batcher { raft, node, queue: queue.clone(), leadership: leadership.clone(), settle }.run(),
         );
         Arc::new(Self { node, queue, leadership, decide_wait_max: timing.read_wait_max })
     }

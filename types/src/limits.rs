@@ -41,6 +41,10 @@ pub const ENTRY_APPENDS_MAX: usize = 1_024;
 pub const ENTRY_BYTES_MAX: usize = 1024 * 1024;
 /// Entries that a proposer keeps in flight.
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 2;
+/// Appends that must wait for an entry to leave while another is in flight.
+pub const ENTRY_BESIDE_MIN: usize = 128;
+/// How long what waits is kept for the callers that were just answered.
+pub const COHORT_WAIT_MAX: std::time::Duration = std::time::Duration::from_millis(1);
 /// Bytes of appends in flight on one node, admitted and not yet answered.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Appends in flight on one node, admitted and not yet answered.

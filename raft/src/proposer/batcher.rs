@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use openraft::impls::ProgressResponder;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use weir_storage::codec::command::{encode_appends, encode_registry};
 use weir_types::{AppendError, NodeId, Term, ports::LeadershipWatch};
 
@@ -22,26 +22,23 @@ pub(super) struct Batcher {
     pub(super) queue: Arc<Queue>,
     pub(super) leadership: GroupLeadership,
     pub(super) settle: mpsc::Sender<Settling>,
-    pub(super) room: Arc<Semaphore>,
 }
 
 impl Batcher {
     pub(super) async fn run(self) {
-        // Room first, work second: what arrives while there is no room becomes one entry.
-        while let Ok(room) = self.room.clone().acquire_owned().await {
-            let settling = match self.queue.next().await {
-                None => return,
-                Some(Work::Barrier { term, answer }) => Settling::Barrier { term, answer },
-                Some(Work::Appends { term, appends, answers }) => {
+        while let Some(work) = self.queue.next().await {
+            let settling = match work {
+                Work::Barrier { term, answer } => Settling::Barrier { term, answer },
+                Work::Appends { term, appends, answers } => {
                     let answers = Answers::Appends(answers);
                     let events: usize = appends.iter().map(|append| append.events.len()).sum();
                     metrics::histogram!("weir_raft_entry_appends").record(appends.len() as f64);
                     metrics::histogram!("weir_raft_entry_events").record(events as f64);
-                    self.propose(term, || encode_appends(&appends), answers, room).await
+                    self.propose(term, || encode_appends(&appends), answers).await
                 }
-                Some(Work::Registry { term, command, answer }) => {
+                Work::Registry { term, command, answer } => {
                     let answers = Answers::Registry(answer);
-                    self.propose(term, || encode_registry(&command), answers, room).await
+                    self.propose(term, || encode_registry(&command), answers).await
                 }
             };
             if self.settle.send(settling).await.is_err() {
@@ -56,7 +53,6 @@ impl Batcher {
         term: Term,
         payload: impl FnOnce() -> bytes::Bytes,
         answers: Answers,
-        room: OwnedSemaphorePermit,
     ) -> Settling {
         let now = self.leadership.current();
         if !now.decides || now.term != term {
@@ -67,7 +63,7 @@ impl Batcher {
         let leader = RaftLeaderId { term: term.0, node_id: self.node.0 };
         let handed = self.raft.write(CommandBytes(payload())).with_leader(leader).responder(responder).await;
         match handed {
-            Ok(()) => Settling::Entry { term, outcome, answers, room },
+            Ok(()) => Settling::Entry { term, outcome, answers },
             Err(fatal) => {
                 Settling::Refused { answers, error: AppendError::Unavailable { reason: fatal.to_string() } }
             }

@@ -5,12 +5,18 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout_at},
+};
 use weir_types::{
     AppendError, DecidedAppend, RegistryCommand, RegistryOutcome, Term, limits, ports::OnOutcome,
 };
 
-use super::stopping;
+use super::{
+    cohort::{Cohort, Departure},
+    stopping,
+};
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, AppendError>>;
 
@@ -44,6 +50,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Waiting {
     items: VecDeque<Item>,
+    cohort: Cohort,
     closed: bool,
 }
 
@@ -61,28 +68,47 @@ impl Queue {
             false if waiting.items.len() >= limits::IN_FLIGHT_APPENDS_MAX => AppendError::Overloaded,
             false => {
                 waiting.items.push_back(item);
+                // The batcher sets its timer at the first, and need not see the others before they may leave.
+                let news = waiting.items.len() == 1 || waiting.departure() == Departure::Now;
                 drop(waiting);
-                return self.wake.notify_one();
+                if news {
+                    self.wake.notify_one();
+                }
+                return;
             }
         };
         drop(waiting);
         item.refuse(refusal);
     }
 
-    /// The next work, waiting for it; `None` when the queue is closed.
+    /// The next work, when it may leave; `None` when the queue is closed.
     pub(super) async fn next(&self) -> Option<Work> {
         loop {
-            {
+            let departure = {
                 let mut waiting = self.waiting();
                 if waiting.closed {
                     return None;
                 }
-                if let Some(work) = waiting.take() {
-                    return Some(work);
+                match waiting.departure() {
+                    Departure::Now => return waiting.take(),
+                    later => later,
                 }
+            };
+            match departure {
+                // Whether it was woken or the time came, it looks again.
+                Departure::At(time) => drop(timeout_at(time, self.wake.notified()).await),
+                _ => self.wake.notified().await,
             }
-            self.wake.notified().await;
         }
+    }
+
+    /// An entry of [`Queue::next`] is answered, or refused, to so many callers.
+    pub(super) fn answered(&self, callers: usize) {
+        let mut waiting = self.waiting();
+        let already = waiting.items.len();
+        waiting.cohort.answered(callers, already, Instant::now());
+        drop(waiting);
+        self.wake.notify_one();
     }
 
     /// Refuses what waits and what still comes.
@@ -110,12 +136,26 @@ impl Item {
 }
 
 impl Waiting {
-    fn take(&mut self) -> Option<Work> {
-        match self.items.pop_front()? {
-            Item::Barrier { term, answer } => Some(Work::Barrier { term, answer }),
-            Item::Registry { term, command, answer } => Some(Work::Registry { term, command, answer }),
-            Item::Append { term, append, done } => Some(self.take_appends(term, append, done)),
+    fn departure(&self) -> Departure {
+        match self.items.front() {
+            None => Departure::Later,
+            // It is no entry.
+            Some(Item::Barrier { .. }) => Departure::Now,
+            Some(_) => self.cohort.departure(self.items.len(), Instant::now()),
         }
+    }
+
+    fn take(&mut self) -> Option<Work> {
+        let waiting = self.items.len();
+        let item = self.items.pop_front()?;
+        if !matches!(item, Item::Barrier { .. }) {
+            self.cohort.left(waiting);
+        }
+        Some(match item {
+            Item::Barrier { term, answer } => Work::Barrier { term, answer },
+            Item::Registry { term, command, answer } => Work::Registry { term, command, answer },
+            Item::Append { term, append, done } => self.take_appends(term, append, done),
+        })
     }
 
     /// As many appends of one term from the front as one entry may hold.
@@ -185,6 +225,7 @@ mod tests {
         match queue.next().await {
             Some(Work::Appends { term, appends, answers }) => {
                 assert_eq!(appends.len(), answers.len());
+                queue.answered(0);
                 (term.0, appends.len())
             }
             _ => panic!("appends were expected"),

@@ -1,15 +1,15 @@
 //! Answers entries in the order in which they were proposed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use openraft::{errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     time::{Instant, sleep},
 };
 use weir_types::{AppendError, NodeId, Planted, RegistryOutcome, Term, planted, ports::OnOutcome};
 
-use super::queue::Answer;
+use super::queue::{Answer, Queue};
 use crate::{apply::CommandOutcome, leadership::GroupLeadership, types::TypeConfig};
 
 /// How long after a lost leadership the outcome of an entry is still waited for:
@@ -32,7 +32,7 @@ pub(super) enum Answers {
 /// What was proposed, in order.
 pub(super) enum Settling {
     /// An entry that openraft has.
-    Entry { term: Term, outcome: EntryOutcome, answers: Answers, room: OwnedSemaphorePermit },
+    Entry { term: Term, outcome: EntryOutcome, answers: Answers },
     /// An entry that was never proposed.
     Refused { answers: Answers, error: AppendError },
     /// Somebody who waits for all before.
@@ -42,14 +42,20 @@ pub(super) enum Settling {
 pub(super) struct Settler {
     leadership: GroupLeadership,
     node: NodeId,
+    queue: Arc<Queue>,
     outcome_wait_max: Duration,
     /// The error of the last entry, if it failed: what was refused because of it is not refused for good.
     failed: Option<(AppendError, Instant)>,
 }
 
 impl Settler {
-    pub(super) fn new(leadership: GroupLeadership, node: NodeId, outcome_wait_max: Duration) -> Self {
-        Self { leadership, node, outcome_wait_max, failed: None }
+    pub(super) fn new(
+        leadership: GroupLeadership,
+        node: NodeId,
+        queue: Arc<Queue>,
+        outcome_wait_max: Duration,
+    ) -> Self {
+        Self { leadership, node, queue, outcome_wait_max, failed: None }
     }
 
     pub(super) async fn run(mut self, mut proposed: mpsc::Receiver<Settling>) {
@@ -59,10 +65,14 @@ impl Settler {
                     // An asker that has gone needs no answer.
                     let _ = answer.send(self.barrier(term));
                 }
-                Settling::Refused { answers, error } => self.fail(answers, error),
-                Settling::Entry { term, outcome, answers, room } => {
+                Settling::Refused { answers, error } => {
+                    self.queue.answered(answers.callers());
+                    self.fail(answers, error);
+                }
+                Settling::Entry { term, outcome, answers } => {
                     let outcome = self.outcome(term, outcome).await;
-                    drop(room);
+                    // Before the answers: those who get them are expected back.
+                    self.queue.answered(answers.callers());
                     match outcome {
                         Ok(outcome) => {
                             self.failed = None;
@@ -138,6 +148,13 @@ fn not_written(node: NodeId, leader: Option<u64>) -> AppendError {
 }
 
 impl Answers {
+    fn callers(&self) -> usize {
+        match self {
+            Self::Appends(answers) => answers.len(),
+            Self::Registry(_) => 1,
+        }
+    }
+
     fn give(self, outcome: CommandOutcome) {
         match (self, outcome) {
             (Self::Appends(answers), CommandOutcome::Appends(mut outcomes)) => {
@@ -178,9 +195,12 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use tokio::sync::{oneshot, watch};
-    use weir_types::ports::Leadership;
+    use weir_types::{ProjectionName, RegistryCommand, ports::Leadership};
 
-    use super::*;
+    use super::{
+        super::queue::{Item, Work},
+        *,
+    };
 
     const TERM: Term = Term(3);
     const NODE: NodeId = NodeId(1);
@@ -188,6 +208,7 @@ mod tests {
     /// A settler of a node that decides, into which things are put as proposed.
     struct Scene {
         settle: mpsc::Sender<Settling>,
+        queue: Arc<Queue>,
         _leadership: watch::Sender<Leadership>,
     }
 
@@ -197,14 +218,20 @@ mod tests {
             let (to, leadership) = watch::channel(now);
             let (settle, proposed) = mpsc::channel(4);
             let leadership = GroupLeadership::of(leadership);
-            tokio::spawn(Settler::new(leadership, NODE, Duration::from_secs(60)).run(proposed));
-            Self { settle, _leadership: to }
+            let queue = Arc::<Queue>::default();
+            let settler = Settler::new(leadership, NODE, queue.clone(), Duration::from_secs(60));
+            tokio::spawn(settler.run(proposed));
+            Self { settle, queue, _leadership: to }
         }
 
         async fn refuse(&self, error: AppendError) {
             let (answer, told) = oneshot::channel();
-            let done: OnOutcome = Box::new(|outcome| answer.send(outcome).unwrap());
-            let refused = Settling::Refused { answers: Answers::Appends(vec![done]), error: error.clone() };
+            let command = RegistryCommand::Remove(ProjectionName::new("p").unwrap());
+            self.queue.push(Item::Registry { term: TERM, command, answer });
+            let Some(Work::Registry { answer, .. }) = self.queue.next().await else {
+                panic!("what was pushed is next");
+            };
+            let refused = Settling::Refused { answers: Answers::Registry(answer), error: error.clone() };
             assert!(self.settle.send(refused).await.is_ok());
             assert_eq!(told.await.unwrap(), Err(error));
         }

@@ -162,8 +162,7 @@ fn sight<'a>(op: &'a Operation, marks: &mut FxHashMap<&'a str, u32>) -> Option<(
             Call::ReadStream { stream, direction, consistency: ReadConsistency::Linearizable, .. },
             Seen::Events { events, head: Some(head), .. },
         ) => {
-            let newest =
-                if *direction == ReadDirection::Forward { events.last() } else { events.first() };
+            let newest = if *direction == ReadDirection::Forward { events.last() } else { events.first() };
             (stream, *head, newest.filter(|event| event.version == *head && !event.mark.is_empty()))
         }
         _ => return None,

@@ -17,12 +17,7 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use weir_types::Planted;
 
-use self::{
-    attack::attack,
-    expected::expected,
-    plan::PLANS,
-    table::Table,
-};
+use self::{attack::attack, expected::expected, plan::PLANS, table::Table};
 use super::{Flags, Outcome, Recipe};
 use crate::{
     binary::{beside, workspace},

@@ -36,7 +36,8 @@ pub async fn gather(rig: &Rig, last: u64, catch_up: Duration) -> Result<FinalSta
         end.views.extend(views);
     }
     if !rig.nats.is_empty() {
-        let whole = eventually("JetStream shows all that it holds", catch_up, || messages(rig, last, catch_up));
+        let whole =
+            eventually("JetStream shows all that it holds", catch_up, || messages(rig, last, catch_up));
         end.jetstream = Some(JetStreamEnd { messages: whole.await?, trimmed_to: 0 });
     }
     Ok(end)

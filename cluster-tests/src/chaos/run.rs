@@ -72,7 +72,14 @@ pub async fn run(options: &Options) -> Result<Ended> {
     let recorder = Recorder::create(&folder.join("history.jsonl"), &header)?;
     let journal = Journal::create(&folder.join("journal.jsonl"), recorder.clone())?;
     journal.say(&format!("seed {}, run folder {}", options.seed, folder.display()));
-    let mut stage = Stage { folder, recorder, journal, counters: Counters::default(), wrong: Vec::new(), recover: options.recover };
+    let mut stage = Stage {
+        folder,
+        recorder,
+        journal,
+        counters: Counters::default(),
+        wrong: Vec::new(),
+        recover: options.recover,
+    };
     let spec = RigSpec { nodes: options.nodes, nats: options.nats };
     let (data, logs) = (stage.folder.join("data"), stage.folder.join("logs"));
     let mut rig = Rig::start(spec, &data, &logs, stage.journal.clone()).await?;

@@ -62,7 +62,8 @@ impl Judgement {
         }
         let (mut hollow, mut unchecked) = (Vec::new(), Vec::new());
         if tally.whole {
-            unchecked = report.as_ref().zip(end).map_or_else(Vec::new, |(report, end)| unchecked_by(report, end));
+            unchecked =
+                report.as_ref().zip(end).map_or_else(Vec::new, |(report, end)| unchecked_by(report, end));
             hollow = coverage::hollow(&coverage::SEEN_BY_CLIENTS, &coverage, tally.seconds);
         }
         for name in &tally.wanted {

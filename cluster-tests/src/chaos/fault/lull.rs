@@ -7,7 +7,7 @@ use super::{Fault, Healed, Hit, Kind, Need, Scene};
 
 /// One.
 pub fn kinds() -> Vec<Kind> {
-    vec![Kind { name: "lull", need: Need::Nothing, lasts: 3..12, make: || Box::new(Silence) }]
+    vec![Kind { name: "lull", need: Need::Nothing, lasts: 2..8, make: || Box::new(Silence) }]
 }
 
 struct Silence;

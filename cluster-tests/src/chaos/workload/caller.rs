@@ -18,6 +18,8 @@ pub(super) use appending::Way;
 pub(super) use looking::{Look, mark_of};
 pub(super) use wire::{Answer, Lost};
 
+/// How many of a hundred clients wait out a change of leader.
+const PATIENT_PERCENT: u64 = 40;
 /// Wrong answers that one client tells; the others are only counted.
 const WRONGS_TOLD: usize = 10;
 
@@ -36,12 +38,13 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// One more client of a workload, that waits 1 to 3 s for an answer.
+    /// One more client of a workload, that waits 1 to 3 s for an answer, or longer than a change of leader takes.
     pub(super) fn new(context: &Context, part: &'static str) -> Self {
         let number = context.client();
         // The number of a client depends on who came first, so its choices hang on its name alone.
         let mut rng = context.rng(&format!("{part}-{number}"));
-        let patience = Duration::from_millis(rng.within(1_000..3_000));
+        let patience = if rng.chance(PATIENT_PERCENT) { 4_000..9_000 } else { 1_000..3_000 };
+        let patience = Duration::from_millis(rng.within(patience));
         Self {
             context: context.clone(),
             rng,

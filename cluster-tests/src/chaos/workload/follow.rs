@@ -50,11 +50,13 @@ enum Followed {
     Stream(String),
 }
 
-/// The last event that a follower has; of the log it needs the position, of a stream the version.
+/// How far a follower is.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
+    /// The position of the last event that it has.
     position: u64,
-    version: u64,
+    /// Where its next page begins: by position in the log, by version in a stream; 0 is the start.
+    next: u64,
 }
 
 impl Default for Follow {
@@ -144,7 +146,12 @@ impl Follower {
     async fn finish(mut self) -> Result<()> {
         let end = Instant::now() + LAST;
         while !self.stretch(end, true).await {
-            ensure!(Instant::now() < end, "{:?} is not followed to its end: {:?}", self.followed(), self.place);
+            ensure!(
+                Instant::now() < end,
+                "{:?} is not followed to its end: {:?}",
+                self.followed(),
+                self.place
+            );
             crate::pause().await;
         }
         self.caller.end()
@@ -195,19 +202,19 @@ impl Follower {
         let limit = self.caller.rng.within(1..400);
         match self.followed().clone() {
             Followed::Log => {
-                let path = format!("{}?from_position={}&limit={limit}", paths::LOG, self.place.position + 1);
+                let path = format!("{}?from_position={}&limit={limit}", paths::LOG, self.place.next);
                 let page = self.caller.get::<LogPage>(edge, &path).await?;
-                let last = page.next_position > page.position;
-                Some(Page { events: page.events, last })
+                self.place.next = page.next_position;
+                Some(Page { last: page.next_position > page.position, events: page.events })
             }
             Followed::Stream(stream) => {
-                let from = Some(self.place.version + 1);
+                let from = Some(self.place.next.max(1));
                 let wait_ms = if to_the_end { 0 } else { WAIT_MS };
                 let consistency = ReadConsistency::Linearizable;
                 let look = Look { from, limit, wait_ms, consistency, ..Look::at(&stream) };
                 let page = self.caller.read_at(node, edge, &look).await?;
-                let last = page.next_version.is_none();
-                Some(Page { events: page.events, last })
+                self.place.next = page.events.last().map_or(self.place.next, |last| last.version + 1);
+                Some(Page { last: page.next_version.is_none(), events: page.events })
             }
         }
     }
@@ -220,7 +227,7 @@ impl Follower {
         for event in &page.events {
             self.caller.count(what);
             // What comes out of order is written down as it came, and followed from there.
-            self.place = Place { position: event.position, version: event.version };
+            self.place.position = event.position;
             events.push(Delivered {
                 position: event.position,
                 stream: event.entity_id.clone(),

@@ -220,8 +220,14 @@ impl Job {
             };
             let held: Vec<String> = page.events.iter().map(mark_of).collect();
             if !held.iter().eq(rows.iter().map(|row| &row.mark)) {
-                let due: Vec<&str> = rows.iter().map(|row| row.mark.as_str()).collect();
-                caller.wrong(format!("`{stream}` holds {held:?} after an import of {due:?}"));
+                let right = held.iter().zip(&rows).take_while(|(held, row)| **held == row.mark).count();
+                let (is, due) = (held.get(right), rows.get(right).map(|row| &row.mark));
+                caller.wrong(format!(
+                    "`{stream}` holds {} events after an import of {} rows, and at version {} {is:?} in place of {due:?}",
+                    held.len(),
+                    rows.len(),
+                    right + 1
+                ));
                 continue;
             }
             for (row, event) in rows.into_iter().zip(&page.events) {

@@ -141,6 +141,8 @@ impl Host {
     /// Kills it and starts it again on its folder, while it is no voter.
     fn restart(&mut self) {
         if let Some(guest) = &mut self.guest {
+            // Before it dies: what it says from now on is of another life, whoever hears it when.
+            self.caller.context.nodes.born(guest.id);
             match guest.restart() {
                 Ok(()) => self.caller.count("learner_killed"),
                 Err(error) => {

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod rig;
 pub mod run;
+pub mod silent_cuts;
 pub mod smaller;
 pub mod stop;
 pub mod timeline;

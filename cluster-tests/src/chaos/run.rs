@@ -27,6 +27,7 @@ use super::{
     options::Options,
     plan::{Choice, Plan},
     rig::{Rig, RigSpec, disk},
+    silent_cuts::silent_cuts,
     stop::{Stop, stop},
     timeline::carry_out,
     verdict::{Judgement, Tally},
@@ -232,6 +233,7 @@ impl Stage {
         }
         self.wrong.extend(self.journal.unexplained());
         let history = History::load(&self.folder.join("history.jsonl"))?;
+        self.wrong.extend(silent_cuts(&history, &self.folder.join("logs"))?);
         let logs = node_logs::read(&self.folder.join("logs"))?;
         let whole = options.workloads.is_empty() && options.faults.is_empty() && options.only.is_none();
         let tally = Tally {

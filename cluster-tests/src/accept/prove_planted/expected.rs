@@ -15,7 +15,9 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         Planted::AckBeforeFsync => (Plan::Power, &[Invariant(A1), Wrong("ended by itself")]),
         Planted::VoteForgotten => (Plan::Kills, &[Invariant(W1)]),
         Planted::CutTooFar => (Plan::Cuts, &[Wrong("ended by itself")]),
-        Planted::DamageTakenForTornTail => (Plan::Rot, &[Invariant(A1), Wrong("a node panicked")]),
+        Planted::DamageTakenForTornTail => {
+            (Plan::Rot, &[Invariant(A1), Wrong("a node panicked"), Wrong("damage was taken for a torn tail")])
+        }
         Planted::ReplaySkipsOne => (Plan::Kills, &[Wrong("ended by itself")]),
         Planted::RegistryNotReplayed => (Plan::Losses, &[Invariant(P2), Invariant(R1), Wrong("no view of")]),
         // Raft and apply.

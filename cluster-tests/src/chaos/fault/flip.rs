@@ -91,7 +91,7 @@ impl Fault for FlipLog {
         }
         server.let_go(scene.id);
         let detail = self.at.as_ref().map(|at| {
-            json!({ "file": at.file.file_name().map(|name| name.to_string_lossy()), "offset": at.offset })
+            json!({ "file": at.file.file_name().map(|name| name.to_string_lossy()), "offset": at.offset, "logged": self.logged_before })
         });
         Ok(Some(Hit { nodes: vec![id], detail: detail.unwrap_or_default() }))
     }

@@ -18,7 +18,14 @@ const PREFIX: &str = "wc";
 #[derive(Debug)]
 pub struct Place {
     kind: Kind,
-    made: Vec<String>,
+    made: Vec<Made>,
+}
+
+/// A namespace and the link that leads into it.
+#[derive(Debug)]
+struct Made {
+    namespace: String,
+    link: String,
 }
 
 #[derive(Debug)]
@@ -81,7 +88,7 @@ impl Place {
         };
         let (namespace, address) = (format!("{bridge}-{name}"), address(*net, number));
         let (outer, inside) = (format!("{bridge}-{number}"), format!("{address}/24"));
-        self.made.push(namespace.clone());
+        self.made.push(Made { namespace: namespace.clone(), link: outer.clone() });
         tool("ip", &["netns", "add", &namespace])?;
         let peer = ["type", "veth", "peer", "name", "eth0", "netns", &namespace];
         tool("ip", &[&["link", "add", &outer][..], &peer[..]].concat())?;
@@ -104,17 +111,26 @@ impl Place {
 
     fn remove(&mut self, name: &str) {
         let ending = format!("-{name}");
-        for namespace in self.made.extract_if(.., |made| made.ends_with(&ending)) {
-            // What is gone already needs no removal.
-            let _ = tool("ip", &["netns", "del", &namespace]);
+        for made in self.made.extract_if(.., |made| made.namespace.ends_with(&ending)) {
+            made.remove();
         }
+    }
+}
+
+impl Made {
+    /// The link first: with its namespace it would go some time later, and the next run of this process has
+    /// one of the same name.
+    fn remove(&self) {
+        // What is gone already needs no removal.
+        let _ = tool("ip", &["link", "del", &self.link]);
+        let _ = tool("ip", &["netns", "del", &self.namespace]);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for namespace in self.made.drain(..) {
-            let _ = tool("ip", &["netns", "del", &namespace]);
+        for made in self.made.drain(..) {
+            made.remove();
         }
         if let Kind::Namespaces { bridge, .. } = &self.kind {
             let _ = tool("ip", &["link", "del", bridge]);

@@ -13,7 +13,7 @@ pub use check::{Nats, NodePlan};
 pub use cluster::ClusterConfig;
 pub use error::ConfigError;
 pub use member::Member;
-pub use text::{ConfigFlags, LimitsConfig, LogFormat, NodeConfig};
+pub use text::{ConfigFlags, LimitsConfig, LogFormat, NodeConfig, Repair};
 
 /// The only config format that this build reads.
 pub const CONFIG_VERSION: i64 = 1;

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use weir_storage::{
     folder::{DataFolder, FolderError, Identity},
     group_store::OpenError,
+    log::LogError,
 };
 
 use crate::{
@@ -56,6 +57,14 @@ pub enum StartError {
     /// The stores in the data folder cannot be used.
     #[error("{}", chain(.0))]
     Store(#[from] OpenError),
+    /// The log is damaged, and was not mended.
+    #[error("{damaged}; not mended by itself: {reason}")]
+    Repair {
+        /// The damage.
+        damaged: LogError,
+        /// Why it was not.
+        reason: String,
+    },
     /// A part did not start.
     #[error("{part} did not start: {reason}")]
     Part {
@@ -89,7 +98,7 @@ impl StartError {
             Self::Signals { .. } => "signals",
             Self::Bind { .. } => "bind",
             Self::Folder(_) => "data_folder",
-            Self::Store(_) => "store",
+            Self::Store(_) | Self::Repair { .. } => "store",
             Self::Part { .. } => "start",
             Self::Failed { .. } => "node_failed",
             Self::NotReady { .. } => "not_ready",
@@ -137,7 +146,8 @@ pub async fn start(plan: NodePlan) -> Result<RunningNode, StartError> {
     let closing = CancellationToken::new();
     // Before the parts, which look their metrics up once.
     let metrics = telemetry::metrics();
-    let parts = wire::wire(&plan, Platform::real(&plan, folder, peers), closing.clone()).await?;
+    let platform = Platform::real(&plan, folder, peers).await?;
+    let parts = wire::wire(&plan, platform, closing.clone()).await?;
     let limits = ServeLimits {
         connections: plan.limits.connections,
         grace: Duration::from_millis(plan.limits.shutdown_ms / 2),

@@ -8,23 +8,19 @@ use uuid::Uuid;
 use weir_raft::{PeerNetwork, RaftTiming};
 use weir_storage::{
     folder::DataFolder,
+    group_store::{GroupStore, Opened},
     log::{LogConfig, LogThread},
 };
-use weir_types::ports::Clock;
+use weir_types::{GroupId, ports::Clock};
 
-use crate::{clock::SystemClock, config::NodePlan, wire::timing};
+use crate::{clock::SystemClock, config::NodePlan, node::StartError, repair, wire::timing};
 
-/// Makes the thread that writes the log, or what stands for it.
-pub type LogThreads = Arc<dyn Fn() -> io::Result<LogThread> + Send + Sync>;
-
-/// Time, chance, network and disk of one node.
+/// Time, chance, network and disk of one node. It is made when the log is whole.
 pub struct Platform {
     /// The data folder, open.
     pub folder: DataFolder,
-    /// How the log is written.
-    pub log_threads: LogThreads,
-    /// How the log is laid out.
-    pub log: LogConfig,
+    /// What the folder holds.
+    pub stores: Stores,
     /// The way to the peers.
     pub network: PeerNetwork,
     /// The clockwork of Raft.
@@ -35,17 +31,58 @@ pub struct Platform {
     pub seed: u128,
 }
 
+/// The log and what is made from it, open.
+pub struct Stores {
+    pub(crate) store: GroupStore,
+    /// The last handle of the log's thread: it flushes when it is dropped.
+    pub(crate) log_thread: LogThread,
+}
+
 impl Platform {
-    /// The operating system's.
-    pub(crate) fn real(plan: &NodePlan, folder: DataFolder, peers: TcpListener) -> Self {
-        Self {
+    /// The operating system's. A damaged log is mended first.
+    ///
+    /// # Errors
+    /// [`StartError`] of the stores; [`StartError::Repair`].
+    pub(crate) async fn real(
+        plan: &NodePlan,
+        folder: DataFolder,
+        peers: TcpListener,
+    ) -> Result<Self, StartError> {
+        let open = async || {
+            let thread = LogThread::start(Box::new(end_process));
+            let thread = thread.map_err(|error| StartError::part("log", &error))?;
+            Stores::open(&folder, LogConfig::default(), thread).await
+        };
+        let stores = repair::opened(plan, &folder, open).await?;
+        Ok(Self {
             folder,
-            log_threads: Arc::new(|| LogThread::start(Box::new(end_process))),
-            log: LogConfig::default(),
+            stores,
             network: PeerNetwork::tcp(peers),
             timing: timing(plan),
             clock: Arc::new(SystemClock),
             seed: Uuid::new_v4().as_u128(),
+        })
+    }
+}
+
+impl Stores {
+    /// Opens what a folder holds; `thread` writes the log, which is laid out as `log` says.
+    ///
+    /// # Errors
+    /// [`StartError::Store`].
+    pub async fn open(folder: &DataFolder, log: LogConfig, thread: LogThread) -> Result<Self, StartError> {
+        let (folder, simulated) = (folder.clone(), folder.disk().is_simulated());
+        let open = move || {
+            // What was missing or damaged has been said by who found it.
+            let Opened { store, .. } = GroupStore::open(&folder, GroupId::DEFAULT, log, &thread)?;
+            Ok::<_, StartError>(Self { store, log_thread: thread })
+        };
+        match simulated {
+            // Here, so that every run is the same.
+            true => open(),
+            false => {
+                tokio::task::spawn_blocking(open).await.map_err(|error| StartError::part("stores", &error))?
+            }
         }
     }
 }

@@ -12,11 +12,7 @@ use weir_actors::{
     reducer::ReducerLimits,
 };
 use weir_raft::{RaftNode, RaftOptions, RaftTiming};
-use weir_storage::{
-    folder::DataFolder,
-    group_store::{GroupStore, Opened},
-    log::LogThread,
-};
+use weir_storage::{folder::DataFolder, log::LogThread};
 use weir_types::{
     ClusterId, GroupId, NodeId,
     ports::{Feed, Ports},
@@ -28,7 +24,7 @@ use crate::{
     engine::{Engine, EngineParts},
     forward::{Deciders, LeaderSide},
     node::StartError,
-    platform::Platform,
+    platform::{Platform, Stores},
 };
 
 /// How long a leader that stops waits for another to take over. It takes
@@ -58,8 +54,8 @@ pub async fn wire(
     platform: Platform,
     closing: CancellationToken,
 ) -> Result<Parts, StartError> {
-    let (store, log_thread) = open_stores(&platform).await?;
-    let Platform { folder, network, timing, clock, seed, .. } = platform;
+    let Platform { folder, stores, network, timing, clock, seed } = platform;
+    let Stores { store, log_thread } = stores;
     let leader_side = LeaderSide::default();
     let cluster = folder.identity().cluster;
     let options = RaftOptions {
@@ -135,26 +131,6 @@ impl Parts {
             error!(%error, "log thread ended badly");
         }
     }
-}
-
-async fn open_stores(platform: &Platform) -> Result<(GroupStore, LogThread), StartError> {
-    let (folder, config) = (platform.folder.clone(), platform.log);
-    let thread = (platform.log_threads)().map_err(|error| StartError::part("log", &error))?;
-    let simulated = folder.disk().is_simulated();
-    let open = move || {
-        let opened = GroupStore::open(&folder, GroupId::DEFAULT, config, &thread)?;
-        Ok::<_, StartError>((opened, thread))
-    };
-    let opened = match simulated {
-        // Here, so that every run is the same.
-        true => open(),
-        false => {
-            tokio::task::spawn_blocking(open).await.map_err(|error| StartError::part("stores", &error))?
-        }
-    };
-    // What was missing or damaged has been said by who found it.
-    let (Opened { store, .. }, thread) = opened?;
-    Ok((store, thread))
 }
 
 pub(crate) fn timing(plan: &NodePlan) -> RaftTiming {

@@ -25,6 +25,7 @@ mod observe;
 mod off_runtime;
 mod proposer;
 mod read;
+mod repair;
 mod snapshot;
 mod state_machine;
 mod status;
@@ -40,6 +41,7 @@ pub use network::{
     ForwardError, ForwardHandler, PeerDialer, PeerListener, PeerNetwork, PeerReader, PeerSocket, PeerWriter,
 };
 pub use node::{RaftNode, RaftOptions, StartError};
+pub use repair::{RepairError, RepairOptions, repair};
 pub use snapshot::{SnapshotBody, SnapshotBuilder};
 pub use state_machine::StateMachine;
 pub use status::{ClusterStatus, MemberRole, MemberStatus, NodeState};

@@ -7,6 +7,7 @@
 //! * `message` — the bodies.
 //! * `hello` — who is on the other side; strangers are refused.
 //! * `probe` — asks a node who it is, and nothing else.
+//! * `records` — gives records of the log to a peer that mends its own.
 //! * `connection` — an established outgoing connection and its open requests.
 //! * `link` — keeps a connection to one peer, dialling again when it dies.
 //! * `links` — the links of this node.
@@ -23,6 +24,7 @@ mod link;
 mod links;
 pub(crate) mod message;
 mod probe;
+mod records;
 mod server;
 mod session;
 mod socket;
@@ -37,7 +39,9 @@ pub(crate) use {
     link::Myself,
     links::Links,
     probe::probe,
+    records::fetch,
     server::{PeerServer, ServerOptions},
+    socket::TcpDialer,
 };
 
 /// Entries in one append request, at most; [`ENTRY_BYTES_PER_REQUEST_MAX`] usually ends it earlier.

@@ -19,9 +19,9 @@ use weir_check::{
     rng::Rng,
 };
 use weir_node::{
-    config::{ClusterConfig, LimitsConfig, Member, NodePlan},
+    config::{ClusterConfig, LimitsConfig, Member, NodePlan, Repair},
     engine::Engine,
-    platform::{LogThreads, Platform},
+    platform::{Platform, Stores},
     wire::wire,
 };
 use weir_raft::{PeerNetwork, RaftTiming};
@@ -182,10 +182,10 @@ impl Machine {
         let wires = Wires { node: self.node, trace: site.trace.clone(), plant };
         let door = wires.door().await.context("the peers' port")?;
         let shared = &site.shared;
+        let stores = Stores::open(&folder, site.log, self.log_thread(life)).await?;
         let platform = Platform {
             folder,
-            log_threads: self.clone().log_threads(life),
-            log: site.log,
+            stores,
             network: PeerNetwork { listener: Box::new(door), dialer: Arc::new(wires) },
             timing: timing(shared),
             clock: self.clone(),
@@ -226,6 +226,7 @@ impl Machine {
             own: member(self.node),
             bootstrap: self.node <= self.site.voters,
             members,
+            repair: Repair::Off,
             nats: None,
             limits: LimitsConfig { leader_wait_ms: 1_500, ..LimitsConfig::default() },
             shared: self.site.shared.clone(),
@@ -233,19 +234,17 @@ impl Machine {
     }
 
     /// The log is written between two steps of the simulation.
-    fn log_threads(self: Arc<Self>, life: u64) -> LogThreads {
-        Arc::new(move || {
-            let asked = Asked::new(AtomicU64::new(NEVER));
-            let (machine, when, clock) = (self.clone(), asked.clone(), self.site.trace.clone());
-            let fatal = Box::new(move |_: &io::Error| machine.aborted.store(true, Relaxed));
-            let wake = Box::new(move || {
-                when.fetch_min(clock.now_us(), Relaxed);
-            });
-            let thread = LogThread::pumped(fatal, wake);
-            let rng = Rng::named(self.site.seed, &format!("log-{}-{life}", self.node));
-            self.now().pump = Some(Pump::new(thread.clone(), asked, rng));
-            Ok(thread)
-        })
+    fn log_thread(self: &Arc<Self>, life: u64) -> LogThread {
+        let asked = Asked::new(AtomicU64::new(NEVER));
+        let (machine, when, clock) = (self.clone(), asked.clone(), self.site.trace.clone());
+        let fatal = Box::new(move |_: &io::Error| machine.aborted.store(true, Relaxed));
+        let wake = Box::new(move || {
+            when.fetch_min(clock.now_us(), Relaxed);
+        });
+        let thread = LogThread::pumped(fatal, wake);
+        let rng = Rng::named(self.site.seed, &format!("log-{}-{life}", self.node));
+        self.now().pump = Some(Pump::new(thread.clone(), asked, rng));
+        thread
     }
 
     /// Carries out what is due of what the log was asked to write.

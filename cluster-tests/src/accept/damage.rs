@@ -1,4 +1,5 @@
-//! Damage on disk: what is derived is rebuilt, what is authoritative is refused by name.
+//! Damage on disk: what is derived is rebuilt, a record of the log is fetched from a peer, and what nobody
+//! else has is refused by name.
 
 use std::{
     fs,
@@ -18,7 +19,7 @@ use crate::{
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
     name: "foundation/damage",
-    summary: "index or state deleted or damaged: rebuilt, and said so; a flipped byte in the log: refused by file and offset",
+    summary: "index or state deleted or damaged: rebuilt, and said so; a flipped byte in the log: mended from a peer; a damaged vote: refused by name",
     release: false,
     run: |flags, report| story(report, 3_000, flags.seed).boxed(),
 };
@@ -46,13 +47,14 @@ pub async fn story(report: &mut Report, appends: u64, seed: u64) -> Result<Outco
             rebuilds(&mut cluster, &history, folder, harm).await?;
         }
     }
-    let (file, offset) = refuses(&mut cluster, seed, report).await?;
+    let offset = mends(&mut cluster, seed, report).await?;
+    report.note("mended at byte", offset);
+    let (file, good) = refuses(&mut cluster, report).await?;
     let load = Load::start("without", &cluster.edges()[..2], 2);
     load.makes_progress(20, PATIENCE).await?;
     history.merge(load.stop().await?);
-    report.note("flipped", format!("{} at {offset}", file.file_name().unwrap_or_default().to_string_lossy()));
-    report.phase("the byte is put right");
-    flip(&file, offset)?;
+    report.phase("the vote is put right");
+    fs::write(&file, good)?;
     cluster.start_node(VICTIM)?;
     cluster.all_ready().await?;
     let replicas = audit(&cluster, &history).await?;
@@ -94,28 +96,57 @@ fn warns(line: &str, path: &Path) -> bool {
         && line["folder"].as_str() == path.to_str()
 }
 
-/// Flips a byte amid the log of the victim and checks that it refuses by name
-/// and touches nothing. Returns the file and the offset.
-async fn refuses(cluster: &mut Cluster, seed: u64, report: &Report) -> Result<(PathBuf, u64)> {
+/// Flips a byte amid the log of the victim and checks that it fetches what it
+/// lost, and says so before and after. Returns the byte's offset.
+async fn mends(cluster: &mut Cluster, seed: u64, report: &Report) -> Result<u64> {
     cluster.node_mut(VICTIM).stop(PATIENCE).await?;
-    let victim = cluster.node_mut(VICTIM);
+    let victim = cluster.node(VICTIM);
     let file = first_segment(&victim.data().join("log"))?;
-    let written =
-        fs::read(&file)?.iter().rposition(|byte| *byte != 0).context("the segment is empty")? as u64;
+    let good = fs::read(&file)?;
+    let written = good.iter().rposition(|byte| *byte != 0).context("the segment is empty")? as u64;
     let offset = written / 4 + seed.wrapping_mul(7_919) % (written / 2).max(1);
     flip(&file, offset)?;
-    let (damaged, said_before) = (fs::read(&file)?, victim.logged()?.len());
+    let said_before = victim.logged()?.len();
     report.phase(&format!("byte {offset} of {written} in the log is flipped"));
     cluster.start_node(VICTIM)?;
-    let status = cluster.node_mut(VICTIM).ended(PATIENCE).await.context("it serves from a damaged log")?;
-    ensure!(!status.success(), "it ended as if all were well");
+    cluster.all_ready().await?;
     let said = cluster.node(VICTIM).logged()?.split_off(said_before);
     let name = file.file_name().context("a segment has a name")?.to_string_lossy().into_owned();
-    for part in [name.as_str(), "is damaged at byte"] {
+    for (level, message) in [("WARN", "log is damaged"), ("INFO", "was mended and verified")] {
+        let says = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+            text("level") == level && text("message").contains(message) && text("file").ends_with(&name)
+        };
+        ensure!(said.lines().any(says), "it does not say `{message}` of {name}:\n{said}");
+    }
+    let mended = fs::read(&file)?;
+    let whole = usize::try_from(written)? + 1;
+    ensure!(mended[..whole] == good[..whole], "the file is not what it was");
+    Ok(offset)
+}
+
+/// Damages the vote of the victim, which nobody else has, and checks that it
+/// refuses by name and touches nothing. Returns the file and what was in it.
+async fn refuses(cluster: &mut Cluster, report: &Report) -> Result<(PathBuf, Vec<u8>)> {
+    cluster.node_mut(VICTIM).stop(PATIENCE).await?;
+    let victim = cluster.node_mut(VICTIM);
+    let votes = files(&victim.data().join("log"))?.into_iter().filter(|file| file.ends_with("vote"));
+    let file = votes.last().context("the log has a vote")?;
+    let good = fs::read(&file)?;
+    let bad = vec![0xA5; good.len()];
+    fs::write(&file, &bad)?;
+    let said_before = victim.logged()?.len();
+    report.phase("the vote is damaged");
+    cluster.start_node(VICTIM)?;
+    let status = cluster.node_mut(VICTIM).ended(PATIENCE).await.context("it votes with a damaged vote")?;
+    ensure!(!status.success(), "it ended as if all were well");
+    let said = cluster.node(VICTIM).logged()?.split_off(said_before);
+    for part in ["/vote", "is damaged at byte"] {
         ensure!(said.contains(part), "its refusal does not say `{part}`:\n{said}");
     }
-    ensure!(fs::read(&file)? == damaged, "it changed the damaged file");
-    Ok((file, offset))
+    ensure!(fs::read(&file)? == bad, "it changed the damaged file");
+    Ok((file, good))
 }
 
 fn first_segment(log: &Path) -> Result<PathBuf> {

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use uuid::Uuid;
 use weir_types::{ClusterId, NodeId, limits};
 
-use super::{ClusterConfig, ConfigError, LimitsConfig, Member, NodeConfig, member};
+use super::{ClusterConfig, ConfigError, LimitsConfig, Member, NodeConfig, Repair, member};
 
 /// A config that passed every check: what the node is built from.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct NodePlan {
     pub members: Vec<Member>,
     /// Whether to begin a new cluster when the data folder is fresh.
     pub bootstrap: bool,
+    /// Whether a damaged log is mended.
+    pub repair: Repair,
     /// The bus, if any.
     pub nats: Option<Nats>,
     /// Bounds of this node.
@@ -82,6 +84,7 @@ impl NodeConfig {
             own,
             members,
             bootstrap: self.bootstrap,
+            repair: self.repair,
             nats: (!self.nats.is_empty()).then_some(Nats { urls: self.nats, replicas, prefix }),
             limits: self.limits,
             shared: self.cluster,

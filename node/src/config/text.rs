@@ -35,6 +35,8 @@ pub struct NodeConfig {
     pub peers: Vec<Member>,
     /// Begin a new cluster of `peers` when the data folder is fresh.
     pub bootstrap: bool,
+    /// Whether a damaged log is mended with the records of the peers.
+    pub repair: Repair,
     /// NATS servers; without any, the outbox is off and projections follow the local log.
     pub nats: Vec<String>,
     /// How log lines are written.
@@ -77,6 +79,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a node does about damage in its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Repair {
+    /// It mends it with the records of its peers, before it takes part again.
+    Auto,
+    /// It refuses to start.
+    Off,
+}
+
 const LIMITS: LimitsConfig = LimitsConfig {
     connections: 4_096,
     in_flight_appends: limits::IN_FLIGHT_APPENDS_MAX,
@@ -112,6 +124,7 @@ impl Default for NodeConfig {
             peer_advertise: None,
             peers: Vec::new(),
             bootstrap: false,
+            repair: Repair::Auto,
             nats: Vec::new(),
             log_format: LogFormat::Pretty,
             log_filter: LOG_FILTER.to_owned(),
@@ -188,6 +201,9 @@ pub struct ConfigFlags {
     /// Begin a new cluster of the peers when the data folder is fresh.
     #[arg(long, env = "WEIR_BOOTSTRAP")]
     pub bootstrap: bool,
+    /// Whether a damaged log is mended with the records of the peers.
+    #[arg(long, env = "WEIR_REPAIR", value_name = "MODE")]
+    pub repair: Option<Repair>,
     /// NATS server URLs; repeat, or separate by `,`.
     #[arg(long, env = "WEIR_NATS", value_name = "URL", value_delimiter = ',')]
     pub nats: Vec<String>,
@@ -240,6 +256,7 @@ impl ConfigFlags {
         set(&mut config.nats, Some(self.nats).filter(|urls| !urls.is_empty()));
         set(&mut config.cluster.nats_replicas, self.nats_replicas);
         set(&mut config.cluster.nats_prefix, self.nats_prefix);
+        set(&mut config.repair, self.repair);
         set(&mut config.log_format, self.log_format);
         set(&mut config.log_filter, self.log_filter);
         config.bootstrap |= self.bootstrap;

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Forward = 8,
     /// Is anybody there.
     Ping = 9,
+    /// A node with a damaged log asks for records.
+    Records = 10,
 }
 
 impl Kind {
@@ -58,6 +60,7 @@ impl Kind {
             7 => Self::ReadIndex,
             8 => Self::Forward,
             9 => Self::Ping,
+            10 => Self::Records,
             other => return Err(damaged(format!("frame kind {other} is unknown"))),
         })
     }

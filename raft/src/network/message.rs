@@ -84,7 +84,7 @@ pub(crate) fn decode_append(body: Bytes) -> Decoded<AppendEntriesRequest<TypeCon
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
 }
 
-fn record_kind(byte: u8) -> Decoded<RecordKind> {
+pub(super) fn record_kind(byte: u8) -> Decoded<RecordKind> {
     match byte {
         0 => Ok(RecordKind::Blank),
         1 => Ok(RecordKind::Command),

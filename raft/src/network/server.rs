@@ -29,11 +29,12 @@ use crate::{
         connection::HELLO_WAIT_MAX,
         frame::{Header, Incoming, Kind, Outgoing, Role},
         hello::{self, Hello, HelloError, PROTOCOL},
-        message,
+        message, records,
         session::AppendSession,
         socket::{PeerListener, PeerReader, PeerSocket},
         writer::write_frames,
     },
+    off_runtime::off_runtime,
     types::{self, Raft},
 };
 
@@ -219,6 +220,11 @@ impl PeerServer {
             },
             Kind::Forward => Ok(self.options.forward.handle(from, body).await),
             Kind::Ping => Ok(Bytes::new()),
+            Kind::Records => {
+                let log = self.options.log.clone();
+                let read = off_runtime(log.is_simulated(), move || records::answer(&log, body)).await;
+                read.unwrap_or_else(|error| Err(error.to_string()))
+            }
             Kind::Hello | Kind::Append | Kind::AppendEnd => Err("frame is no such request".to_owned()),
         };
         match answer {

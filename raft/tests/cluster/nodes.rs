@@ -9,7 +9,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 use uuid::Uuid;
-use weir_raft::{ClusterStatus, ForwardHandler, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming};
+use weir_raft::{
+    ClusterStatus, ForwardHandler, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming, RepairError,
+    RepairOptions, repair,
+};
 use weir_storage::{
     folder::{DataFolder, Identity},
     group_store::GroupStore,
@@ -114,6 +117,14 @@ impl Nodes {
     /// Opens a node's stores, once whatever had them has let go.
     pub async fn open_store(&self, node: u64, cluster: ClusterId) -> GroupStore {
         open_store(&self.open_folder(node, cluster).await)
+    }
+
+    /// Mends the log of a node that does not run; how many places were damaged.
+    pub async fn repair(&self, node: u64) -> Result<usize, RepairError> {
+        let folder = self.open_folder(node, CLUSTER).await;
+        let config_checksum = self.config_checksum;
+        let peers = BTreeMap::new();
+        repair(&RepairOptions { folder, group: GroupId::DEFAULT, config_checksum, peers }).await
     }
 
     async fn open_folder(&self, node: u64, cluster: ClusterId) -> DataFolder {

@@ -182,3 +182,55 @@ async fn an_idle_leader_goes_on_leading() {
     let lost = leadership.changes().any(|now| async move { now.term == term && !now.decides });
     assert!(timeout(Duration::from_secs(5), lost).await.is_err());
 }
+
+/// Inverts bytes of the first segment of a node's log.
+fn damage(nodes: &Nodes, node: u64, bytes: std::ops::Range<usize>) -> std::path::PathBuf {
+    let file = nodes.folder(node).join("log/1/00000000000000000001.log");
+    let mut held = fs::read(&file).unwrap();
+    held[bytes].iter_mut().for_each(|byte| *byte = !*byte);
+    fs::write(&file, held).unwrap();
+    file
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_log_is_mended_with_the_records_of_a_peer() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    for base in 0..50 {
+        nodes.append("order-1", base).await;
+    }
+    nodes.agree_at(50).await;
+    let (leader, _) = nodes.leader().await;
+    let victim = leader % 3 + 1;
+    nodes.stop(victim).await;
+    drop(nodes.open_store(victim, CLUSTER).await);
+    let file = nodes.folder(victim).join("log/1/00000000000000000001.log");
+    let good = fs::read(&file).unwrap();
+    // Some headers with their payloads, and far from them a few bytes of one record.
+    for bytes in [2_000..2_900, 8_000..8_003] {
+        damage(&nodes, victim, bytes);
+    }
+    assert_eq!(nodes.repair(victim).await.unwrap(), 2);
+    assert!(fs::read(&file).unwrap() == good, "the file is what it was");
+    nodes.start_node(victim).await;
+    nodes.append("order-1", 50).await;
+    assert_eq!(nodes.agree_at(51).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_gives_no_records_to_a_folder_that_it_does_not_know() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    for base in 0..20 {
+        nodes.append("order-1", base).await;
+    }
+    nodes.agree_at(20).await;
+    nodes.stop(3).await;
+    drop(nodes.open_store(3, CLUSTER).await);
+    damage(&nodes, 3, 2_000..2_010);
+    // Another folder's identity on the same log.
+    let other = tempfile::tempdir().unwrap();
+    let identity = weir_storage::folder::Identity { cluster: CLUSTER, node: NodeId(3) };
+    drop(weir_storage::folder::DataFolder::open(other.path(), identity).unwrap());
+    fs::copy(other.path().join("identity"), nodes.folder(3).join("identity")).unwrap();
+    let repairing = timeout(Duration::from_secs(3), nodes.repair(3));
+    assert!(repairing.await.is_err(), "the peers refuse it, and it goes on asking");
+}

@@ -137,6 +137,27 @@ fn records_that_are_not_those_that_were_lost_are_refused_and_nothing_is_written(
 }
 
 #[test]
+fn what_was_committed_does_not_follow_a_tail_that_the_group_dropped() {
+    let scene = closed();
+    let path = scene.segments().pop().unwrap();
+    let good = fs::read(&path).unwrap();
+    let last = good.windows(4).rposition(|bytes| bytes == b"WREC").unwrap();
+    let mut bad = good.clone();
+    bad[last + 20] ^= 1;
+    fs::write(&path, &bad).unwrap();
+    let damage = find(&scene).unwrap().unwrap();
+    let (from, until) = damage.needs().unwrap();
+    assert_eq!((from.0, until.0), (RECORDS - 1, RECORDS + 1), "the record before it is asked for too");
+    // The group went on without this log's last records.
+    let refused = damage.mend(&records(2, from.0..until.0));
+    assert!(matches!(refused, Err(MendError::Unfit { .. })), "{refused:?}");
+    let refused = damage.mend(&records(1, from.0 + 1..until.0));
+    assert!(matches!(refused, Err(MendError::Unfit { .. })), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), bad);
+    assert_eq!(mended(&scene, "the last record"), 1);
+}
+
+#[test]
 fn a_log_that_is_whole_has_no_damage_and_a_torn_tail_is_none() {
     let scene = closed();
     assert!(find(&scene).unwrap().is_none());

@@ -5,8 +5,9 @@
 //! - Only bytes that are proven damaged are written, with the bytes that were
 //!   there before. A payload must be that of the record's own header. A lost
 //!   record must hash to what the record after it, or the next segment, says of
-//!   it; only the log's last records have nothing after them, and what is put
-//!   there is committed by the group.
+//!   it. Only the log's last records have nothing after them: what is put there
+//!   is committed by the group, and only where the group has committed the
+//!   record before them too, so that they do not follow a tail that it dropped.
 //! - A crash on the way leaves damage as it was, to be found again.
 
 use std::path::{Path, PathBuf};
@@ -129,13 +130,17 @@ impl LogDamage {
         self.offset
     }
 
-    /// The records that are needed to mend it, from and exclusive until; none when it mends itself.
+    /// The records that are needed to mend it, from and exclusive until; none when it mends itself. For the
+    /// end of the log the record before the lost ones is one of them. All must be committed by the group.
     #[must_use]
     pub fn needs(&self) -> Option<(LogIndex, LogIndex)> {
         match &self.wound {
             Wound::Segment(_) => None,
             Wound::Payload(header) => Some((header.id.index, header.id.index.next())),
-            Wound::Records(gap) => Some((LogIndex(gap.from), LogIndex(gap.until))),
+            Wound::Records(gap) => {
+                let first = gap.witness().map_or(LogIndex(gap.from), |before| before.index);
+                Some((first, LogIndex(gap.until)))
+            }
         }
     }
 
@@ -184,8 +189,19 @@ impl LogDamage {
 }
 
 impl Gap {
+    /// The record before a gap that nothing follows. Nothing else here tells whether what the group has
+    /// committed belongs behind it.
+    fn witness(&self) -> Option<LogId> {
+        self.before.last.filter(|_| self.chain.is_none())
+    }
+
     /// The bytes of the records from `offset` on, as they were.
     fn encode(&self, offset: u64, records: &[LogRecord]) -> Result<Vec<u8>, &'static str> {
+        let records = match (self.witness(), records.split_first()) {
+            (None, _) => records,
+            (Some(before), Some((witness, lost))) if witness.id == before => lost,
+            (Some(_), _) => return Err("the group has committed another record before them"),
+        };
         let mut term = self.before.last.map_or(Term::ZERO, |last| last.term);
         let mut expected = self.from;
         for record in records {

@@ -20,6 +20,7 @@ pub mod prove_fuzz;
 pub mod prove_interleavings;
 pub mod prove_peers;
 pub mod prove_planted;
+pub mod prove_repair;
 pub mod prove_simulation;
 pub mod prove_speed;
 mod prove_storage;
@@ -113,7 +114,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 21] = [
+pub const RECIPES: [Recipe; 22] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -133,6 +134,7 @@ pub const RECIPES: [Recipe; 21] = [
     prove_interleavings::RECIPE,
     prove_peers::RECIPE,
     prove_planted::RECIPE,
+    prove_repair::RECIPE,
     prove_simulation::RECIPE,
     prove_speed::RECIPE,
 ];

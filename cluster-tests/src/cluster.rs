@@ -127,7 +127,7 @@ impl Cluster {
             for node in self.nodes.iter().filter(|node| Some(node.id) != old && node.is_up()) {
                 if let Ok(status) = node.edge.status().await
                     && status.state == NodeState::Leader
-                    && status.leader == Some(node.id)
+                    && status.leader == Some(status.node_id)
                 {
                     return Ok(node.id);
                 }

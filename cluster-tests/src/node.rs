@@ -24,6 +24,7 @@ pub struct Node {
     log: PathBuf,
     edge_port: u16,
     peer_port: u16,
+    repair: &'static str,
     paused: bool,
     process: Option<Process>,
 }
@@ -44,7 +45,18 @@ impl Node {
     pub fn new(folder: &Path, id: u64, edge_port: u16, peer_port: u16, founder: bool) -> Self {
         let (data, log) = (folder.join(format!("n{id}")), folder.join(format!("n{id}.log")));
         let edge = Edge::new(&format!("http://127.0.0.1:{edge_port}"));
-        Self { id, edge, founder, data, log, edge_port, peer_port, paused: false, process: None }
+        Self {
+            id,
+            edge,
+            founder,
+            data,
+            log,
+            edge_port,
+            peer_port,
+            repair: "auto",
+            paused: false,
+            process: None,
+        }
     }
 
     /// `1=127.0.0.1:9124,http://127.0.0.1:9123`.
@@ -63,6 +75,11 @@ impl Node {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// What it does about a damaged or lost folder from its next start on: `auto`, `mend` or `off`.
+    pub fn set_repair(&mut self, repair: &'static str) {
+        self.repair = repair;
     }
 
     /// Starts it; a founder is given `members` and may begin the cluster with them.
@@ -85,6 +102,7 @@ impl Node {
             "json",
             "--exit-with-parent",
         ]);
+        command.env("WEIR_REPAIR", self.repair);
         // Nodes of a test share the machine, as those of `weir dev --nodes 3` do.
         command.env("TOKIO_WORKER_THREADS", "1");
         let name = format!("node {}", self.id);

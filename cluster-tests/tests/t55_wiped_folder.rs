@@ -1,4 +1,4 @@
-//! A node whose folder was wiped comes back under its old id.
+//! A node whose folder was wiped, and that is not to take its seat again by itself, comes back under its old id.
 
 use std::fs;
 
@@ -24,6 +24,7 @@ async fn story() -> Result<()> {
     cluster.node_mut(wiped).kill()?;
     fs::remove_dir_all(cluster.node(wiped).data())?;
     transfer(&cluster, first, second).await?;
+    cluster.node_mut(wiped).set_repair("mend");
     cluster.start_node(wiped)?;
     for node in [wiped, first, second] {
         says_what_to_do(&cluster, node).await?;

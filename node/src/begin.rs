@@ -30,7 +30,9 @@ pub(crate) async fn begin_cluster(
     closing: CancellationToken,
 ) -> Result<(), StartError> {
     let first = plan.members.first().is_some_and(|member| member.node == plan.node);
-    if !plan.bootstrap || !first || raft.status().initialized() {
+    let status = raft.status();
+    // A node that took its seat again is of a cluster that has begun.
+    if !plan.bootstrap || !first || status.initialized() || status.node != plan.node {
         return Ok(());
     }
     let members: BTreeMap<NodeId, PeerNode> = plan.members.iter().map(peer_node).collect();

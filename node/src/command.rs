@@ -3,13 +3,14 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use futures::future::LocalBoxFuture;
 
 use crate::{
     build_info,
     config::{ConfigError, ConfigFlags, NodeConfig},
     dev::{self, DemoFlags, DevFlags},
     guard,
-    node::{self, StartError},
+    node::{self, RunningNode, StartError},
     shutdown::{self, Scope, Signals},
     telemetry,
 };
@@ -109,16 +110,27 @@ async fn until_stopped(config: NodeConfig, with_parent: bool) -> Result<(), Star
         .map_err(|reason| ConfigError::Value { field: "log_filter", reason })?;
     let plan = config.check()?;
     let mut signals = Signals::listen().map_err(|error| StartError::Signals { reason: error.to_string() })?;
-    let running = node::start(plan).await?;
-    tokio::select! {
-        scope = shutdown::reason(&mut signals, with_parent) => match scope {
-            Scope::Node => running.stop().await,
-            Scope::Parent => running.stop_with_cluster().await,
-        },
-        // Nothing is left to hand over or to flush; the next start reads what is on disk.
-        reason = running.failed() => return Err(StartError::Failed { reason }),
+    let mut starting: LocalBoxFuture<'static, Result<RunningNode, StartError>> = Box::pin(node::start(plan));
+    loop {
+        let running = tokio::select! {
+            started = starting => started?,
+            // Nothing is served yet; what is half done is done again by the next start.
+            _ = shutdown::reason(&mut signals, with_parent) => return Ok(()),
+        };
+        tokio::select! {
+            scope = shutdown::reason(&mut signals, with_parent) => {
+                match scope {
+                    Scope::Node => running.stop().await,
+                    Scope::Parent => running.stop_with_cluster().await,
+                }
+                return Ok(());
+            }
+            // Nothing is left to hand over or to flush; the next start reads what is on disk.
+            reason = running.failed() => return Err(StartError::Failed { reason }),
+            () = running.superseded() => {}
+        }
+        starting = Box::pin(running.rejoin());
     }
-    Ok(())
 }
 
 fn check_config(file: PathBuf) -> ExitCode {

@@ -19,6 +19,7 @@ pub mod inside;
 pub mod node;
 mod parent;
 pub mod platform;
+mod rejoin;
 mod repair;
 mod serve;
 mod shutdown;

@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use weir_storage::{
-    folder::{DataFolder, FolderError, Identity},
+    folder::{FolderError, Identity},
     group_store::OpenError,
     log::LogError,
 };
+use weir_types::{Incarnation, NodeId};
 
 use crate::{
     config::{ConfigError, NodePlan},
     http,
     platform::Platform,
+    rejoin,
     serve::{ServeLimits, serve},
     telemetry, wire,
 };
@@ -65,6 +67,30 @@ pub enum StartError {
         /// Why it was not.
         reason: String,
     },
+    /// Another process has this node's seat.
+    #[error(
+        "node {node} has the seat of this node and still answers, at {address}; stop it, or give this node an id \
+         that no other has"
+    )]
+    SeatTaken {
+        /// The id that the process has.
+        node: NodeId,
+        /// Where it is.
+        address: String,
+    },
+    /// The data folder is of no use, and the cluster does not admit a new one now.
+    #[error(
+        "{why}; the node does not take its seat again by itself now: {reason}; its folder was not touched"
+    )]
+    NotSeated {
+        /// Why the folder is of no use.
+        why: Box<StartError>,
+        /// Why no other is admitted.
+        reason: String,
+    },
+    /// The seat of a node that ran is another folder's.
+    #[error("the cluster knows this node by another data folder")]
+    Superseded,
     /// A part did not start.
     #[error("{part} did not start: {reason}")]
     Part {
@@ -99,10 +125,18 @@ impl StartError {
             Self::Bind { .. } => "bind",
             Self::Folder(_) => "data_folder",
             Self::Store(_) | Self::Repair { .. } => "store",
+            Self::SeatTaken { .. } => "seat_taken",
+            Self::NotSeated { why, .. } => why.code(),
+            Self::Superseded => "superseded",
             Self::Part { .. } => "start",
             Self::Failed { .. } => "node_failed",
             Self::NotReady { .. } => "not_ready",
         }
+    }
+
+    /// Whether what the log says is lost here, and may be had from others.
+    fn is_damage(&self) -> bool {
+        matches!(self, Self::Repair { .. } | Self::Store(OpenError::Log(LogError::Damaged { .. })))
     }
 
     pub(crate) fn part(part: &'static str, error: &dyn std::error::Error) -> Self {
@@ -128,24 +162,35 @@ pub struct RunningNode {
     upkeep: JoinHandle<()>,
     closing: CancellationToken,
     address: std::net::SocketAddr,
-    patience: Duration,
+    plan: NodePlan,
+    folder: (Identity, Incarnation),
 }
 
-/// Starts a node: ports, then the data folder, then everything on top of it.
+/// Starts a node: ports, then the data folder, then everything on top of it. A
+/// folder that is damaged beyond mending is moved aside, when the node can take its seat again.
 ///
 /// # Errors
 /// [`StartError`]; when a port is taken, nothing was created.
 pub async fn start(plan: NodePlan) -> Result<RunningNode, StartError> {
+    match begin(plan.clone()).await {
+        Err(error) if error.is_damage() => {
+            rejoin::condemn(&plan, error).await?;
+            begin(plan).await
+        }
+        begun => begun,
+    }
+}
+
+async fn begin(plan: NodePlan) -> Result<RunningNode, StartError> {
     let began = Instant::now();
     let edge = bind(plan.listen).await?;
-    let peers = bind(plan.peer_listen).await?;
+    let peers = bind_without_listening(plan.peer_listen)?;
     let address = edge.local_addr().map_err(|error| bind_error(plan.listen, &error))?;
-    let held = DataFolder::peek(&plan.data_dir)?;
-    let cluster = plan.cluster_id(held.map(|identity| identity.cluster))?;
-    let folder = DataFolder::open(&plan.data_dir, Identity { cluster, node: plan.node })?;
-    let closing = CancellationToken::new();
-    // Before the parts, which look their metrics up once.
+    // Before all that is counted; the parts look their metrics up once.
     let metrics = telemetry::metrics();
+    let folder = rejoin::open(&plan).await?;
+    let (own, incarnation) = (folder.identity(), folder.incarnation());
+    let closing = CancellationToken::new();
     let platform = Platform::real(&plan, folder, peers).await?;
     let parts = wire::wire(&plan, platform, closing.clone()).await?;
     let limits = ServeLimits {
@@ -156,16 +201,27 @@ pub async fn start(plan: NodePlan) -> Result<RunningNode, StartError> {
     let edge = tokio::spawn(serve(edge, router, limits, closing.clone()));
     let upkeep = tokio::spawn(telemetry::upkeep(metrics));
     let took_ms = began.elapsed().as_millis();
-    info!(node_id = plan.node.0, cluster = %cluster, edge = %address, peers = %plan.own.peer, took_ms, "node started");
-    let patience = Duration::from_millis(plan.limits.shutdown_ms);
-    Ok(RunningNode { parts, edge, upkeep, closing, address, patience })
+    let (node_id, cluster) = (own.node.0, own.cluster);
+    info!(node_id, %cluster, edge = %address, peers = %plan.own.peer, took_ms, "node started");
+    Ok(RunningNode { parts, edge, upkeep, closing, address, plan, folder: (own, incarnation) })
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|error| bind_error(address, &error))
 }
 
-fn bind_error(address: std::net::SocketAddr, error: &std::io::Error) -> StartError {
+/// Takes a port without answering on it: a peer that dials it is refused at once, and does not wait.
+fn bind_without_listening(address: std::net::SocketAddr) -> Result<TcpSocket, StartError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|error| bind_error(address, &error))
+}
+
+pub(crate) fn bind_error(address: std::net::SocketAddr, error: &std::io::Error) -> StartError {
     StartError::Bind { address, reason: error.to_string() }
 }
 
@@ -217,6 +273,26 @@ impl RunningNode {
         }
     }
 
+    /// Resolves when the cluster knows this node by another data folder and would admit a new one: then
+    /// [`RunningNode::rejoin`] is due.
+    pub async fn superseded(&self) {
+        rejoin::superseded(&self.plan, self.folder, || self.parts.engine.hears_a_leader()).await;
+    }
+
+    /// Stops, moves the data folder aside and starts again, under the id that the cluster gives it. The
+    /// folder stays when the cluster has come to think otherwise.
+    ///
+    /// # Errors
+    /// [`StartError`] of the start.
+    pub async fn rejoin(self) -> Result<Self, StartError> {
+        let plan = self.plan.clone();
+        self.stop().await;
+        match rejoin::condemn(&plan, StartError::Superseded).await {
+            Ok(()) | Err(StartError::NotSeated { .. }) => start(plan).await,
+            Err(error) => Err(error),
+        }
+    }
+
     /// Stops in order: not ready any more, leadership handed over, requests in
     /// flight answered, actors and log ended, index and state flushed. What is
     /// not done in time is left as a crash would leave it.
@@ -231,7 +307,8 @@ impl RunningNode {
     }
 
     async fn stop_in_order(self, others_stay: bool) {
-        let Self { parts, edge, upkeep, closing, patience, .. } = self;
+        let Self { parts, edge, upkeep, closing, plan, .. } = self;
+        let patience = Duration::from_millis(plan.limits.shutdown_ms);
         let node_id = parts.engine.node().0;
         parts.engine.drain();
         upkeep.abort();

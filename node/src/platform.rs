@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tracing::error;
 use uuid::Uuid;
 use weir_raft::{PeerNetwork, RaftTiming};
@@ -13,7 +13,16 @@ use weir_storage::{
 };
 use weir_types::{GroupId, ports::Clock};
 
-use crate::{clock::SystemClock, config::NodePlan, node::StartError, repair, wire::timing};
+use crate::{
+    clock::SystemClock,
+    config::NodePlan,
+    node::{self, StartError},
+    repair,
+    wire::timing,
+};
+
+/// Connections of peers that may wait to be accepted.
+const PEERS_WAITING_MAX: u32 = 1_024;
 
 /// Time, chance, network and disk of one node. It is made when the log is whole.
 pub struct Platform {
@@ -39,14 +48,14 @@ pub struct Stores {
 }
 
 impl Platform {
-    /// The operating system's. A damaged log is mended first.
+    /// The operating system's. A damaged log is mended first; until it is whole, nobody listens at `peers`.
     ///
     /// # Errors
-    /// [`StartError`] of the stores; [`StartError::Repair`].
+    /// [`StartError`] of the stores; [`StartError::Repair`], [`StartError::Bind`].
     pub(crate) async fn real(
         plan: &NodePlan,
         folder: DataFolder,
-        peers: TcpListener,
+        peers: TcpSocket,
     ) -> Result<Self, StartError> {
         let open = async || {
             let thread = LogThread::start(Box::new(end_process));
@@ -54,10 +63,12 @@ impl Platform {
             Stores::open(&folder, LogConfig::default(), thread).await
         };
         let stores = repair::opened(plan, &folder, open).await?;
+        let listener = peers.listen(PEERS_WAITING_MAX);
+        let listener = listener.map_err(|error| node::bind_error(plan.peer_listen, &error))?;
         Ok(Self {
             folder,
             stores,
-            network: PeerNetwork::tcp(peers),
+            network: PeerNetwork::tcp(listener),
             timing: timing(plan),
             clock: Arc::new(SystemClock),
             seed: Uuid::new_v4().as_u128(),

@@ -27,11 +27,16 @@ pub(crate) async fn opened<T>(
     if plan.repair == Repair::Off {
         return Err(StartError::Store(OpenError::Log(damaged)));
     }
-    let peers = plan.members.iter().map(|member| (member.node, member.peer.clone())).collect();
+    let peers = plan.other_peers().map(str::to_owned).collect();
     let (folder, config_checksum) = (folder.clone(), plan.shared.checksum());
     let options = RepairOptions { folder, group: GroupId::DEFAULT, config_checksum, peers };
-    let places =
-        repair(&options).await.map_err(|error| StartError::Repair { damaged, reason: error.to_string() })?;
-    info!(node_id = plan.node.0, places, "log is whole again");
-    open().await
+    let refused = |damaged, reason| Err(StartError::Repair { damaged, reason });
+    match repair(&options).await {
+        Ok(0) => refused(damaged, "no peer has what was lost".to_owned()),
+        Ok(places) => {
+            info!(node_id = plan.node.0, places, "log is whole again");
+            open().await
+        }
+        Err(error) => refused(damaged, error.to_string()),
+    }
 }

@@ -85,6 +85,9 @@ fn describe() {
     describe_counter!("weir_events_appended_total", "events acknowledged through this node");
     describe_counter!("weir_append_conflicts_total", "appends refused for the stream's version");
     describe_counter!("weir_append_unknown_total", "appends whose outcome is not known");
+    describe_counter!("weir_log_repairs_total", "damaged places of the log that were mended");
+    describe_counter!("weir_folders_set_aside_total", "data folders that were moved aside as of no use");
+    describe_counter!("weir_seats_taken_total", "data folders that this node admitted as the leader");
     describe_counter!("weir_forwarded_total", "appends forwarded to the leader");
     describe_gauge!("weir_connections", "open connections on the edge port");
 }

@@ -56,11 +56,12 @@ pub async fn wire(
 ) -> Result<Parts, StartError> {
     let Platform { folder, stores, network, timing, clock, seed } = platform;
     let Stores { store, log_thread } = stores;
+    let node = folder.identity().node;
     let leader_side = LeaderSide::default();
     let cluster = folder.identity().cluster;
     let options = RaftOptions {
         cluster,
-        node: plan.node,
+        node,
         incarnation: folder.incarnation(),
         network,
         config_checksum: plan.shared.checksum(),
@@ -81,12 +82,13 @@ pub async fn wire(
     let router = RouterHandle::start(router_config(plan), ports.clone(), ids).await;
     let router = router.map_err(|error| StartError::part("router", &error))?;
     leader_side.begin(Deciders { router: router.clone(), proposer: ports.proposer.clone() });
+    // The bus knows a node by its seat, whose consumers it takes over with whatever folder.
     let bus = open_bus(plan.node, cluster, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
     let projections = start_projections(plan.node, &ports, bus.as_ref()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
     let engine = Arc::new(Engine::new(EngineParts {
-        node: plan.node,
+        node,
         own: peer_node(&plan.own).1,
         ports,
         raft: raft.clone(),

@@ -14,6 +14,7 @@ mod fields;
 mod heard;
 #[cfg(feature = "inside")]
 pub mod inside;
+mod join;
 mod leadership;
 mod log_store;
 mod meeting;
@@ -26,6 +27,7 @@ mod off_runtime;
 mod proposer;
 mod read;
 mod repair;
+mod seats;
 mod snapshot;
 mod state_machine;
 mod status;
@@ -35,6 +37,7 @@ mod views;
 mod vote_record;
 
 pub use admission::Admitted;
+pub use join::{JoinOptions, Standing, ask_for_seat};
 pub use log_store::LogStore;
 pub use membership::MembershipError;
 pub use network::{

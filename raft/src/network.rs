@@ -7,6 +7,8 @@
 //! * `message` — the bodies.
 //! * `hello` — who is on the other side; strangers are refused.
 //! * `probe` — asks a node who it is, and nothing else.
+//! * `visit` — a short connection of a node that does not take part.
+//! * `join` — a node that does not know its place asks for its seat.
 //! * `records` — gives records of the log to a peer that mends its own.
 //! * `connection` — an established outgoing connection and its open requests.
 //! * `link` — keeps a connection to one peer, dialling again when it dies.
@@ -20,6 +22,7 @@ mod connection;
 mod forward;
 pub(crate) mod frame;
 pub(crate) mod hello;
+mod join;
 mod link;
 mod links;
 pub(crate) mod message;
@@ -28,6 +31,7 @@ mod records;
 mod server;
 mod session;
 mod socket;
+pub(crate) mod visit;
 mod writer;
 
 pub use forward::{ForwardError, ForwardHandler};
@@ -36,6 +40,8 @@ pub(crate) use {
     client::LinkFactory,
     connection::ConnectError,
     forward::forward,
+    hello::ANYBODY,
+    join::{JoinAnswer, JoinRequest},
     link::Myself,
     links::Links,
     probe::probe,

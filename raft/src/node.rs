@@ -29,6 +29,7 @@ use crate::{
     off_runtime::off_runtime,
     proposer::LogProposer,
     read::{GroupReader, ReadRounds},
+    seats::Seats,
     state_machine::StateMachine,
     status::ClusterStatus,
     timing::RaftTiming,
@@ -136,6 +137,7 @@ impl RaftNode {
         tokio::spawn(follow_members(following, stop.child_token()));
         stand_if_alone(&raft).await?;
         let contact = Contact { heard: Arc::new(Heard::new()), silence_max: timing.leader_silence_max() };
+        let seats = Seats::new(raft.clone(), timing.clone());
         let server = ServerOptions {
             cluster,
             node,
@@ -146,8 +148,10 @@ impl RaftNode {
             raft: raft.clone(),
             heard: contact.heard.clone(),
             log: store.log.clone(),
+            seats: seats.clone(),
             forward,
         };
+        tokio::spawn(seats.keep(stop.child_token()));
         tokio::spawn(PeerServer::new(server, stop.child_token()).serve(listener));
         tokio::spawn(observe::publish_gauges(raft.clone(), group, stop.child_token()));
         let recording =

@@ -3,7 +3,7 @@
 //! It runs before Raft does: a node with a damaged log is in quarantine. It
 //! answers nobody, votes for nobody and serves nothing until its log is whole.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -34,8 +34,8 @@ pub struct RepairOptions {
     pub group: GroupId,
     /// A checksum of the settings that must be equal on all nodes.
     pub config_checksum: u64,
-    /// Peers that the config names, `host:port` each; those of the last known membership are asked too.
-    pub peers: BTreeMap<NodeId, String>,
+    /// Where peers are, by the config, `host:port` each; those of the last known membership are asked too.
+    pub peers: BTreeSet<String>,
 }
 
 /// Why a log was not mended.
@@ -99,7 +99,7 @@ pub async fn repair(options: &RepairOptions) -> Result<usize, RepairError> {
 async fn mend(
     options: &RepairOptions,
     damage: LogDamage,
-    peers: &BTreeMap<NodeId, String>,
+    peers: &BTreeSet<String>,
 ) -> Result<(), RepairError> {
     let node_id = options.folder.identity().node.0;
     let (file, offset) = (damage.file().display().to_string(), damage.offset());
@@ -121,7 +121,7 @@ async fn mend(
 async fn obtain(
     options: &RepairOptions,
     (from, until): (LogIndex, LogIndex),
-    peers: &BTreeMap<NodeId, String>,
+    peers: &BTreeSet<String>,
 ) -> Result<(Vec<LogRecord>, Option<NodeId>), RepairError> {
     let identity = options.folder.identity();
     let myself = Myself {
@@ -135,11 +135,10 @@ async fn obtain(
     let deadline = Instant::now() + PEERS_WAIT_MAX;
     loop {
         let mut said = Vec::new();
-        for (peer, address) in peers {
-            let range = (options.group, (from, until));
-            match fetch(&myself, (*peer, address), range, FETCH_WAIT_MAX).await {
-                Ok(records) => return Ok((records, Some(*peer))),
-                Err(reason) => said.push(format!("node {peer}: {reason}")),
+        for address in peers {
+            match fetch(&myself, address, (options.group, (from, until)), FETCH_WAIT_MAX).await {
+                Ok((peer, records)) => return Ok((records, Some(peer))),
+                Err(reason) => said.push(format!("{address}: {reason}")),
             }
         }
         if peers.is_empty() || Instant::now() >= deadline {
@@ -150,18 +149,20 @@ async fn obtain(
     }
 }
 
-/// The other members, by the membership that the index holds and by the config, which is older.
-async fn peers(options: &RepairOptions) -> Result<BTreeMap<NodeId, String>, RepairError> {
+/// Where the other members are, by the membership that the index holds and by the config.
+async fn peers(options: &RepairOptions) -> Result<BTreeSet<String>, RepairError> {
     let (dir, group) = (options.folder.index_dir(), options.group);
     let known = off_runtime(move || {
-        let mark = Index::open(&dir, group).ok()?.applied().ok()??;
+        // Opening would make it.
+        let mark = dir.is_dir().then(|| Index::open(&dir, group).ok()?.applied().ok()?)??;
         membership_record::decode(mark.membership).ok()
     });
     let mut peers = options.peers.clone();
     if let Some(membership) = known.await? {
-        peers.extend(membership.nodes().map(|(node, peer)| (NodeId(*node), peer.peer.clone())));
+        let own = options.folder.identity().node;
+        let others = membership.nodes().filter(|(node, _)| NodeId(**node) != own);
+        peers.extend(others.map(|(_, peer)| peer.peer.clone()));
     }
-    peers.remove(&options.folder.identity().node);
     Ok(peers)
 }
 

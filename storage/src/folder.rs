@@ -3,10 +3,13 @@
 //! ```text
 //! LOCK        held for life by the process that has the folder open
 //! identity    cluster id, node id, incarnation, format version
+//! aside-<n>/  what was here before the node took its seat under a new id
 //! log/<group> segment files, vote, mark
 //! index/      fjall, a materialization of the log
 //! state/      sled, a materialization of the log
 //! ```
+
+mod aside;
 
 use std::{
     io,
@@ -35,7 +38,8 @@ const FORMAT_VERSION: u32 = 2;
 pub struct Identity {
     /// The cluster.
     pub cluster: ClusterId,
-    /// The node, whose id is never reused.
+    /// The node, whose id is never reused. A folder is opened by the configured id, and may say that the
+    /// node took its seat again under another one.
     pub node: NodeId,
 }
 
@@ -71,18 +75,42 @@ impl DataFolder {
         directory::create(&disk, &path).map_err(FolderError::io("create", &path))?;
         let lock = lock(&disk, &path)?;
         directory::settle(&disk, &path, 2).map_err(FolderError::io("sync", &path))?;
-        let held = match read(&disk, &path)? {
+        let (identity, held) = match read(&disk, &path)? {
             Some(found) => {
                 check_owner(&path, identity, found.identity)?;
-                found.incarnation
+                (found.identity, found.incarnation)
             }
-            None => check_fresh(&disk, &path).map(|()| None)?,
+            None => check_fresh(&disk, &path).map(|()| (identity, None))?,
         };
         let incarnation = match held {
             Some(incarnation) => incarnation,
             None => claim(&disk, &path, identity)?,
         };
         Ok(Self { disk, path, identity, incarnation, _lock: Arc::new(lock) })
+    }
+
+    /// Whether nothing was ever written for its node: no vote, no record.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn is_fresh(&self) -> Result<bool, FolderError> {
+        Ok(!holds_log(&self.disk, &self.path)?)
+    }
+
+    /// Gives a fresh folder to the id under which its node takes its seat; durable on return.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    ///
+    /// # Panics
+    /// When something was written in it under the id that it has.
+    pub fn seated(self, node: NodeId) -> Result<Self, FolderError> {
+        assert!(self.is_fresh()?, "what was written under one id is not another's");
+        let identity = Identity { node, ..self.identity };
+        let bytes = encode(identity, self.incarnation);
+        directory::write_file(&self.disk, &self.path, IDENTITY, &bytes)
+            .map_err(FolderError::io("write", &self.path))?;
+        Ok(Self { identity, ..self })
     }
 
     /// Reads whose folder it is without opening it. `None` when there is no
@@ -222,16 +250,20 @@ fn check_owner(path: &Path, expected: Identity, found: Identity) -> Result<(), F
     if expected.cluster != found.cluster {
         return Err(FolderError::OtherCluster { path, expected: expected.cluster, found: found.cluster });
     }
-    if expected.node != found.node {
+    if expected.node != found.node && expected.node != found.node.seat() {
         return Err(FolderError::OtherNode { path, expected: expected.node, found: found.node });
     }
     Ok(())
 }
 
+fn holds_log(disk: &Disk, path: &Path) -> Result<bool, FolderError> {
+    let log = path.join("log");
+    disk.exists(&log).map_err(FolderError::io("read", &log))
+}
+
 /// A folder that holds a log had an identity before.
 fn check_fresh(disk: &Disk, path: &Path) -> Result<(), FolderError> {
-    let log = path.join("log");
-    if disk.exists(&log).map_err(FolderError::io("read", &log))? {
+    if holds_log(disk, path)? {
         let detail = "it is missing, and the folder holds a log";
         return Err(FolderError::Damaged { path: path.join(IDENTITY), detail });
     }

@@ -178,8 +178,30 @@ impl fmt::Debug for ProjectionName {
 }
 
 /// The id of a node. Never reused, not even after a wipe.
+///
+/// An id that is configured is below 1,000,000 and is the seat of its node. A
+/// node whose folder was lost takes its seat again under an id that the cluster
+/// gives it: a log index, then the six digits of the seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
+
+impl NodeId {
+    const SEATS: u64 = 1_000_000;
+    /// The highest id that may be configured.
+    pub const CONFIGURED_MAX: Self = Self(Self::SEATS - 1);
+
+    /// The configured id of the node, whatever its folder.
+    #[must_use]
+    pub const fn seat(self) -> Self {
+        Self(self.0 % Self::SEATS)
+    }
+
+    /// The id of who takes a seat at a log index, above all earlier ones; `None` past the end of all numbers.
+    #[must_use]
+    pub fn seated(seat: Self, index: crate::LogIndex) -> Option<Self> {
+        Some(Self(index.0.checked_mul(Self::SEATS)?.checked_add(seat.seat().0)?))
+    }
+}
 
 /// The id of a Raft group, which is the id of its namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,6 +239,16 @@ display_inner!(NodeId, GroupId, ClusterId, Incarnation, EventId);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seat_is_taken_under_ever_higher_ids() {
+        let seat = NodeId(3);
+        assert_eq!(seat.seat(), seat);
+        let taken = NodeId::seated(seat, crate::LogIndex(57)).unwrap();
+        assert_eq!((taken, taken.seat()), (NodeId(57_000_003), seat));
+        assert!(NodeId::seated(taken, crate::LogIndex(58)).unwrap() > taken);
+        assert_eq!(NodeId::seated(seat, crate::LogIndex(u64::MAX)), None);
+    }
 
     #[test]
     fn names_from_outside_are_data_or_refused() {

@@ -47,7 +47,7 @@ pub async fn story(report: &mut Report, appends: u64, seed: u64) -> Result<Outco
             rebuilds(&mut cluster, &history, folder, harm).await?;
         }
     }
-    let offset = mends(&mut cluster, seed, report).await?;
+    let offset = mends(&mut cluster, VICTIM, seed, report).await?;
     report.note("mended at byte", offset);
     let (file, good) = refuses(&mut cluster, report).await?;
     let load = Load::start("without", &cluster.edges()[..2], 2);
@@ -96,11 +96,14 @@ fn warns(line: &str, path: &Path) -> bool {
         && line["folder"].as_str() == path.to_str()
 }
 
-/// Flips a byte amid the log of the victim and checks that it fetches what it
-/// lost, and says so before and after. Returns the byte's offset.
-async fn mends(cluster: &mut Cluster, seed: u64, report: &Report) -> Result<u64> {
-    cluster.node_mut(VICTIM).stop(PATIENCE).await?;
-    let victim = cluster.node(VICTIM);
+/// Flips a byte amid the log of a node and checks that it fetches what it lost, and says so before and
+/// after. Returns the byte's offset.
+///
+/// # Errors
+/// What does not hold.
+pub(super) async fn mends(cluster: &mut Cluster, id: u64, seed: u64, report: &Report) -> Result<u64> {
+    cluster.node_mut(id).stop(PATIENCE).await?;
+    let victim = cluster.node(id);
     let file = first_segment(&victim.data().join("log"))?;
     let good = fs::read(&file)?;
     let written = good.iter().rposition(|byte| *byte != 0).context("the segment is empty")? as u64;
@@ -108,9 +111,9 @@ async fn mends(cluster: &mut Cluster, seed: u64, report: &Report) -> Result<u64>
     flip(&file, offset)?;
     let said_before = victim.logged()?.len();
     report.phase(&format!("byte {offset} of {written} in the log is flipped"));
-    cluster.start_node(VICTIM)?;
+    cluster.start_node(id)?;
     cluster.all_ready().await?;
-    let said = cluster.node(VICTIM).logged()?.split_off(said_before);
+    let said = cluster.node(id).logged()?.split_off(said_before);
     let name = file.file_name().context("a segment has a name")?.to_string_lossy().into_owned();
     for (level, message) in [("WARN", "log is damaged"), ("INFO", "was mended and verified")] {
         let says = |line: &str| {
@@ -127,15 +130,15 @@ async fn mends(cluster: &mut Cluster, seed: u64, report: &Report) -> Result<u64>
 }
 
 /// Damages the vote of the victim, which nobody else has, and checks that it
-/// refuses by name and touches nothing. Returns the file and what was in it.
+/// refuses by name and touches nothing when it is only to mend its log. Returns
+/// the file and what was in it.
 async fn refuses(cluster: &mut Cluster, report: &Report) -> Result<(PathBuf, Vec<u8>)> {
     cluster.node_mut(VICTIM).stop(PATIENCE).await?;
     let victim = cluster.node_mut(VICTIM);
-    let votes = files(&victim.data().join("log"))?.into_iter().filter(|file| file.ends_with("vote"));
-    let file = votes.last().context("the log has a vote")?;
+    victim.set_repair("mend");
+    let file = vote(victim.data());
     let good = fs::read(&file)?;
-    let bad = vec![0xA5; good.len()];
-    fs::write(&file, &bad)?;
+    let bad = damage_vote(victim.data())?;
     let said_before = victim.logged()?.len();
     report.phase("the vote is damaged");
     cluster.start_node(VICTIM)?;
@@ -147,6 +150,20 @@ async fn refuses(cluster: &mut Cluster, report: &Report) -> Result<(PathBuf, Vec
     }
     ensure!(fs::read(&file)? == bad, "it changed the damaged file");
     Ok((file, good))
+}
+
+fn vote(data: &Path) -> PathBuf {
+    data.join("log/1/vote")
+}
+
+/// Damages both copies of the vote in a data folder. Returns what lies there now.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn damage_vote(data: &Path) -> Result<Vec<u8>> {
+    let bad = vec![0xA5; fs::read(vote(data))?.len()];
+    fs::write(vote(data), &bad)?;
+    Ok(bad)
 }
 
 fn first_segment(log: &Path) -> Result<PathBuf> {

@@ -24,7 +24,7 @@ pub struct NodePlan {
     pub members: Vec<Member>,
     /// Whether to begin a new cluster when the data folder is fresh.
     pub bootstrap: bool,
-    /// Whether a damaged log is mended.
+    /// What is done about a damaged or lost folder.
     pub repair: Repair,
     /// The bus, if any.
     pub nats: Option<Nats>,
@@ -53,6 +53,9 @@ impl NodeConfig {
     pub fn check(self) -> Result<NodePlan, ConfigError> {
         let node = match self.node_id {
             Some(0) => return Err(refuse("node_id", "is 0; ids begin at 1")),
+            Some(id) if NodeId(id) > NodeId::CONFIGURED_MAX => {
+                return Err(refuse("node_id", "is over 999,999; higher ids are given by the cluster"));
+            }
             Some(id) => NodeId(id),
             None => {
                 return Err(ConfigError::Missing {
@@ -97,6 +100,12 @@ impl NodePlan {
     #[must_use]
     pub fn leader_wait(&self) -> Duration {
         Duration::from_millis(self.limits.leader_wait_ms)
+    }
+
+    /// Where the other members of the config are, `host:port` each.
+    pub(crate) fn other_peers(&self) -> impl Iterator<Item = &str> {
+        let others = self.members.iter().filter(|member| member.node != self.node);
+        others.map(|member| member.peer.as_str())
     }
 
     /// The cluster's id: the config's, else the data folder's, else a new one for a cluster of one.

@@ -35,7 +35,7 @@ pub struct NodeConfig {
     pub peers: Vec<Member>,
     /// Begin a new cluster of `peers` when the data folder is fresh.
     pub bootstrap: bool,
-    /// Whether a damaged log is mended with the records of the peers.
+    /// What is done about a damaged or lost data folder, with the help of the peers.
     pub repair: Repair,
     /// NATS servers; without any, the outbox is off and projections follow the local log.
     pub nats: Vec<String>,
@@ -79,12 +79,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// What a node does about damage in its log.
+/// What a node does about a data folder that was damaged or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Repair {
-    /// It mends it with the records of its peers, before it takes part again.
+    /// It mends its log with the records of its peers; where that cannot be, it moves its folder aside and
+    /// takes its seat again under a new id, while a majority is healthy.
     Auto,
+    /// It only mends its log.
+    Mend,
     /// It refuses to start.
     Off,
 }
@@ -201,7 +204,7 @@ pub struct ConfigFlags {
     /// Begin a new cluster of the peers when the data folder is fresh.
     #[arg(long, env = "WEIR_BOOTSTRAP")]
     pub bootstrap: bool,
-    /// Whether a damaged log is mended with the records of the peers.
+    /// What is done about a damaged or lost data folder, with the help of the peers.
     #[arg(long, env = "WEIR_REPAIR", value_name = "MODE")]
     pub repair: Option<Repair>,
     /// NATS server URLs; repeat, or separate by `,`.

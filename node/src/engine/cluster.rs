@@ -79,6 +79,9 @@ impl Engine {
     /// `membership_conflict`, `invalid_request`, `not_leader`.
     pub async fn add_member(&self, body: MemberBody) -> Result<(), ApiError> {
         let (node, peer) = checked(&body)?;
+        if node > NodeId::CONFIGURED_MAX && self.raft.peer(node).is_none() {
+            return Err(ApiError::invalid("node id is over 999,999; higher ids are given by the cluster"));
+        }
         self.raft.add_learner(node, peer).await.map_err(refusal)?;
         match body.voter {
             true => self.raft.promote(node).await.map_err(refusal),

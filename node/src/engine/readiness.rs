@@ -22,6 +22,12 @@ impl Engine {
         ]
     }
 
+    /// Whether this node leads, or hears who does.
+    #[must_use]
+    pub fn hears_a_leader(&self) -> bool {
+        self.ports.leadership.current().leader.is_some()
+    }
+
     /// Why this node's Raft has stopped, if it has.
     #[must_use]
     pub fn stopped(&self) -> Option<String> {

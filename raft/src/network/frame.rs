@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Ping = 9,
     /// A node with a damaged log asks for records.
     Records = 10,
+    /// A node that does not know its place asks for its seat.
+    Join = 11,
 }
 
 impl Kind {
@@ -61,8 +63,14 @@ impl Kind {
             8 => Self::Forward,
             9 => Self::Ping,
             10 => Self::Records,
+            11 => Self::Join,
             other => return Err(damaged(format!("frame kind {other} is unknown"))),
         })
+    }
+
+    /// Whether who takes no part may ask it.
+    pub(crate) fn is_for_visitors(self) -> bool {
+        matches!(self, Self::Ping | Self::Records | Self::Join)
     }
 }
 

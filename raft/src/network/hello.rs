@@ -15,12 +15,18 @@ const MAGIC: &[u8; 8] = b"WEIRPEER";
 /// The version of the peer protocol.
 pub(crate) const PROTOCOL: u16 = 2;
 
+/// The id that stands for whoever is there, and for who has none yet. What is
+/// asked of anybody does not count for a quorum or an election.
+pub(crate) const ANYBODY: NodeId = NodeId(0);
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub(crate) protocol: u16,
     pub(crate) cluster: ClusterId,
+    /// [`ANYBODY`] for a node that asks to be admitted.
     pub(crate) from: NodeId,
+    /// [`ANYBODY`] on a visit.
     pub(crate) to: NodeId,
     /// The last log entry that the answering side holds durably; zero from the asking side, whose log does
     /// not matter to whom it asks.
@@ -101,6 +107,11 @@ impl Hello {
         }
     }
 
+    /// Whether the speaker takes no part, and may ask little.
+    pub(crate) fn is_visit(&self) -> bool {
+        self.to == ANYBODY
+    }
+
     /// Checks a peer's hello against this node.
     ///
     /// # Errors
@@ -117,7 +128,7 @@ impl Hello {
         if self.cluster != cluster {
             return Err(HelloError::Cluster { theirs: self.cluster, ours: cluster });
         }
-        if self.to != node {
+        if self.to != node && !self.is_visit() {
             return Err(HelloError::Target { wanted: self.to, ours: node });
         }
         if self.config != config {
@@ -172,6 +183,7 @@ mod tests {
                 Hello { to: NodeId(3), ..hello() },
                 Err(HelloError::Target { wanted: NodeId(3), ours: NodeId(2) }),
             ),
+            (Hello { from: ANYBODY, to: ANYBODY, expects: None, ..hello() }, Ok(())),
             (Hello { config: 6, ..hello() }, Err(HelloError::Config { theirs: 6, ours: 5 })),
             (Hello { expects: None, ..hello() }, Ok(())),
             (

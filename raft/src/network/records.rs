@@ -14,13 +14,7 @@ use weir_types::{GroupId, LogId, LogIndex, NodeId, Term};
 
 use crate::{
     fields::{FieldError, FieldReader, FieldWriter},
-    network::{
-        connection::greet,
-        frame::{Header, Incoming, Kind, Outgoing, Role},
-        link::Myself,
-        message,
-        socket::PeerSocket,
-    },
+    network::{frame::Kind, link::Myself, message, visit::Visit},
 };
 
 const VERSION: u8 = 1;
@@ -91,37 +85,35 @@ pub(super) fn answer(log: &Log, body: Bytes) -> Result<Bytes, String> {
     Ok(encode_answer(&records))
 }
 
-/// Asks a peer for all records of a range.
+/// Asks the node at an address for all records of a range. Says which node it is.
 ///
 /// # Errors
 /// Why there are none, in words.
 pub(crate) async fn fetch(
     myself: &Myself,
-    (target, address): (NodeId, &str),
+    address: &str,
     (group, (from, until)): (GroupId, Range),
     wait_max: Duration,
-) -> Result<Vec<LogRecord>, String> {
+) -> Result<(NodeId, Vec<LogRecord>), String> {
     let fetched = async {
-        let socket = myself.dialer.dial(address).await.map_err(|error| error.to_string())?;
-        let PeerSocket { mut read, mut write, .. } = socket;
-        let hello = myself.hello(target, None);
-        greet(&mut read, &mut write, &hello).await.map_err(|error| error.to_string())?;
+        let mut visit = Visit::begin(myself, address).await?;
         let mut records: Vec<LogRecord> = Vec::new();
         let mut next = from;
         while next < until {
-            let header = Header { kind: Kind::Records, role: Role::Request, stream: 0, group, id: next.0 };
-            let request = Outgoing::new(header, encode_request((next, until)));
-            request.write(&mut write).await.map_err(|error| error.to_string())?;
-            let Incoming { header, body } =
-                Incoming::read(&mut read).await.map_err(|error| error.to_string())?;
-            if header.role != Role::Answer {
-                return Err(String::from_utf8_lossy(&body).chars().take(500).collect());
-            }
+            let body = visit.ask((Kind::Records, group), encode_request((next, until))).await?;
             let part = decode_answer(body).map_err(|error| error.to_string())?;
-            next = part.last().ok_or("it gave no records")?.id.index.next();
+            for record in &part {
+                if record.id.index != next || next >= until {
+                    return Err(format!("it gave record {} instead of {next}", record.id.index));
+                }
+                next = next.next();
+            }
+            if part.is_empty() {
+                return Err("it gave no records".to_owned());
+            }
             records.extend(part);
         }
-        Ok::<_, String>(records)
+        Ok((visit.node(), records))
     };
     timeout(wait_max, fetched).await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
 }

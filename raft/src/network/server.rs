@@ -29,18 +29,22 @@ use crate::{
         connection::HELLO_WAIT_MAX,
         frame::{Header, Incoming, Kind, Outgoing, Role},
         hello::{self, Hello, HelloError, PROTOCOL},
+        join::JoinRequest,
         message, records,
         session::AppendSession,
         socket::{PeerListener, PeerReader, PeerSocket},
         writer::write_frames,
     },
     off_runtime::off_runtime,
+    seats::Seats,
     types::{self, Raft},
 };
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Refusals that are remembered, so that each is logged once.
 const REFUSALS_KNOWN_MAX: usize = 256;
+/// How long a visit may take.
+const VISIT_MAX: Duration = Duration::from_secs(30);
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// Who answers.
@@ -56,6 +60,7 @@ pub(crate) struct ServerOptions {
     pub(crate) raft: Raft,
     pub(crate) heard: Arc<Heard>,
     pub(crate) log: Log,
+    pub(crate) seats: Arc<Seats>,
     pub(crate) forward: Arc<dyn ForwardHandler>,
 }
 
@@ -117,16 +122,26 @@ impl PeerServer {
                 return refusal.write(&mut write).await;
             }
         };
-        self.refused().retain(|(ip, _)| *ip != from.ip());
+        if !hello.is_visit() {
+            self.refused().retain(|(ip, _)| *ip != from.ip());
+        }
         let held = self.options.log.flushed();
         let (protocol, to, expects) = (PROTOCOL, hello.from, None);
         let mine = Hello { protocol, cluster, from: node, to, held, config, incarnation, expects };
         mine.frame(Role::Answer).write(&mut write).await?;
-        let newer = self.replace_older(hello.from);
         let (answers, queue) = mpsc::channel(FRAMES_QUEUED_MAX);
+        let answering = async {
+            tokio::select! {
+                ended = self.read_requests(read, &hello, answers) => ended,
+                ended = write_frames(queue, write) => ended,
+            }
+        };
+        if hello.is_visit() {
+            return timeout(VISIT_MAX, answering).await?;
+        }
+        let newer = self.replace_older(hello.from);
         tokio::select! {
-            ended = self.read_requests(read, hello.from, answers) => ended,
-            ended = write_frames(queue, write) => ended,
+            ended = answering => ended,
             () = newer.cancelled() => Ok(()),
             () = admissions.turned_away(hello.from, hello.incarnation) => Ok(()),
         }
@@ -167,9 +182,10 @@ impl PeerServer {
     async fn read_requests(
         self: &Arc<Self>,
         mut read: BufReader<PeerReader>,
-        from: NodeId,
+        hello: &Hello,
         answers: mpsc::Sender<Outgoing>,
     ) -> io::Result<()> {
+        let (from, is_visit) = (hello.from, hello.is_visit());
         let mut sessions = HashMap::new();
         let room = Arc::new(Semaphore::new(REQUESTS_ANSWERED_MAX));
         loop {
@@ -180,6 +196,9 @@ impl PeerServer {
             }
             match header.kind {
                 _ if !known => refuse(&answers, header, "group is not hosted here").await,
+                kind if is_visit && !kind.is_for_visitors() => {
+                    refuse(&answers, header, "it is not for a node that takes no part").await;
+                }
                 Kind::Append => match message::decode_append(body) {
                     Ok(request) => {
                         let session = sessions.entry(header.stream).or_insert_with(|| {
@@ -225,6 +244,10 @@ impl PeerServer {
                 let read = off_runtime(log.is_simulated(), move || records::answer(&log, body)).await;
                 read.unwrap_or_else(|error| Err(error.to_string()))
             }
+            Kind::Join => match JoinRequest::decode(body) {
+                Ok(request) => Ok(self.options.seats.answer(request).await.encode()),
+                Err(error) => Err(malformed(error)),
+            },
             Kind::Hello | Kind::Append | Kind::AppendEnd => Err("frame is no such request".to_owned()),
         };
         match answer {

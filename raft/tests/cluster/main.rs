@@ -9,3 +9,4 @@ mod peers;
 mod proposals;
 mod reads;
 mod restarts;
+mod seats;

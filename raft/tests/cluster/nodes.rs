@@ -1,6 +1,10 @@
 //! Nodes in one process, over real loopback TCP, with real stores in a temporary folder.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -10,8 +14,8 @@ use tokio::{
 };
 use uuid::Uuid;
 use weir_raft::{
-    ClusterStatus, ForwardHandler, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming, RepairError,
-    RepairOptions, repair,
+    ClusterStatus, ForwardHandler, JoinOptions, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming,
+    RepairError, RepairOptions, Standing, ask_for_seat, repair,
 };
 use weir_storage::{
     folder::{DataFolder, Identity},
@@ -20,7 +24,7 @@ use weir_storage::{
 };
 use weir_types::{
     AppendError, AppendOutcome, ClusterId, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType,
-    EventId, EventName, EventSource, GroupId, NodeId, StreamVersion, Term, Timestamp,
+    EventId, EventName, EventSource, GroupId, Incarnation, NodeId, StreamVersion, Term, Timestamp,
 };
 
 /// How long a condition may take on a loaded machine.
@@ -103,7 +107,7 @@ impl Nodes {
         let store = open_store(&folder);
         let options = RaftOptions {
             cluster,
-            node: NodeId(node),
+            node: folder.identity().node,
             incarnation,
             network: PeerNetwork::tcp(listener),
             config_checksum: self.config_checksum,
@@ -119,11 +123,50 @@ impl Nodes {
         open_store(&self.open_folder(node, cluster).await)
     }
 
+    /// Stops a node and empties its folder.
+    pub async fn wipe(&mut self, node: u64) {
+        self.stop(node).await;
+        drop(self.open_store(node, CLUSTER).await);
+        std::fs::remove_dir_all(self.folder(node)).unwrap();
+    }
+
+    /// How a node's folder, or none, stands with the nodes that run; with `wants` it is admitted.
+    pub async fn standing(&self, node: u64, incarnation: Option<Incarnation>, wants: bool) -> Standing {
+        let options = JoinOptions {
+            cluster: CLUSTER,
+            config_checksum: self.config_checksum,
+            seat: NodeId(node),
+            incarnation,
+            own: self.ports.get(&node).map_or_else(PeerNode::default, |_| self.peer(node)),
+            peers: self.running.keys().map(|other| self.peer(*other).peer).collect(),
+        };
+        ask_for_seat(&options, wants).await
+    }
+
+    /// Takes the seat of a node whose folder was wiped, and starts it. Returns the id that it has now.
+    pub async fn take_seat(&mut self, node: u64) -> u64 {
+        let folder = self.open_folder(node, CLUSTER).await;
+        let incarnation = Some(folder.incarnation());
+        let given = eventually("the folder is admitted", async || {
+            match self.standing(node, incarnation, true).await {
+                Standing::Member(given) => Some(given),
+                Standing::Later(_) | Standing::Taken { .. } | Standing::NoLeader | Standing::NoCluster => {
+                    None
+                }
+                other => panic!("{other:?}"),
+            }
+        })
+        .await;
+        drop(folder.seated(given).unwrap());
+        self.start_node(node).await;
+        given.0
+    }
+
     /// Mends the log of a node that does not run; how many places were damaged.
     pub async fn repair(&self, node: u64) -> Result<usize, RepairError> {
         let folder = self.open_folder(node, CLUSTER).await;
         let config_checksum = self.config_checksum;
-        let peers = BTreeMap::new();
+        let peers = BTreeSet::new();
         repair(&RepairOptions { folder, group: GroupId::DEFAULT, config_checksum, peers }).await
     }
 
@@ -165,7 +208,7 @@ impl Nodes {
     pub async fn leader(&self) -> (u64, Term) {
         eventually("a leader decides", async || {
             let statuses = self.running.values().map(RaftNode::status);
-            statuses.filter(|status| status.decides).map(|status| (status.node.0, status.term)).next()
+            statuses.filter(|status| status.decides).map(|status| (status.node.seat().0, status.term)).next()
         })
         .await
     }

@@ -149,6 +149,8 @@ impl Server {
         }
         command.args(birth.nats.iter().flat_map(|url| ["--nats", url]));
         command.args(["--nats-replicas", &birth.nats_replicas.to_string()]);
+        // Faults put right what they damaged, and know a node by one id.
+        command.env("WEIR_REPAIR", "off");
         // Nodes of a test share the machine.
         command.env("TOKIO_WORKER_THREADS", "1");
         if let Some(page) = &self.page {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use weir_raft::{MembershipError, PeerNode, RaftNode};
+use weir_raft::{Founders, MembershipError, PeerNode, RaftNode};
 use weir_types::NodeId;
 
 use crate::{
@@ -17,10 +17,11 @@ use crate::{
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// Begins the cluster, if it is to begin and has not. Of several members the
-/// one with the lowest id does it, so that it is done once, as soon as a
-/// majority of them runs; the start does not wait for that. It is not done when
-/// another member holds a log already, or knows this node with another data
-/// folder: then this folder is fresh because its data was lost, not because there was none.
+/// one with the lowest id does it, so that it is done once, as soon as all of
+/// them run; the start does not wait for that. It is not done when another
+/// member holds a log already, or knows this node with another data folder: then
+/// this folder is fresh because its data was lost, not because there was none.
+/// A majority is not enough: it may be a majority of lost folders.
 ///
 /// # Errors
 /// [`StartError::Part`] when Raft refuses a cluster of one.
@@ -37,7 +38,7 @@ pub(crate) async fn begin_cluster(
     }
     let members: BTreeMap<NodeId, PeerNode> = plan.members.iter().map(peer_node).collect();
     if members.len() == 1 {
-        return match raft.initialize(members).await {
+        return match raft.initialize(members, Founders::All).await {
             Ok(()) | Err(MembershipError::AlreadyInitialized) => Ok(()),
             Err(error) => Err(StartError::part("cluster", &error)),
         };
@@ -55,7 +56,7 @@ pub(crate) async fn begin_cluster(
 async fn begin_with_others(node: NodeId, raft: &RaftNode, members: BTreeMap<NodeId, PeerNode>) {
     let mut told = None;
     loop {
-        let reason = match raft.initialize(members.clone()).await {
+        let reason = match raft.initialize(members.clone(), Founders::All).await {
             Ok(()) => return,
             Err(MembershipError::AlreadyInitialized) => {
                 info!(node_id = node.0, "cluster has begun already, this node waits to be caught up");

@@ -39,6 +39,7 @@ mod vote_record;
 pub use admission::Admitted;
 pub use join::{JoinOptions, Standing, ask_for_seat};
 pub use log_store::LogStore;
+pub use meeting::Founders;
 pub use membership::MembershipError;
 pub use network::{
     ForwardError, ForwardHandler, PeerDialer, PeerListener, PeerNetwork, PeerReader, PeerSocket, PeerWriter,

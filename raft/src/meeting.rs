@@ -13,15 +13,34 @@ use crate::{
     types::PeerNode,
 };
 
-/// How long a majority may take to come.
-const MAJORITY_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long the rest may take, once a majority has come.
+/// How long those that are needed may take to come.
+const NEEDED_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long the rest may take, once those have come.
 const REST_WAIT_MAX: Duration = Duration::from_secs(1);
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
 const PROBE_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many of its members must be there when a cluster begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Founders {
+    /// All. Who lost its folder cannot know that its cluster has begun, only those that kept theirs do: a
+    /// cluster that begins by itself asks each of them.
+    All,
+    /// More than half, where a person says that the cluster has not begun.
+    Majority,
+}
+
+impl Founders {
+    fn needed(self, members: usize) -> usize {
+        match self {
+            Self::All => members,
+            Self::Majority => members / 2 + 1,
+        }
+    }
+}
+
 /// The incarnations of the members that were met, this node's own among them: of
-/// all that come in time, and of a majority at least. The others are recorded
+/// all that come in time, and of those that are needed at least. The others are recorded
 /// when the leader meets them, and count for nothing before.
 ///
 /// # Errors
@@ -29,16 +48,17 @@ const PROBE_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn meet(
     myself: &Myself,
     members: &BTreeMap<NodeId, PeerNode>,
+    founders: Founders,
 ) -> Result<BTreeMap<NodeId, Incarnation>, MembershipError> {
     if !members.contains_key(&myself.node) {
         return Err(MembershipError::NotIncluded { node: myself.node });
     }
     let mut met = BTreeMap::from([(myself.node, myself.incarnation)]);
-    let needed = members.len() / 2 + 1;
+    let needed = founders.needed(members.len());
     let others = members.iter().filter(|(node, _)| **node != myself.node);
     let mut coming: FuturesUnordered<_> =
         others.map(|(node, peer)| come(myself, (*node, &peer.peer))).collect();
-    let mut deadline = Instant::now() + MAJORITY_WAIT_MAX;
+    let mut deadline = Instant::now() + NEEDED_WAIT_MAX;
     while let Ok(Some(came)) = timeout_at(deadline, coming.next()).await {
         let (node, incarnation) = came?;
         met.insert(node, incarnation);

@@ -18,7 +18,7 @@ use weir_types::NodeId;
 use crate::{
     admission::Admitted,
     leadership::GroupLeadership,
-    meeting::meet,
+    meeting::{Founders, meet},
     network::Myself,
     timing::RaftTiming,
     types::{PeerNode, Raft, TypeConfig},
@@ -48,7 +48,7 @@ pub enum MembershipError {
         met: usize,
         /// How many there are to be.
         members: usize,
-        /// How many make a majority of them.
+        /// How many must be.
         needed: usize,
     },
     /// A member that a cluster is to begin with will not have this node.
@@ -153,13 +153,14 @@ impl Members<'_> {
     pub(crate) async fn initialize(
         &self,
         members: BTreeMap<NodeId, PeerNode>,
+        founders: Founders,
     ) -> Result<(), MembershipError> {
         let node = self.node();
         if self.raft.is_initialized().await.map_err(|fatal| stopped(&fatal))? {
             return Err(MembershipError::AlreadyInitialized);
         }
         let ids: Vec<_> = members.keys().map(|id| id.0).collect();
-        let met = meet(self.myself, &members).await?;
+        let met = meet(self.myself, &members, founders).await?;
         let admitted = |id| met.get(&id).map_or(Admitted::Awaited, |found| Admitted::Only(*found));
         let members: BTreeMap<_, _> = members
             .into_iter()

@@ -20,6 +20,7 @@ use crate::{
     heard::Heard,
     leadership::{Contact, GroupLeadership},
     log_store::LogStore,
+    meeting::Founders,
     membership::{Members, MembershipError},
     network::{
         self, ForwardError, ForwardHandler, LinkFactory, Links, Myself, PeerNetwork, PeerServer,
@@ -246,14 +247,18 @@ impl RaftNode {
     }
 
     /// Begins the cluster with these voters, this node among them. Once in a
-    /// cluster's life, on one node; the others learn of it from there. A majority
-    /// of them must run: their data folders are recorded with them.
+    /// cluster's life, on one node; the others learn of it from there. As many of
+    /// them as `founders` says must run: their data folders are recorded with them.
     ///
     /// # Errors
     /// [`MembershipError::AlreadyInitialized`] ever after; [`MembershipError::TooFew`]
-    /// when no majority was met in 5 seconds.
-    pub async fn initialize(&self, members: BTreeMap<NodeId, PeerNode>) -> Result<(), MembershipError> {
-        self.members().initialize(members).await
+    /// when fewer were met in 5 seconds.
+    pub async fn initialize(
+        &self,
+        members: BTreeMap<NodeId, PeerNode>,
+        founders: Founders,
+    ) -> Result<(), MembershipError> {
+        self.members().initialize(members, founders).await
     }
 
     /// Adds a node that follows the log without a vote, or gives a member new

@@ -7,7 +7,7 @@ use weir_api::{
     ApiError, ErrorCode,
     v1::{self, ClusterStatus, InitBody, MemberBody, MemberStatus},
 };
-use weir_raft::{MembershipError, PeerNode};
+use weir_raft::{Founders, MembershipError, PeerNode};
 use weir_types::NodeId;
 
 use super::Engine;
@@ -70,7 +70,7 @@ impl Engine {
         if members.is_empty() {
             members.insert(self.node, self.own.clone());
         }
-        self.raft.initialize(members).await.map_err(refusal)
+        self.raft.initialize(members, Founders::Majority).await.map_err(refusal)
     }
 
     /// Adds a member; as a voter once it has caught up, unless it is only to follow.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::timeout;
-use weir_raft::MembershipError;
+use weir_raft::{Founders, MembershipError};
 use weir_types::NodeId;
 
 use crate::nodes::{CLUSTER, Nodes, PATIENCE, appended_at, eventually};
@@ -70,7 +70,7 @@ async fn a_wiped_voter_does_not_begin_its_cluster_again() {
     nodes.agree_at(1).await;
     wipe(&mut nodes, 1).await;
     let members: BTreeMap<_, _> = (1..=3).map(|node| (NodeId(node), nodes.peer(node))).collect();
-    let refused = nodes.node(1).initialize(members).await.unwrap_err();
+    let refused = nodes.node(1).initialize(members, Founders::Majority).await.unwrap_err();
     assert!(
         matches!(&refused, MembershipError::Refused { reason, .. } if reason.contains(GIVE_UP)),
         "{refused}"
@@ -83,7 +83,7 @@ async fn a_member_that_comes_late_is_recorded_before_it_counts() {
     let mut nodes = Nodes::start([1, 2, 3]).await;
     let members: BTreeMap<_, _> = (1..=3).map(|node| (NodeId(node), nodes.peer(node))).collect();
     nodes.stop(3).await;
-    nodes.node(1).initialize(members).await.unwrap();
+    nodes.node(1).initialize(members, Founders::Majority).await.unwrap();
     nodes.append("order-1", 0).await;
     nodes.start_node(3).await;
     nodes.agree_at(1).await;
@@ -100,13 +100,13 @@ async fn a_member_that_comes_late_is_recorded_before_it_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_begins_only_when_a_majority_was_met() {
+async fn a_cluster_begins_only_when_a_majority_was_met_and_by_itself_only_when_all_were() {
     let mut nodes = Nodes::start([1, 2, 3]).await;
     let members: BTreeMap<_, _> = (1..=3).map(|node| (NodeId(node), nodes.peer(node))).collect();
-    for node in [2, 3] {
-        nodes.stop(node).await;
+    for (stopped, founders, needed) in [(3, Founders::All, 3), (2, Founders::Majority, 2)] {
+        nodes.stop(stopped).await;
+        let refused = nodes.node(1).initialize(members.clone(), founders).await;
+        assert_eq!(refused, Err(MembershipError::TooFew { met: needed - 1, members: 3, needed }));
     }
-    let refused = nodes.node(1).initialize(members).await;
-    assert_eq!(refused, Err(MembershipError::TooFew { met: 1, members: 3, needed: 2 }));
     assert!(!nodes.status(1).initialized());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_raft::{MemberRole, MembershipError, PeerNode};
+use weir_raft::{Founders, MemberRole, MembershipError, PeerNode};
 use weir_types::NodeId;
 
 use crate::nodes::{Nodes, appended_at, eventually};
@@ -80,12 +80,12 @@ async fn a_cluster_is_initialised_once_and_with_its_first_node_in_it() {
     let nodes = Nodes::start([1]).await;
     assert!(!nodes.status(1).initialized());
     let without = BTreeMap::from([(NodeId(2), PeerNode::default())]);
-    let refused = nodes.node(1).initialize(without).await;
+    let refused = nodes.node(1).initialize(without, Founders::Majority).await;
     assert_eq!(refused, Err(MembershipError::NotIncluded { node: NodeId(1) }));
     let members = BTreeMap::from([(NodeId(1), nodes.peer(1))]);
-    nodes.node(1).initialize(members.clone()).await.unwrap();
+    nodes.node(1).initialize(members.clone(), Founders::Majority).await.unwrap();
     nodes.leader().await;
-    assert_eq!(nodes.node(1).initialize(members).await, Err(MembershipError::AlreadyInitialized));
+    assert_eq!(nodes.node(1).initialize(members, Founders::Majority).await, Err(MembershipError::AlreadyInitialized));
     assert_eq!(nodes.status(1).members[0].edge_address, nodes.peer(1).edge);
     assert_eq!(nodes.node(1).hand_over().await, Ok(None));
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 use uuid::Uuid;
 use weir_raft::{
-    ClusterStatus, ForwardHandler, JoinOptions, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming,
+    ClusterStatus, ForwardHandler, Founders, JoinOptions, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming,
     RepairError, RepairOptions, Standing, ask_for_seat, repair,
 };
 use weir_storage::{
@@ -87,7 +87,7 @@ impl Nodes {
         let all = Self::start(voters.clone()).await;
         let first = voters.clone().into_iter().next().unwrap();
         let members = voters.into_iter().map(|node| (NodeId(node), all.peer(node))).collect();
-        all.node(first).initialize(members).await.unwrap();
+        all.node(first).initialize(members, Founders::Majority).await.unwrap();
         all.leader().await;
         all
     }

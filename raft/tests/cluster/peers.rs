@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use uuid::Uuid;
-use weir_raft::ForwardError;
+use weir_raft::{ForwardError, Founders};
 use weir_types::{ClusterId, NodeId};
 
 use crate::nodes::{Nodes, PATIENCE, eventually};
@@ -52,7 +52,7 @@ async fn a_node_of_another_cluster_is_refused() {
 async fn a_node_at_the_address_of_another_is_refused() {
     let nodes = Nodes::start([1, 2]).await;
     let members = BTreeMap::from([(NodeId(1), nodes.peer(1))]);
-    nodes.node(1).initialize(members).await.unwrap();
+    nodes.node(1).initialize(members, Founders::Majority).await.unwrap();
     nodes.leader().await;
     // The address of node 2 is given to node 3.
     nodes.node(1).add_learner(NodeId(3), nodes.peer(2)).await.unwrap();

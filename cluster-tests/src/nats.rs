@@ -1,6 +1,7 @@
 //! A real nats-server, and a reader of what JetStream holds.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -90,6 +91,23 @@ impl NatsServer {
         let mut stream = context.get_stream(STREAM).await?;
         let state = &stream.info().await?.state;
         Ok(StreamExtent { messages: state.messages, first: state.first_sequence, last: state.last_sequence })
+    }
+
+    /// The consumers that nodes have, by name, with the sequence of the last message that each was given.
+    ///
+    /// # Errors
+    /// When NATS is not there, or has no such stream.
+    pub async fn consumers(&self) -> Result<BTreeMap<String, u64>> {
+        let context = jetstream::new(async_nats::connect(self.url()).await?);
+        let stream = context.get_stream(STREAM).await?;
+        let mut consumers = BTreeMap::new();
+        let mut listed = stream.consumers();
+        while let Some(info) = listed.next().await {
+            let info = info.map_err(|error| anyhow::anyhow!("cannot list consumers: {error}"))?;
+            consumers.insert(info.name, info.delivered.stream_sequence);
+        }
+        consumers.retain(|name, _| name.starts_with("weir-"));
+        Ok(consumers)
     }
 
     /// Every message of the stream, in order.

@@ -12,9 +12,9 @@ use futures::FutureExt as _;
 use serde_json::json;
 use weir_api::v1::{MemberRole, MemberStatus, paths};
 
-use super::{Outcome, Recipe, damage};
+use super::{Outcome, Recipe, damage, nats_outage::COUNTER};
 use crate::{
-    Cluster, ClusterSpec, PATIENCE, audit::audit, edge::CallError, eventually, history::History,
+    Cluster, ClusterSpec, PATIENCE, audit::audit, edge::CallError, eventually, history::History, projections,
     report::Report, workload::Load,
 };
 
@@ -36,6 +36,7 @@ const WATCHED: Duration = Duration::from_secs(5);
 /// All of it.
 async fn story(report: &mut Report, seed: u64) -> Result<Outcome> {
     let mut cluster = Cluster::start(ClusterSpec { nodes: 3, nats: true }).await?;
+    let counter = cluster.node(1).edge.deploy(COUNTER).await?;
     let load = Load::start("load", &cluster.edges(), 4);
     load.makes_progress(500, PATIENCE).await?;
     let victim = follower(&cluster).await?;
@@ -55,7 +56,9 @@ async fn story(report: &mut Report, seed: u64) -> Result<Outcome> {
     load.makes_progress(100, PATIENCE).await?;
     report.note("seat_ms", took);
     let history = load.stop().await?;
-    ends_well(&cluster, &history, report).await?;
+    let last = ends_well(&cluster, &history, report).await?;
+    folds_on(&cluster, &counter, last).await?;
+    report.phase("every node has the projection, and its consumer");
     two_of_three(&mut cluster, &history, report).await?;
     cluster.finish(&[])?;
     Ok(Outcome::Holds)
@@ -78,11 +81,32 @@ pub async fn small(report: &mut Report) -> Result<()> {
     cluster.finish(&[])
 }
 
-async fn ends_well(cluster: &Cluster, history: &History, report: &mut Report) -> Result<()> {
+/// The audit. How many events there are.
+async fn ends_well(cluster: &Cluster, history: &History, report: &mut Report) -> Result<u64> {
     let replicas = audit(cluster, history).await?;
+    let events = replicas.first().context("no node runs")?.events.len();
     report.note("acked", history.acked().len());
-    report.note("events", replicas.first().context("no node runs")?.events.len());
-    Ok(())
+    report.note("events", events);
+    Ok(u64::try_from(events)?)
+}
+
+/// Checks that every node has folded all of `last` events into the same view, and that JetStream has one
+/// consumer per seat, which the holder of the seat took over: none is left of ids that are gone.
+async fn folds_on(cluster: &Cluster, counter: &str, last: u64) -> Result<()> {
+    projections::folded(cluster, counter, last).await?;
+    for node in &cluster.nodes {
+        let count = node.edge.view(counter, "consistency=local").await?["state"]["state"]["count"].as_u64();
+        ensure!(count == Some(last), "the projection of node {} counts {count:?} of {last}", node.id);
+    }
+    let nats = cluster.nats.as_ref().context("the cluster has no NATS")?;
+    eventually("every seat has one consumer, which was given all", PATIENCE, || async {
+        let consumers = nats.consumers().await?;
+        let all_given = consumers.values().all(|given| *given == last);
+        let seats = (1..=3).filter(|seat| consumers.keys().any(|name| name.starts_with(&format!("weir-{seat}-"))));
+        ensure!(consumers.len() == 3 && seats.count() == 3 && all_given, "{consumers:?}, last is {last}");
+        Ok(())
+    })
+    .await
 }
 
 async fn follower(cluster: &Cluster) -> Result<u64> {

@@ -21,6 +21,7 @@ pub mod record;
 pub mod rig;
 pub mod run;
 pub mod silent_cuts;
+pub mod seat;
 pub mod smaller;
 pub mod stop;
 pub mod timeline;

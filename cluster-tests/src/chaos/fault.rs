@@ -22,6 +22,7 @@ mod stream;
 mod sync;
 mod target;
 mod transfer;
+mod wipe;
 
 use std::ops::Range;
 
@@ -142,7 +143,7 @@ pub struct Kind {
 /// Every fault.
 #[must_use]
 pub fn all() -> Vec<Kind> {
-    let families: [Vec<Kind>; 19] = [
+    let families: [Vec<Kind>; 20] = [
         kill::kinds(),
         pause::kinds(),
         restart::kinds(),
@@ -158,6 +159,7 @@ pub fn all() -> Vec<Kind> {
         disk_full::kinds(),
         sync::kinds(),
         flip::kinds(),
+        wipe::kinds(),
         clock::kinds(),
         nats::kinds(),
         stream::kinds(),

@@ -27,9 +27,9 @@ pub async fn gather(rig: &Rig, last: u64, catch_up: Duration) -> Result<FinalSta
         let whole = eventually(&what, catch_up, || async {
             let events = stored(&node.edge, node.id).await?;
             let report = report(&node.edge, rig.directory.lives(node.id)).await;
-            let report = report.with_context(|| format!("node {} tells no state", node.id))?;
-            let views = views(&node.edge, node.id, last, catch_up).await?;
-            Ok((NodeEnd { node: node.id, report, events }, views))
+            let (id, report) = report.with_context(|| format!("node {} tells no state", node.id))?;
+            let views = views(&node.edge, id, last, catch_up).await?;
+            Ok((NodeEnd { node: id, report, events }, views))
         });
         let (node, views) = whole.await?;
         end.nodes.push(node);

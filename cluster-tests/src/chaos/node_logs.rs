@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context, Result};
 
 /// A counter of the coverage list, and the words that a node logs when it happens.
-const RARE: [(&str, &str); 4] = [
+const RARE: [(&str, &str); 6] = [
     ("log.corruption_detected", "is damaged"),
     ("storage.derived_rebuilt", "store moved aside"),
     ("raft.uncommitted_tail_truncated", "uncommitted log tail is cut"),
     ("outbox.rewound", "outbox publishes again"),
+    ("log.mended", "damage in the log was mended and verified"),
+    ("raft.seat_taken_again", "seat is taken again, by a new data folder"),
 ];
 /// What a node says of its log at each start; a torn tail was cut when the number is not 0.
 const TORN: &str = "\"torn_bytes\":";

@@ -18,24 +18,28 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub async fn observe(nodes: Directory, recorder: Recorder, stop: Stop) {
     let client = u64::MAX;
     while stop.pause(ROUND).await {
-        for (node, edge) in nodes.all() {
-            let (since, life) = (recorder.now_us(), nodes.lives(node));
-            let Ok(Some(report)) = tokio::time::timeout(CALL_TIMEOUT, report(&edge, life)).await else {
+        for (seat, edge) in nodes.all() {
+            let (since, life) = (recorder.now_us(), nodes.lives(seat));
+            let Ok(Some((node, report))) = tokio::time::timeout(CALL_TIMEOUT, report(&edge, life)).await else {
                 continue;
             };
             // An answer from before a restart must not count for the life after it.
-            if nodes.lives(node) == life {
+            if nodes.lives(seat) == life {
                 recorder.note(client, since, Call::NodeState { node }, Seen::Node(report));
             }
         }
     }
 }
 
-/// What a node says of itself, if it answers.
-pub async fn report(edge: &Edge, life: u64) -> Option<NodeReport> {
+/// What a node says of itself, under the id that it has now, if it answers. Nothing while it takes no part:
+/// with an empty folder it has no term and no log, until it has its seat again under another id.
+pub async fn report(edge: &Edge, life: u64) -> Option<(u64, NodeReport)> {
     let before = checkpoints(edge).await?;
     let status: ClusterStatus = edge.status().await.ok()?;
-    Some(NodeReport {
+    if status.state == NodeState::Uninitialized {
+        return None;
+    }
+    let report = NodeReport {
         incarnation: life,
         applied_index: status.applied_index,
         position: status.applied_position,
@@ -45,7 +49,8 @@ pub async fn report(edge: &Edge, life: u64) -> Option<NodeReport> {
         leads: status.state == NodeState::Leader,
         actors: None,
         checkpoints: before,
-    })
+    };
+    Some((status.node_id, report))
 }
 
 /// A deployment begins a fold anew: its log index stands for the count of rebuilds.

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use async_nats::jetstream;
 use futures::future::join_all;
 use uuid::Uuid;
-use weir_api::v1::{ClusterStatus, NodeState};
+use weir_api::v1::ClusterStatus;
 
 use self::{
     atlas::Atlas,
@@ -29,7 +29,7 @@ use self::{
     server::{Birth, Plan, Server},
     shim::Page,
 };
-use super::{directory::Directory, journal::Journal, lull::Lull};
+use super::{directory::Directory, journal::Journal, lull::Lull, seat};
 use crate::{PATIENCE, eventually, port::free_ports};
 
 /// How long a node may take to tell its state before it counts as silent.
@@ -214,9 +214,13 @@ impl Rig {
 
     /// Who leads in the highest term of which a leader tells, if any tells.
     pub async fn leader(&self) -> Option<u64> {
-        let statuses = self.statuses().await;
-        let leaders = statuses.iter().filter(|status| status.state == NodeState::Leader);
-        leaders.max_by_key(|status| status.term).map(|status| status.node_id)
+        seat::leading(&self.statuses().await).map(|status| seat::seat(status.node_id))
+    }
+
+    /// Whether a node takes its seat again by itself when its folder is lost: it must know where others are.
+    #[must_use]
+    pub fn heals_itself(&self, id: u64) -> bool {
+        self.node(id).is_founder() && self.nodes.iter().any(|other| other.id != id && other.is_founder())
     }
 
     /// Waits until every node is ready.

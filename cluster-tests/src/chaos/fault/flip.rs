@@ -1,5 +1,6 @@
-//! Bytes that rot: in the log, where a node must refuse them; in what is
-//! derived from it, which a node must rebuild.
+//! Bytes that rot: in the log, where a node must mend them with what its peers
+//! hold, or refuse them when it knows no peers; in what is derived from it, which
+//! a node must rebuild.
 //!
 //! Only as many nodes have a damaged log at a time as the cluster can do without.
 
@@ -7,13 +8,20 @@ use std::{
     fs,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use serde_json::json;
+use weir_api::v1::NodeState;
 
-use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
+use super::{
+    Fault, Healed, Hit, Kind, Need, Scene,
+    target::Target,
+    wipe::{give_back, take_charge},
+};
+use crate::chaos::seat::{seat, votes};
 
 /// By what rots.
 pub fn kinds() -> Vec<Kind> {
@@ -35,13 +43,20 @@ pub fn kinds() -> Vec<Kind> {
 /// How many bytes tell whether what lies at a place is still what was damaged.
 const KNOWN_BYTES: usize = 32;
 
-/// One bit of the log, put right in the end, unless the node has done that itself.
+/// Between two looks whether a node has healed.
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// One bit of the log. The node has to put it right, if it knows peers; else it is put right in the end.
 #[derive(Default)]
 struct FlipLog {
     live: bool,
     node: Option<u64>,
     at: Option<Flipped>,
     logged_before: u64,
+    heals_itself: bool,
+    /// Whether the node was started since.
+    restarted: bool,
+    looked_at: Option<Instant>,
 }
 
 /// A bit that was flipped.
@@ -59,9 +74,14 @@ impl Flipped {
         Ok(Self { file, offset, left })
     }
 
+    /// Whether it is as it was left.
+    fn lasts(&self) -> Result<bool> {
+        Ok(self.file.exists() && bytes_at(&self.file, self.offset)? == self.left)
+    }
+
     /// Puts it right. Where a node has written the place anew, a bit would be damaged by it.
     fn undo(&self) -> Result<()> {
-        if self.file.exists() && bytes_at(&self.file, self.offset)? == self.left {
+        if self.lasts()? {
             flip(&self.file, self.offset)?;
         }
         Ok(())
@@ -72,11 +92,8 @@ impl Flipped {
 impl Fault for FlipLog {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
         let Some(id) = Target::One.choose(scene).await.first().copied() else { return Ok(None) };
-        if !scene.rig.atlas.damage(id, scene.id) {
-            return Ok(None);
-        }
-        if !scene.rig.atlas.reserve(id, "power", scene.id) {
-            scene.rig.atlas.undamage(scene.id);
+        self.heals_itself = scene.rig.heals_itself(id);
+        if !self.take_charge(scene, id) {
             return Ok(None);
         }
         let server = scene.rig.node_mut(id);
@@ -90,6 +107,7 @@ impl Fault for FlipLog {
             self.at = Some(Flipped::make(place)?);
         }
         server.let_go(scene.id);
+        self.restarted = !self.live;
         let detail = self.at.as_ref().map(|at| {
             json!({ "file": at.file.file_name().map(|name| name.to_string_lossy()), "offset": at.offset, "logged": self.logged_before })
         });
@@ -97,12 +115,62 @@ impl Fault for FlipLog {
     }
 
     async fn heal(&mut self, scene: &mut Scene<'_>) -> Result<Healed> {
-        let Some(id) = self.node.take() else { return Ok(Healed::Done(0)) };
-        scene.rig.atlas.undamage(scene.id);
-        scene.rig.atlas.release(id, "power", scene.id);
-        if !scene.rig.ids().contains(&id) {
-            return Ok(Healed::Done(u64::from(self.at.is_some())));
+        let Some(id) = self.node else { return Ok(Healed::Done(0)) };
+        let done = match scene.rig.ids().contains(&id) {
+            false => true,
+            true if self.heals_itself && self.at.is_some() => self.has_healed(scene, id).await?,
+            true => self.put_right(scene, id).map(|()| true)?,
+        };
+        if !done {
+            return Ok(Healed::NotYet);
         }
+        give_back(scene, id);
+        Ok(Healed::Done(1))
+    }
+}
+
+impl FlipLog {
+    fn take_charge(&self, scene: &mut Scene<'_>, id: u64) -> bool {
+        if self.heals_itself {
+            return take_charge(scene, id);
+        }
+        let free = scene.rig.atlas.reserve(id, "power", scene.id) && scene.rig.atlas.damage(id, scene.id);
+        if !free {
+            give_back(scene, id);
+        }
+        free
+    }
+
+    /// Whether the node has mended its log, or has its seat again with another folder, and votes.
+    async fn has_healed(&mut self, scene: &mut Scene<'_>, id: u64) -> Result<bool> {
+        if self.looked_at.is_some_and(|at| at.elapsed() < BETWEEN) {
+            return Ok(false);
+        }
+        self.looked_at = Some(Instant::now());
+        let lasts = self.at.as_ref().map_or(Ok(false), Flipped::lasts)?;
+        if lasts && !self.restarted {
+            // What is met while a node runs is mended at its next start.
+            scene.rig.node_mut(id).leash.kill()?;
+            self.restarted = true;
+            return Ok(false);
+        }
+        let statuses = scene.rig.statuses().await;
+        let serves =
+            |one: &weir_api::v1::ClusterStatus| seat(one.node_id) == id && one.state != NodeState::Uninitialized;
+        if lasts && statuses.iter().any(serves) {
+            // It has read its log and met nothing wrong: the place says nothing.
+            return self.put_right(scene, id).map(|()| true);
+        }
+        let healed = !lasts && votes(&statuses, id);
+        if healed {
+            scene.rig.journal.did("flip-log.healed", 1);
+            scene.rig.node_mut(id).excuse_ends(scene.id);
+        }
+        Ok(healed)
+    }
+
+    /// Undoes the flip under a node that does not run.
+    fn put_right(&mut self, scene: &mut Scene<'_>, id: u64) -> Result<()> {
         let server = scene.rig.node_mut(id);
         server.leash.hold_down(scene.id)?;
         if let Some(at) = self.at.take() {
@@ -114,7 +182,7 @@ impl Fault for FlipLog {
         let server = scene.rig.node_mut(id);
         server.excuse_ends(scene.id);
         server.let_go(scene.id);
-        Ok(Healed::Done(1))
+        Ok(())
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::json;
-use weir_api::v1::{ClusterStatus, MemberRole, NodeState, paths};
+use weir_api::v1::{ClusterStatus, MemberStatus, MemberRole, paths};
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
-use crate::edge::Edge;
+use crate::{chaos::seat, edge::Edge};
 
 /// Both.
 pub fn kinds() -> Vec<Kind> {
@@ -24,7 +24,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time between two requests.
 const BETWEEN: Duration = Duration::from_millis(700);
 /// Nobody else changes the membership meanwhile.
-const RESOURCE: &str = "members";
+pub(super) const RESOURCE: &str = "members";
 
 struct Change {
     /// Whether the one that leaves is lost at the beginning, with its disk.
@@ -50,23 +50,24 @@ impl Change {
         }
         self.asked_at = Some(Instant::now());
         let statuses = scene.rig.statuses().await;
-        let leader = statuses.iter().filter(|status| status.state == NodeState::Leader);
-        let Some(status) = leader.max_by_key(|status| status.term) else { return };
-        let edge = scene.rig.node(status.node_id).edge.clone();
+        let Some(status) = seat::leading(&statuses) else { return };
+        let edge = scene.rig.node(seat::seat(status.node_id)).edge.clone();
         if let Some(joins) = self.joins.filter(|_| !self.promoted) {
-            if role(status, joins) == Some(MemberRole::Voter) {
+            let role = member(status, joins).map(|member| member.role);
+            if role == Some(MemberRole::Voter) {
                 (self.promoted, self.done) = (true, self.done + 1);
             } else {
-                self.ask_to_join(scene, &edge, joins, role(status, joins).is_some()).await;
+                self.ask_to_join(scene, &edge, joins, role.is_some()).await;
             }
         } else if let Some(leaves) = self.leaves.filter(|_| self.may_leave && self.promoted) {
-            if role(status, leaves).is_none() {
-                self.gone(scene, leaves);
-            } else {
-                let path = paths::fill(paths::CLUSTER_MEMBER, &leaves.to_string());
-                // What it answers does not matter: the members are looked at again.
-                let asked = edge.send(reqwest::Method::DELETE, &path, None);
-                let _ = tokio::time::timeout(CALL_TIMEOUT, asked).await;
+            match member(status, leaves) {
+                None => self.gone(scene, leaves),
+                Some(member) => {
+                    let path = paths::fill(paths::CLUSTER_MEMBER, &member.node_id.to_string());
+                    // What it answers does not matter: the members are looked at again.
+                    let asked = edge.send(reqwest::Method::DELETE, &path, None);
+                    let _ = tokio::time::timeout(CALL_TIMEOUT, asked).await;
+                }
             }
         }
     }
@@ -92,8 +93,9 @@ impl Change {
     }
 }
 
-fn role(status: &ClusterStatus, id: u64) -> Option<MemberRole> {
-    status.members.iter().find(|member| member.node_id == id).map(|member| member.role)
+/// The newest member that is this node.
+fn member(status: &ClusterStatus, id: u64) -> Option<&MemberStatus> {
+    seat::holders(status, id).last()
 }
 
 #[async_trait]

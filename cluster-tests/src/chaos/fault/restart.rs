@@ -6,6 +6,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
+use crate::chaos::seat::seat;
 
 /// Both.
 pub fn kinds() -> Vec<Kind> {
@@ -94,7 +95,7 @@ impl Fault for Rolling {
         }
         if let Some((id, since)) = self.starting {
             let there = scene.rig.ids().contains(&id);
-            let ready = there && scene.rig.statuses().await.iter().any(|status| status.node_id == id);
+            let ready = there && scene.rig.statuses().await.iter().any(|status| seat(status.node_id) == id);
             if there && !ready && since.elapsed() < STEP {
                 return Ok(());
             }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::json;
-use weir_api::v1::paths;
+use weir_api::v1::{MemberRole, paths};
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
+use crate::chaos::seat::{leading, seat};
 
 /// One.
 pub fn kinds() -> Vec<Kind> {
@@ -25,10 +26,12 @@ struct Transfer {
 
 impl Transfer {
     async fn hand_over(&mut self, scene: &mut Scene<'_>) -> Option<u64> {
-        let leader = scene.rig.leader().await?;
-        let to = *Target::All.choose(scene).await.iter().find(|id| **id != leader)?;
+        let statuses = scene.rig.statuses().await;
+        let leader = leading(&statuses)?;
+        let others: Vec<_> = leader.members.iter().filter(|one| one.node_id != leader.node_id && one.role == MemberRole::Voter).collect();
+        let to = scene.rng.pick(&others)?.node_id;
         let body = json!({ "to": to });
-        let asked = scene.rig.node(leader).edge.post(paths::CLUSTER_TRANSFER, &body);
+        let asked = scene.rig.node(seat(leader.node_id)).edge.post(paths::CLUSTER_TRANSFER, &body);
         tokio::time::timeout(CALL_TIMEOUT, asked).await.ok()?.ok()?;
         self.accepted += 1;
         Some(to)

@@ -130,6 +130,12 @@ impl Server {
         &self.log
     }
 
+    /// Whether the cluster began with it.
+    #[must_use]
+    pub fn is_founder(&self) -> bool {
+        self.founder
+    }
+
     /// Starts it unless it runs or is held down.
     ///
     /// # Errors
@@ -149,8 +155,8 @@ impl Server {
         }
         command.args(birth.nats.iter().flat_map(|url| ["--nats", url]));
         command.args(["--nats-replicas", &birth.nats_replicas.to_string()]);
-        // Faults put right what they damaged, and know a node by one id.
-        command.env("WEIR_REPAIR", "off");
+        // One that joined later knows no peers to ask for its seat: faults put right what they damaged.
+        command.env("WEIR_REPAIR", if self.founder { "auto" } else { "off" });
         // Nodes of a test share the machine.
         command.env("TOKIO_WORKER_THREADS", "1");
         if let Some(page) = &self.page {

@@ -102,7 +102,8 @@ async fn folds_on(cluster: &Cluster, counter: &str, last: u64) -> Result<()> {
     eventually("every seat has one consumer, which was given all", PATIENCE, || async {
         let consumers = nats.consumers().await?;
         let all_given = consumers.values().all(|given| *given == last);
-        let seats = (1..=3).filter(|seat| consumers.keys().any(|name| name.starts_with(&format!("weir-{seat}-"))));
+        let seats =
+            (1..=3).filter(|seat| consumers.keys().any(|name| name.starts_with(&format!("weir-{seat}-"))));
         ensure!(consumers.len() == 3 && seats.count() == 3 && all_given, "{consumers:?}, last is {last}");
         Ok(())
     })
@@ -171,9 +172,10 @@ async fn holder(cluster: &Cluster, seat: u64) -> Result<MemberStatus> {
     Ok(found)
 }
 
-/// Wipes both followers at once: they are told why they are not admitted, nothing is served, nothing is invented.
+/// Wipes both followers at once: they are told why they are not admitted, nothing is served, nothing is
+/// invented, and they do not begin a second cluster when the one that kept its folder is away.
 async fn two_of_three(cluster: &mut Cluster, history: &History, report: &Report) -> Result<()> {
-    let leader = cluster.leader().await?;
+    let leader = leader_who_does_not_begin(cluster).await?;
     let wiped: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
     for id in &wiped {
         cluster.node_mut(*id).kill()?;
@@ -204,5 +206,45 @@ async fn two_of_three(cluster: &mut Cluster, history: &History, report: &Report)
     let kept = usize::try_from(cluster.node(leader).edge.status().await?.applied_position)?;
     let acked = history.acked().len();
     ensure!(kept >= acked, "node {leader} holds {kept} of {acked} events");
+    no_second_cluster(cluster, &wiped, report).await
+}
+
+/// The leader, which is made to be another than node 1: that one begins clusters.
+async fn leader_who_does_not_begin(cluster: &Cluster) -> Result<u64> {
+    eventually("another node than 1 leads", PATIENCE, || async {
+        let leader = cluster.leader().await?;
+        if leader == 1 {
+            let to = holder(cluster, 2).await?.node_id;
+            cluster.node(1).edge.post(paths::CLUSTER_TRANSFER, &json!({ "to": to })).await?;
+        }
+        ensure!(cluster.leader().await? != 1, "it still leads");
+        cluster.leader().await
+    })
+    .await
+}
+
+/// Starts a wiped majority alone, with `bootstrap` set as it was: it does not begin a cluster of its own.
+async fn no_second_cluster(cluster: &mut Cluster, wiped: &[u64], report: &Report) -> Result<()> {
+    for id in 1..=3 {
+        cluster.node_mut(id).kill()?;
+    }
+    let said_before = cluster.node(1).logged()?.len();
+    for id in wiped {
+        cluster.start_node(*id)?;
+    }
+    report.phase("the one that kept its folder is away");
+    eventually("node 1 says that it does not begin", PATIENCE, || async {
+        let said = cluster.node(1).logged()?.split_off(said_before);
+        ensure!(
+            said.contains("only 2 of 3 members were met, and 3 are needed to begin"),
+            "it does not:\n{said}"
+        );
+        Ok(())
+    })
+    .await?;
+    for id in wiped {
+        let status = cluster.node(*id).edge.status().await?;
+        ensure!(status.members.is_empty(), "a second cluster began: {status:?}");
+    }
     Ok(())
 }

@@ -20,7 +20,8 @@ pub async fn observe(nodes: Directory, recorder: Recorder, stop: Stop) {
     while stop.pause(ROUND).await {
         for (seat, edge) in nodes.all() {
             let (since, life) = (recorder.now_us(), nodes.lives(seat));
-            let Ok(Some((node, report))) = tokio::time::timeout(CALL_TIMEOUT, report(&edge, life)).await else {
+            let Ok(Some((node, report))) = tokio::time::timeout(CALL_TIMEOUT, report(&edge, life)).await
+            else {
                 continue;
             };
             // An answer from before a restart must not count for the life after it.

@@ -43,9 +43,7 @@ mod tests {
     const NEW: u64 = 57_000_003;
 
     fn status(node_id: u64, state: NodeState, members: &[(u64, MemberRole)]) -> ClusterStatus {
-        let member = |(node_id, role): &(u64, MemberRole)| {
-            json!({ "nodeId": node_id, "role": role, "peerAddress": "", "url": "" })
-        };
+        let member = |(node_id, role): &(u64, MemberRole)| json!({ "nodeId": node_id, "role": role, "peerAddress": "", "url": "" });
         let members: Vec<_> = members.iter().map(member).collect();
         let status = json!({
             "nodeId": node_id, "version": "", "state": state, "term": 1, "lastLogIndex": 1, "committedIndex": 1,

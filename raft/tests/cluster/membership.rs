@@ -85,7 +85,10 @@ async fn a_cluster_is_initialised_once_and_with_its_first_node_in_it() {
     let members = BTreeMap::from([(NodeId(1), nodes.peer(1))]);
     nodes.node(1).initialize(members.clone(), Founders::Majority).await.unwrap();
     nodes.leader().await;
-    assert_eq!(nodes.node(1).initialize(members, Founders::Majority).await, Err(MembershipError::AlreadyInitialized));
+    assert_eq!(
+        nodes.node(1).initialize(members, Founders::Majority).await,
+        Err(MembershipError::AlreadyInitialized)
+    );
     assert_eq!(nodes.status(1).members[0].edge_address, nodes.peer(1).edge);
     assert_eq!(nodes.node(1).hand_over().await, Ok(None));
 }

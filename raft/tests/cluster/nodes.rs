@@ -14,8 +14,8 @@ use tokio::{
 };
 use uuid::Uuid;
 use weir_raft::{
-    ClusterStatus, ForwardHandler, Founders, JoinOptions, PeerNetwork, PeerNode, RaftNode, RaftOptions, RaftTiming,
-    RepairError, RepairOptions, Standing, ask_for_seat, repair,
+    ClusterStatus, ForwardHandler, Founders, JoinOptions, PeerNetwork, PeerNode, RaftNode, RaftOptions,
+    RaftTiming, RepairError, RepairOptions, Standing, ask_for_seat, repair,
 };
 use weir_storage::{
     folder::{DataFolder, Identity},

@@ -155,8 +155,9 @@ impl FlipLog {
             return Ok(false);
         }
         let statuses = scene.rig.statuses().await;
-        let serves =
-            |one: &weir_api::v1::ClusterStatus| seat(one.node_id) == id && one.state != NodeState::Uninitialized;
+        let serves = |one: &weir_api::v1::ClusterStatus| {
+            seat(one.node_id) == id && one.state != NodeState::Uninitialized
+        };
         if lasts && statuses.iter().any(serves) {
             // It has read its log and met nothing wrong: the place says nothing.
             return self.put_right(scene, id).map(|()| true);

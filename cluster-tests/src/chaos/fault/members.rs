@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::json;
-use weir_api::v1::{ClusterStatus, MemberStatus, MemberRole, paths};
+use weir_api::v1::{ClusterStatus, MemberRole, MemberStatus, paths};
 
 use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
 use crate::{chaos::seat, edge::Edge};

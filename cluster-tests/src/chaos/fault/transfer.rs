@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use weir_api::v1::{MemberRole, paths};
 
-use super::{Fault, Healed, Hit, Kind, Need, Scene, target::Target};
+use super::{Fault, Healed, Hit, Kind, Need, Scene};
 use crate::chaos::seat::{leading, seat};
 
 /// One.
@@ -28,7 +28,11 @@ impl Transfer {
     async fn hand_over(&mut self, scene: &mut Scene<'_>) -> Option<u64> {
         let statuses = scene.rig.statuses().await;
         let leader = leading(&statuses)?;
-        let others: Vec<_> = leader.members.iter().filter(|one| one.node_id != leader.node_id && one.role == MemberRole::Voter).collect();
+        let others: Vec<_> = leader
+            .members
+            .iter()
+            .filter(|one| one.node_id != leader.node_id && one.role == MemberRole::Voter)
+            .collect();
         let to = scene.rng.pick(&others)?.node_id;
         let body = json!({ "to": to });
         let asked = scene.rig.node(seat(leader.node_id)).edge.post(paths::CLUSTER_TRANSFER, &body);

@@ -15,7 +15,7 @@ use weir_api::v1::{MemberRole, MemberStatus, paths};
 use super::{Outcome, Recipe, damage, nats_outage::COUNTER};
 use crate::{
     Cluster, ClusterSpec, PATIENCE, audit::audit, edge::CallError, eventually, history::History, projections,
-    report::Report, workload::Load,
+    report::Report, window, workload::Load,
 };
 
 /// The recipe.
@@ -194,7 +194,7 @@ async fn two_of_three(cluster: &mut Cluster, history: &History, report: &Report)
         .await?;
         eventually(&format!("node {id} answers"), PATIENCE, || cluster.node(*id).edge.status()).await?;
     }
-    tokio::time::sleep(WATCHED).await;
+    window(WATCHED).await;
     for id in &wiped {
         let status = cluster.node(*id).edge.status().await?;
         ensure!(status.members.is_empty() && status.applied_position == 0, "it was let in: {status:?}");

@@ -153,7 +153,7 @@ impl View {
         // In one change: between two, a group of four would need three.
         let swap =
             vec![ChangeMembers::AddVoterIds(BTreeSet::from([newest])), ChangeMembers::RemoveVoters(voting)];
-        (caught_up && self.has_quorum(&then)).then(|| ChangeMembers::Batch(swap))
+        (caught_up && self.has_quorum(&then)).then_some(ChangeMembers::Batch(swap))
     }
 }
 

@@ -47,7 +47,9 @@ impl LogProposer {
         let node = NodeId(*raft.node_id());
         let queue = Arc::new(Queue::default());
         let (settle, proposed) = mpsc::channel(limits::ENTRIES_IN_FLIGHT_MAX);
-        tokio::spawn(Settler::new(leadership.clone(), node, queue.clone(), timing.outcome_wait_max).run(proposed));
+        tokio::spawn(
+            Settler::new(leadership.clone(), node, queue.clone(), timing.outcome_wait_max).run(proposed),
+        );
         tokio::spawn(
             Batcher { raft, node, queue: queue.clone(), leadership: leadership.clone(), settle }.run(),
         );

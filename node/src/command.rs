@@ -12,7 +12,7 @@ use crate::{
     guard,
     node::{self, RunningNode, StartError},
     shutdown::{self, Scope, Signals},
-    telemetry,
+    telemetry::{self, tell},
 };
 
 /// The exit code of a command that was told something illegal.
@@ -99,7 +99,7 @@ async fn run_node(flags: NodeFlags) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(error)) => refuse(&error),
         Err(error) => {
-            eprintln!("error[{}]: {error}", error.code());
+            tell(format_args!("error[{}]: {error}", error.code()));
             ExitCode::FAILURE
         }
     }
@@ -149,7 +149,7 @@ fn check_config(file: PathBuf) -> ExitCode {
 }
 
 fn refuse(error: &ConfigError) -> ExitCode {
-    eprintln!("error[{}]: {error}", error.code());
+    tell(format_args!("error[{}]: {error}", error.code()));
     ExitCode::from(BAD_CONFIG)
 }
 
@@ -157,7 +157,7 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,12 @@
 //! Log lines and metrics of the process.
 
-use std::{io::IsTerminal as _, panic, sync::OnceLock, time::Duration};
+use std::{
+    fmt::Display,
+    io::{IsTerminal as _, Write as _},
+    panic,
+    sync::OnceLock,
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -37,6 +43,13 @@ pub fn log_to_stderr(format: LogFormat, filter: &str) -> Result<(), String> {
     };
     log_panics();
     Ok(())
+}
+
+/// Writes a line to stderr. A disk that is full behind it, or a reader that went away, is no reason to end
+/// otherwise than meant.
+pub(crate) fn tell(line: impl Display) {
+    // There is nobody else to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A panic is a bug, and a log line like every other: an ERROR, with its place.

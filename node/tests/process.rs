@@ -53,6 +53,19 @@ fn eventually(mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Found by chaos, which fills the disk that a node's stderr is on.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_that_cannot_say_why_ends_as_it_meant_to() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = weir(&["node", "--node-id", "nonsense"]).stderr(full.try_clone().unwrap()).status().unwrap();
+    assert_eq!(ended.code(), Some(2), "flags are refused by the parser");
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.toml");
+    let ended = weir(&["node", "--config", missing.to_str().unwrap()]).stderr(full).status().unwrap();
+    assert_eq!(ended.code(), Some(2), "a config is refused by the node");
+}
+
 #[test]
 fn a_bad_config_ends_with_2_and_its_code_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 //! is a revision. The exact checker takes the order of a stream from the final
 //! log; this one never looks there, so it is a second opinion on the answers alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -112,16 +112,18 @@ fn appends<'a>(
 ) -> Vec<Told> {
     let mut all = Vec::new();
     let sent = || evidence.sends(intent).filter(|send| !matches!(send.fate, Fate::Refused { .. }));
-    let first = sent().map(|send| (send.op.invoke_us, send.expected)).min_by_key(|(from_us, _)| *from_us);
-    if let (Some((from_us, expected)), Some(mark)) = (first, intent.marks.last()) {
+    let first = sent().map(|send| send.op.invoke_us).min();
+    if let (Some(from_us), Some(mark)) = (first, intent.marks.last()) {
         let acked = |fate: Fate<'_>| match fate {
             Fate::Acked { last_version, .. } => Some(last_version),
             Fate::Refused { .. } | Fate::Unknown => None,
         };
         let answers = sent().filter_map(|send| Some((send.op.complete_us, acked(send.fate)?)));
         let answer = answers.min();
-        let (expected, told) = (version_of(expected), answer.map(|(_, version)| version));
         let (events, last) = (intent.marks.len() as u64, number(marks, mark));
+        let told = answer.map(|(_, version)| version);
+        let guards: BTreeSet<Option<u64>> = sent().map(|send| version_of(send.expected)).collect();
+        let expected = guard_of(&guards, told.map(|told| told.saturating_sub(events)));
         let op = Ask::Append { expected, events, last, told };
         let until_us = answer.map_or(u64::MAX, |(until_us, _)| until_us);
         let ids = sent().map(|send| send.op.id).collect();
@@ -137,6 +139,16 @@ fn appends<'a>(
         }
     }
     all
+}
+
+/// The guard under which it took effect: whoever is told of a conflict sends again with another.
+fn guard_of(guards: &BTreeSet<Option<u64>>, met: Option<u64>) -> Option<u64> {
+    let fits = |guard: &Option<u64>| guard.is_none() || met.is_none() || *guard == met;
+    match guards.iter().find(|guard| fits(guard)) {
+        Some(_) if met.is_none() && guards.len() > 1 => None,
+        Some(guard) => *guard,
+        None => guards.first().copied().flatten(),
+    }
 }
 
 fn version_of(expected: Expected) -> Option<u64> {
@@ -224,6 +236,16 @@ mod tests {
         let mut verdict = Verdict::new(CheckId::Keys);
         check(&mut verdict, &Evidence::new(&history, &end, Rules::default()));
         verdict
+    }
+
+    #[test]
+    fn an_append_that_was_sent_again_with_another_guard_took_effect_under_one_of_them() {
+        let guards = |all: &[Option<u64>]| all.iter().copied().collect::<BTreeSet<_>>();
+        assert_eq!(guard_of(&guards(&[Some(99), Some(100)]), Some(100)), Some(100));
+        assert_eq!(guard_of(&guards(&[Some(99)]), Some(100)), Some(99), "which is a violation");
+        assert_eq!(guard_of(&guards(&[Some(99)]), None), Some(99));
+        assert_eq!(guard_of(&guards(&[Some(99), Some(100)]), None), None, "whichever it was");
+        assert_eq!(guard_of(&guards(&[None]), Some(7)), None);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::telemetry::tell;
+
 /// How long a child may take to stop before it is killed.
 const GRACE: Duration = Duration::from_secs(12);
 
@@ -69,7 +71,7 @@ impl Child {
 
 async fn ended_in_time(name: &str, mut process: Process, mut lines: JoinSet<()>) {
     if timeout(GRACE, process.wait()).await.is_err() {
-        eprintln!("{name} did not stop in {} s and is killed", GRACE.as_secs());
+        tell(format_args!("{name} did not stop in {} s and is killed", GRACE.as_secs()));
         // It is gone already if this fails.
         let _ = process.kill().await;
     }
@@ -79,6 +81,6 @@ async fn ended_in_time(name: &str, mut process: Process, mut lines: JoinSet<()>)
 async fn show(name: String, pipe: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        eprintln!("{name} | {line}");
+        tell(format_args!("{name} | {line}"));
     }
 }

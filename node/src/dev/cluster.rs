@@ -14,7 +14,7 @@ use super::{
     folder::{DevFolder, DevNode},
     probe,
 };
-use crate::shutdown::Signals;
+use crate::{shutdown::Signals, telemetry::tell};
 
 /// How long all nodes together may take to be ready.
 const START: Duration = Duration::from_secs(30);
@@ -68,9 +68,10 @@ pub async fn run(
         let all = join_all(folder.nodes.iter().map(|node| probe::ready(node.listen, START))).await;
         match all.into_iter().all(|ready| ready) {
             true => banner::show(folder),
-            false => {
-                eprintln!("not every node is ready after {} s; their lines above say why", START.as_secs())
-            }
+            false => tell(format_args!(
+                "not every node is ready after {} s; their lines above say why",
+                START.as_secs()
+            )),
         }
     };
     tokio::pin!(ready);
@@ -81,12 +82,12 @@ pub async fn run(
             () = &mut ready, if !announced => announced = true,
             ended = nodes.next() => match ended {
                 Some(Ok(())) => {}
-                Some(Err(error)) => eprintln!("{error:#}"),
+                Some(Err(error)) => tell(format_args!("{error:#}")),
                 None => bail!("no node is left"),
             },
         }
     }
-    eprintln!("stopping");
+    tell("stopping");
     let mut failed = None;
     if let Some(leader) = probe::leader(&folder.nodes).await {
         // What it has in flight needs the others. One that hangs does not keep them.
@@ -117,7 +118,7 @@ async fn keep(launch: &Launch<'_>, node: &DevNode, mut stopped: watch::Receiver<
         if began.elapsed() < SHORTEST_LIFE {
             bail!("node-{} ended with {status} right after its start and is left so", node.id);
         }
-        eprintln!("node-{} ended with {status}; it is started again", node.id);
+        tell(format_args!("node-{} ended with {status}; it is started again", node.id));
         tokio::select! {
             () = sleep(PAUSE) => {}
             _ = stopped.wait_for(|stop| stop.means(node)) => return Ok(()),

@@ -6,7 +6,7 @@ use crate::{
     config::NodeConfig,
     node::{self, RunningNode},
     shutdown::{self, Signals},
-    telemetry,
+    telemetry::{self, tell},
 };
 
 /// Runs one node in this process until a signal.
@@ -23,7 +23,7 @@ pub async fn run(
         _ = shutdown::reason(signals, false) => {}
         reason = running.failed() => anyhow::bail!("node has failed: {reason}"),
     }
-    eprintln!("stopping");
+    tell("stopping");
     running.stop().await;
     Ok(())
 }

@@ -40,6 +40,11 @@ async fn a_member_is_removed_only_when_a_healthy_quorum_stays() {
     assert_eq!(nodes.node(leader).remove(NodeId(9)).await, Err(MembershipError::Unknown { node: NodeId(9) }));
     let elsewhere = nodes.node(others[0]).remove(NodeId(others[1])).await;
     assert_eq!(elsewhere, Err(MembershipError::NotLeader { leader: Some(NodeId(leader)) }));
+    eventually("the leader has heard of both, so that it knows them to be healthy", async || {
+        let members = nodes.status(leader).members;
+        members.iter().all(|member| member.node.0 == leader || member.silent_ms.is_some()).then_some(())
+    })
+    .await;
     nodes.node(leader).remove(NodeId(others[1])).await.unwrap();
     assert_eq!(nodes.status(leader).members.len(), 2);
     nodes.stop(others[1]).await;

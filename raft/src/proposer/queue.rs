@@ -14,7 +14,7 @@ use weir_types::{
 };
 
 use super::{
-    cohort::{Cohort, Departure},
+    cohort::{Cohort, Departure, Queued},
     stopping,
 };
 
@@ -50,6 +50,8 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Waiting {
     items: VecDeque<Item>,
+    /// The weight of the appends among them.
+    bytes: usize,
     cohort: Cohort,
     closed: bool,
 }
@@ -67,6 +69,7 @@ impl Queue {
             true => stopping(),
             false if waiting.items.len() >= limits::IN_FLIGHT_APPENDS_MAX => AppendError::Overloaded,
             false => {
+                waiting.bytes += item.weight();
                 waiting.items.push_back(item);
                 // The batcher sets its timer at the first, and need not see the others before they may leave.
                 let news = waiting.items.len() == 1 || waiting.departure() == Departure::Now;
@@ -116,6 +119,7 @@ impl Queue {
         let mut waiting = self.waiting();
         waiting.closed = true;
         let items = std::mem::take(&mut waiting.items);
+        waiting.bytes = 0;
         drop(waiting);
         self.wake.notify_one();
         for item in items {
@@ -125,6 +129,13 @@ impl Queue {
 }
 
 impl Item {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Append { append, .. } => append.weight(),
+            Self::Barrier { .. } | Self::Registry { .. } => 0,
+        }
+    }
+
     fn refuse(self, error: AppendError) {
         // An asker that has gone needs no answer.
         match self {
@@ -141,15 +152,19 @@ impl Waiting {
             None => Departure::Later,
             // It is no entry.
             Some(Item::Barrier { .. }) => Departure::Now,
-            Some(_) => self.cohort.departure(self.items.len(), Instant::now()),
+            Some(_) => self.cohort.departure(self.queued(), Instant::now()),
         }
     }
 
+    fn queued(&self) -> Queued {
+        Queued { items: self.items.len(), bytes: self.bytes }
+    }
+
     fn take(&mut self) -> Option<Work> {
-        let waiting = self.items.len();
+        let queued = self.queued();
         let item = self.items.pop_front()?;
         if !matches!(item, Item::Barrier { .. }) {
-            self.cohort.left(waiting);
+            self.cohort.left(queued);
         }
         Some(match item {
             Item::Barrier { term, answer } => Work::Barrier { term, answer },
@@ -177,6 +192,7 @@ impl Waiting {
             appends.push(append);
             answers.push(done);
         }
+        self.bytes -= bytes;
         Work::Appends { term: of, appends, answers }
     }
 }

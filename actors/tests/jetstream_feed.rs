@@ -36,7 +36,7 @@ use weir_types::{
 
 /// A node with log, outbox, projections and a bus of its own.
 struct Bus {
-    server: NatsServer,
+    servers: Vec<NatsServer>,
     connection: Connection,
     feed: JetStreamFeed,
     outbox: OutboxHandle,
@@ -46,16 +46,21 @@ struct Bus {
 
 impl Bus {
     async fn start() -> Self {
-        let server = NatsServer::start();
+        Self::over(vec![NatsServer::start()]).await
+    }
+
+    /// Over these servers, which keep a copy of the stream each.
+    async fn over(servers: Vec<NatsServer>) -> Self {
         let log = MemoryLog::led_by(NodeId(1));
-        let connection =
-            Connection::open(&JetStreamConfig::to(events::CLUSTER, vec![server.url()])).await.unwrap();
+        let mut config = JetStreamConfig::to(events::CLUSTER, servers.iter().map(NatsServer::url).collect());
+        config.replicas = servers.len();
+        let connection = Connection::open(&config).await.unwrap();
         let publisher = Arc::new(JetStreamPublisher::new(connection.clone()));
         let outbox = OutboxHandle::start(GROUP, &log.ports(events::NOW), publisher).await.unwrap();
         let id = deploy(&log, COUNTER).await;
         let feed = JetStreamFeed::new(connection.clone(), NodeId(1));
         let node = Node::start(&log, Some(Arc::new(feed.clone()))).await;
-        Self { server, connection, feed, outbox, node, id }
+        Self { servers, connection, feed, outbox, node, id }
     }
 
     /// Waits until events come from JetStream.
@@ -113,17 +118,35 @@ async fn a_deleted_consumer_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_consumer_whose_server_is_gone_is_made_on_another() {
+    let mut bus = Bus::over(NatsServer::start_three()).await;
+    bus.follow(10).await;
+    bus.fed_by_bus().await;
+    let home = || async { bus.consumer().await.ok()?.cluster?.leader };
+    let home = home().await.expect("a consumer has a server");
+    let dead: usize = home.strip_prefix("bus-").unwrap().parse().unwrap();
+    bus.servers[dead].kill();
+    bus.follow(100).await;
+    let elsewhere = || async { bus.consumer().await.ok()?.cluster?.leader };
+    let elsewhere = eventually("another server has it", elsewhere, Option::is_some).await;
+    assert_ne!(elsewhere, Some(home));
+    bus.follow(100).await;
+    bus.fed_by_bus().await;
+    assert_eq!(bus.node.counted().await.checkpoint.events, 210);
+}
+
+#[tokio::test]
 async fn without_nats_the_local_log_leads_within_a_second() {
     let mut bus = Bus::start().await;
     bus.follow(100).await;
     bus.fed_by_bus().await;
     for round in 0..2 {
-        bus.server.kill();
+        bus.servers[0].kill();
         let began = Instant::now();
         bus.follow(100).await;
         assert!(began.elapsed() < Duration::from_secs(1), "took {:?}", began.elapsed());
         bus.follow(100).await;
-        bus.server.restart();
+        bus.servers[0].restart();
         bus.follow(100).await;
         bus.fed_by_bus().await;
         let position = bus.follow(100).await;

@@ -12,7 +12,7 @@ use crate::{
     guard,
     node::{self, RunningNode, StartError},
     shutdown::{self, Scope, Signals},
-    telemetry::{self, tell},
+    telemetry::{self, show, tell},
 };
 
 /// The exit code of a command that was told something illegal.
@@ -137,11 +137,11 @@ fn check_config(file: PathBuf) -> ExitCode {
     let flags = ConfigFlags { config: Some(file), ..ConfigFlags::default() };
     match flags.load().and_then(NodeConfig::check) {
         Ok(plan) => {
-            println!(
+            show(format_args!(
                 "config of node {} is legal; cluster checksum {:016x}",
                 plan.node,
                 plan.shared.checksum()
-            );
+            ));
             ExitCode::SUCCESS
         }
         Err(error) => refuse(&error),

@@ -52,6 +52,12 @@ pub(crate) fn tell(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Writes a line to stdout. A reader that had enough (`weir demo | head`) is no reason to end.
+pub(crate) fn show(line: impl Display) {
+    // There is nobody else to show it to.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// A panic is a bug, and a log line like every other: an ERROR, with its place.
 fn log_panics() {
     let print = panic::take_hook();

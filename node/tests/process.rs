@@ -195,6 +195,21 @@ fn a_cluster_of_dev_stops_at_once_and_without_a_complaint() {
 }
 
 #[test]
+fn a_demo_goes_on_when_nobody_reads_what_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut demo = weir(&["demo", "--data", data.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(demo.stdout.take());
+    let ended = demo.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn the_binary_that_is_delivered_holds_no_planted_bug() {
     let binary = std::fs::read(env!("CARGO_BIN_EXE_weir")).unwrap();
     let holds = |text: &str| binary.windows(text.len()).any(|window| window == text.as_bytes());

@@ -1,6 +1,7 @@
 //! Feeds projections from JetStream: one durable pull consumer per node and
 //! deployment. It keeps nothing that matters: whatever NATS forgets, the
-//! projection has in its checkpoint and in the local log.
+//! projection has in its checkpoint and in the local log. So NATS keeps it in
+//! memory and once (ADR 0018), and one whose server is gone is made anew elsewhere.
 
 use std::time::Duration;
 
@@ -72,7 +73,12 @@ impl JetStreamFeed {
         let info: Info = match stream.consumer_info(name).await {
             Ok(info) => info,
             Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unavailable(error)),
+            Err(error) => {
+                // The one server that has it may be down, and nobody answers for it: without it the next try
+                // makes another. NATS may be down as a whole; then this does nothing.
+                let _ = delete(stream, name).await;
+                return Err(unavailable(error));
+            }
         };
         let given = info.delivered.stream_sequence;
         if given == checkpoint.0 && info.num_ack_pending == 0 {
@@ -125,6 +131,8 @@ fn consumer_config(name: &str, checkpoint: Position) -> pull::Config {
         ack_policy: AckPolicy::All,
         max_ack_pending: ACK_PENDING_MAX,
         inactive_threshold: INACTIVE_MAX,
+        num_replicas: 1,
+        memory_storage: true,
         ..pull::Config::default()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -34,8 +35,25 @@ pub struct NatsServer {
 impl NatsServer {
     pub fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let (child, port) = serve(folder.path(), -1);
+        let (child, port) = serve(folder.path(), -1, &[]);
         Self { folder, port, child }
+    }
+
+    /// Three servers, `bus-0` to `bus-2`, that keep streams together.
+    pub fn start_three() -> Vec<Self> {
+        let reserved: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let routes: Vec<String> =
+            reserved.iter().map(|socket| format!("nats://{}", socket.local_addr().unwrap())).collect();
+        drop(reserved);
+        let start = |number: usize| {
+            let folder = TempDir::new().unwrap();
+            let (name, all) = (format!("bus-{number}"), routes.join(","));
+            let flags =
+                ["-n", &name, "--cluster_name", "bus", "--cluster", &routes[number], "--routes", &all];
+            let (child, port) = serve(folder.path(), -1, &flags);
+            Self { folder, port, child }
+        };
+        (0..3).map(start).collect()
     }
 
     pub fn url(&self) -> String {
@@ -48,9 +66,9 @@ impl NatsServer {
         self.child.wait().unwrap();
     }
 
-    /// Starts again after a kill, on the same port and folder.
+    /// Starts again after a kill, on the same port and folder; not one of three.
     pub fn restart(&mut self) {
-        let (child, port) = serve(self.folder.path(), i32::from(self.port));
+        let (child, port) = serve(self.folder.path(), i32::from(self.port), &[]);
         assert_eq!(port, self.port);
         self.child = child;
     }
@@ -65,9 +83,9 @@ impl Drop for NatsServer {
 }
 
 /// Starts a server and reads its log until it is ready; port −1 is any free one.
-fn serve(folder: &Path, port: i32) -> (Child, u16) {
+fn serve(folder: &Path, port: i32, flags: &[&str]) -> (Child, u16) {
     let mut command = Command::new(binary());
-    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(folder);
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(folder).args(flags);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());

@@ -32,7 +32,7 @@ pub struct Options {
     pub nats: u64,
     /// Of the plan only these periods, `3`, and faults, `7.2`.
     pub only: Option<BTreeSet<String>>,
-    /// How many times as fast as usual clients work.
+    /// How many times as many readers as usual there are.
     pub load: u32,
     /// So many runs one after another, each with the seed after the last one's.
     pub campaign: u64,

@@ -92,7 +92,7 @@ pub struct Context {
     pub nats: Vec<String>,
     /// The seed of the run.
     pub seed: u64,
-    /// How many times as fast as usual clients work.
+    /// How many times as many readers as usual there are.
     pub load: u32,
     /// When to be silent.
     pub lull: Lull,

@@ -67,7 +67,7 @@ pub async fn run(
     let ready = async {
         let all = join_all(folder.nodes.iter().map(|node| probe::ready(node.listen, START))).await;
         match all.into_iter().all(|ready| ready) {
-            true => banner::show(folder),
+            true => banner::welcome(folder),
             false => tell(format_args!(
                 "not every node is ready after {} s; their lines above say why",
                 START.as_secs()

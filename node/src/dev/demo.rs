@@ -7,7 +7,10 @@ use clap::Args;
 use tokio::process::Command;
 
 use super::{DevFlags, folder::DevFolder, single};
-use crate::{config::LogFormat, telemetry};
+use crate::{
+    config::LogFormat,
+    telemetry::{self, show},
+};
 
 /// The files that the demo works on, as they are in `docs/examples`.
 const FILES: [(&str, &str); 3] = [
@@ -51,11 +54,11 @@ pub async fn run(flags: DemoFlags) -> anyhow::Result<()> {
     let files = folder.path.join("demo");
     write_files(&files)?;
     let running = single::start(&folder, None).await?;
-    println!("weir runs at {}, its data is in {}", folder.url(), folder.path.display());
+    show(format_args!("weir runs at {}, its data is in {}", folder.url(), folder.path.display()));
     let shown = show_steps(&files, &folder.url()).await;
     running.stop().await;
     shown?;
-    println!("\nThe data stays. Go on with it: weir dev --data {}", folder.path.display());
+    show(format_args!("\nThe data stays. Go on with it: weir dev --data {}", folder.path.display()));
     Ok(())
 }
 
@@ -71,7 +74,7 @@ fn write_files(dir: &Path) -> anyhow::Result<()> {
 async fn show_steps(files: &Path, url: &str) -> anyhow::Result<()> {
     let weir = std::env::current_exe().context("finding this program's file")?;
     for (what, arguments) in STEPS {
-        println!("\n# {what}\n$ weir {}", spoken(arguments));
+        show(format_args!("\n# {what}\n$ weir {}", spoken(arguments)));
         let status = Command::new(&weir)
             .args(arguments)
             .env("WEIR_SERVER", url)

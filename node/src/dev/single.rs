@@ -18,7 +18,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     telemetry::log_to_stderr(flags.log_format, &flags.log_filter).map_err(anyhow::Error::msg)?;
     let running = start(folder, nats).await?;
-    banner::show(folder);
+    banner::welcome(folder);
     tokio::select! {
         _ = shutdown::reason(signals, false) => {}
         reason = running.failed() => anyhow::bail!("node has failed: {reason}"),

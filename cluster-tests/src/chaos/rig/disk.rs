@@ -15,23 +15,33 @@ use crate::{PATIENCE, binary::workspace, eventually};
 /// Its size. The file is sparse: it takes what is written.
 const BYTES: u64 = 6 * 1024 * 1024 * 1024;
 
-/// A mounted image; unmounted when dropped.
+/// Where images are while a run lasts, if the machine has it. What is not synced is above the image and is lost
+/// with power wherever the image is; but a flush of a file system in a file on a disk takes twenty times as long as
+/// a flush of that disk, and clients would wait for it all the time. Slow disks are a fault of their own.
+const MEMORY: &str = "/dev/shm";
+/// Images in memory begin so; their run's process id follows.
+const PREFIX: &str = "weir-chaos-";
+
+/// A mounted image; unmounted when dropped, and then in its run's folder.
 #[derive(Debug)]
 pub struct Disk {
     image: PathBuf,
     mount: PathBuf,
+    /// Where it is kept after the run.
+    kept: PathBuf,
 }
 
 impl Disk {
-    /// Makes one and mounts it at `mount`.
+    /// Makes one and mounts it at `mount`; the image is at `kept` when it is dropped.
     ///
     /// # Errors
     /// When the machine does not allow it.
-    pub fn make(image: &Path, mount: &Path) -> Result<Self> {
-        File::create(image)?.set_len(BYTES)?;
+    pub fn make(kept: &Path, mount: &Path) -> Result<Self> {
+        let image = place(kept);
+        File::create(&image)?.set_len(BYTES)?;
         tool("mkfs.ext4", &["-q", "-m", "0", &image.to_string_lossy()])?;
         fs::create_dir_all(mount)?;
-        let disk = Self { image: image.to_owned(), mount: mount.to_owned() };
+        let disk = Self { image, mount: mount.to_owned(), kept: kept.to_owned() };
         disk.mount()?;
         Ok(disk)
     }
@@ -80,7 +90,8 @@ impl Disk {
 
     fn mount(&self) -> Result<()> {
         let (image, mount) = (self.image.to_string_lossy(), self.mount.to_string_lossy());
-        tool("mount", &["-o", "loop,noatime", &image, &mount]).map(drop)
+        // Without the zeroing of tables in the background: it would fill the image for nothing.
+        tool("mount", &["-o", "loop,noatime,noinit_itable", &image, &mount]).map(drop)
     }
 
     fn unmount(&self) -> Result<()> {
@@ -96,13 +107,29 @@ impl Drop for Disk {
     fn drop(&mut self) {
         // Lazily: a process that still has it open must not keep the harness from ending.
         let _ = tool("umount", &["-l", &self.mount.to_string_lossy()]);
+        if self.image != self.kept {
+            // Whoever looks at a run that failed misses it then, which is no reason to leave it in memory.
+            let _ =
+                tool("cp", &["--sparse=always", &self.image.to_string_lossy(), &self.kept.to_string_lossy()]);
+            let _ = fs::remove_file(&self.image);
+        }
     }
 }
 
-/// Unmounts what crashed runs left under `folder`.
+/// In memory if there is a file system for it, else where it is kept.
+fn place(kept: &Path) -> PathBuf {
+    let name = kept.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let memory = Path::new(MEMORY);
+    match memory.is_dir() {
+        true => memory.join(format!("{PREFIX}{}-{name}", std::process::id())),
+        false => kept.to_owned(),
+    }
+}
+
+/// Unmounts what crashed runs left under `folder`, and removes their images from memory.
 ///
 /// # Errors
-/// When the mounts cannot be listed.
+/// When the mounts, or the images, cannot be listed.
 pub fn remove_stale(folder: &Path) -> Result<()> {
     for line in fs::read_to_string("/proc/mounts").context("cannot list the mounts")?.lines() {
         let Some(mount) = line.split_whitespace().nth(1) else { continue };
@@ -110,9 +137,20 @@ pub fn remove_stale(folder: &Path) -> Result<()> {
             let run = inside.components().next()?.as_os_str().to_str()?;
             run.rsplit('-').next()?.parse::<u32>().ok()
         });
-        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+        if owner.is_some_and(is_dead) {
             let _ = tool("umount", &["-l", mount]);
         }
     }
+    for entry in fs::read_dir(MEMORY).into_iter().flatten() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let run = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());
+        if run.is_some_and(is_dead) {
+            fs::remove_file(path).context("cannot remove the image of a dead run")?;
+        }
+    }
     Ok(())
+}
+
+fn is_dead(process: u32) -> bool {
+    !Path::new(&format!("/proc/{process}")).exists()
 }

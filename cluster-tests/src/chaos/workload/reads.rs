@@ -23,7 +23,9 @@ use crate::edge::Edge;
 const NAME: &str = "reads";
 /// Streams of its own, so that there is something to read when it is alone.
 const STREAMS: u64 = 6;
-const READERS: usize = 5;
+/// More of them are what load is: an event costs everybody that stores, publishes and folds it many times what a
+/// read of it costs one node, so that on a small machine more writers only wait for each other.
+const READERS: u32 = 5;
 /// Between two reads of one client.
 const PACE: Duration = Duration::from_millis(70);
 /// Between two appends of the writer.
@@ -44,7 +46,7 @@ impl Workload for Reads {
     async fn run(&self, context: &Context) -> Result<()> {
         let mut crew = Crew::default();
         crew.hire(write(Caller::new(context, NAME)));
-        for _ in 0..READERS {
+        for _ in 0..READERS * context.load {
             crew.hire(read(Reader { caller: Caller::new(context, NAME), position: 0 }));
         }
         crew.end().await

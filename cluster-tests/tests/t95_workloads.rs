@@ -103,6 +103,7 @@ async fn quiet(names: &[&str], length: Duration) {
         nats: cluster.nats.iter().map(weir_cluster_tests::nats::NatsServer::url).collect(),
         seed: 7,
         load: 1,
+        readers: 1,
         lull: Lull::default(),
         stop,
         counters: Counters::default(),

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use weir_storage::{
@@ -23,6 +24,8 @@ use crate::{
 const PEERS_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long one peer may take to give them.
 const FETCH_WAIT_MAX: Duration = Duration::from_secs(10);
+/// After which the next peer is asked too: one that is silent must not hold the others up.
+const TURN: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a log is mended with.
@@ -117,7 +120,7 @@ async fn mend(
     Ok(())
 }
 
-/// Asks the peers in turn, until one has all of the records.
+/// Asks the peers, each a little after the one before, until one has all of the records.
 async fn obtain(
     options: &RepairOptions,
     (from, until): (LogIndex, LogIndex),
@@ -135,8 +138,18 @@ async fn obtain(
     let deadline = Instant::now() + PEERS_WAIT_MAX;
     loop {
         let mut said = Vec::new();
-        for address in peers {
-            match fetch(&myself, address, (options.group, (from, until)), FETCH_WAIT_MAX).await {
+        let mut asked: FuturesUnordered<_> = (0..)
+            .zip(peers)
+            .map(|(turn, address)| {
+                let asked = fetch(&myself, address, (options.group, (from, until)), FETCH_WAIT_MAX);
+                async move {
+                    sleep(TURN * turn).await;
+                    (address, asked.await)
+                }
+            })
+            .collect();
+        while let Some((address, answer)) = asked.next().await {
+            match answer {
                 Ok((peer, records)) => return Ok((records, Some(peer))),
                 Err(reason) => said.push(format!("{address}: {reason}")),
             }

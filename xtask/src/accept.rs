@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     command::{cargo, command, output, run as run_command, target},
-    tools,
+    test, tools,
 };
 
 struct Recipe {
@@ -19,7 +19,7 @@ struct Recipe {
 /// The command `cargo xtask accept`: `list`, an area, or one recipe; what
 /// follows a recipe's name is given to it.
 pub fn run(args: &[&str]) -> Result<()> {
-    cargo(&["build", "--quiet", "--workspace", "--bins"])?;
+    test::build()?;
     let recipes = recipes()?;
     match args {
         [] | ["list"] => {

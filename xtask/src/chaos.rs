@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::{
     command::{cargo, command, output, run as run_command, target, works},
-    tools,
+    test, tools,
 };
 
 /// Programs of the system that give a run its networks, and the Debian package of each.
@@ -15,7 +15,7 @@ const PROGRAMS: [(&str, &str); 3] = [("ip", "iproute2"), ("iptables", "iptables"
 
 /// The command `cargo xtask chaos`: all arguments are the run's.
 pub fn run(args: &[&str]) -> Result<()> {
-    cargo(&["build", "--quiet", "--workspace", "--bins"])?;
+    test::build()?;
     let planted = args.iter().skip_while(|arg| **arg != "--planted").nth(1);
     install_missing();
     let nats_server = tools::nats_server()?;

@@ -18,9 +18,7 @@ fn run_all(quick: bool, filters: &[&str]) -> Result<()> {
     if !quick {
         verify()?;
     }
-    // Binaries and tests in one graph, so that nothing is built twice with
-    // other features, and the cluster tests find the node that belongs to them.
-    cargo(&["build", "--workspace", "--bins", "--tests"])?;
+    build()?;
     let mut tests = if works(command(cargo_program()).args(["nextest", "--version"])) {
         nextest(filters)
     } else {
@@ -29,6 +27,12 @@ fn run_all(quick: bool, filters: &[&str]) -> Result<()> {
     };
     tests.env("WEIR_NATS_SERVER", &nats_server).env("WEIR_BIN", target().join("debug/weir"));
     command::run(&mut tests)
+}
+
+/// Binaries and tests in one graph: tests ask for more features of some crates, and whatever builds without them
+/// would build everything a second time. The cluster tests find the node that belongs to them.
+pub fn build() -> Result<()> {
+    cargo(&["build", "--workspace", "--bins", "--tests"])
 }
 
 /// The command `cargo xtask test`.

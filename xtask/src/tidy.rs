@@ -2,6 +2,7 @@
 //! does a test of this crate.
 
 mod errors;
+mod first_command;
 mod imports;
 mod planted;
 mod source;
@@ -26,6 +27,7 @@ fn breaches() -> Result<Vec<String>> {
     let metadata = imports::metadata()?;
     let mut breaches = imports::breaches(&metadata)?;
     breaches.extend(planted::breaches(&metadata));
+    breaches.extend(first_command::breaches(&metadata));
     breaches.extend(words::breaches(&files));
     breaches.extend(errors::breaches(&files));
     Ok(breaches)

@@ -32,10 +32,11 @@ const RATES: [(u64, f64, &str); 8] = [
 const P50_MICROS_MAX_AT_1: f64 = 450.0;
 const LOG_BYTES_PER_PAYLOAD_BYTE_MAX: f64 = 1.5;
 
-/// Measures, writes the page, and compares with the goals.
+/// Measures, writes the page, and tells which goals are missed: they are what Weir works towards, and what is shown
+/// is where it is.
 ///
 /// # Errors
-/// When a system cannot be measured, or naming the goals that are missed.
+/// When a system cannot be measured, or the page not be written.
 pub async fn story(report: &mut Report, flags: &Flags) -> Result<Outcome> {
     let root = binary::workspace();
     let (scripts, made) = (root.join("bench/peers"), root.join("target/peers"));
@@ -49,9 +50,9 @@ pub async fn story(report: &mut Report, flags: &Flags) -> Result<Outcome> {
     let text = std::fs::read_to_string(&summary).context("cannot read the summary")?;
     let summary: Value = serde_json::from_str(&text).context("the summary is no JSON")?;
     let missed = missed(&summary)?;
-    report.note("goals_missed", missed.clone());
+    report.phase(&format!("{} goals missed: {}", missed.len(), missed.join("; ")));
+    report.note("goals_missed", missed);
     report.note("summary", summary);
-    ensure!(missed.is_empty(), "goals missed: {}", missed.join("; "));
     Ok(Outcome::Holds)
 }
 

@@ -10,7 +10,7 @@ const RECOVER: Duration = Duration::from_secs(120);
 /// How the command is used.
 pub const USAGE: &str = "usage: chaos [--minutes N | --seconds N] [--seed S] [--faults a,b | --without a,b]
              [--workloads x,y] [--nodes 3|5] [--nats 0|1|3] [--only 3,7.2] [--minimise] [--record]
-             [--load N] [--campaign RUNS] [--out FOLDER] [--planted NAME] [--recover SECONDS]
+             [--load N] [--readers N] [--campaign RUNS] [--out FOLDER] [--planted NAME] [--recover SECONDS]
        chaos list";
 
 /// The flags of `chaos`.
@@ -32,8 +32,10 @@ pub struct Options {
     pub nats: u64,
     /// Of the plan only these periods, `3`, and faults, `7.2`.
     pub only: Option<BTreeSet<String>>,
-    /// How many times as many readers as usual there are.
+    /// How many times as fast as usual clients work.
     pub load: u32,
+    /// How many times as many readers as usual there are.
+    pub readers: u32,
     /// So many runs one after another, each with the seed after the last one's.
     pub campaign: u64,
     /// A run that fails is repeated with fewer faults.
@@ -62,6 +64,7 @@ impl Options {
             nats: 3,
             only: None,
             load: 1,
+            readers: 1,
             campaign: 1,
             minimise: false,
             record: false,
@@ -103,6 +106,9 @@ impl Options {
             "--nodes" => self.nodes = number()?,
             "--nats" => self.nats = number()?,
             "--load" => self.load = u32::try_from(number()?).context("--load is too high")?.max(1),
+            "--readers" => {
+                self.readers = u32::try_from(number()?).context("--readers is too high")?.max(1);
+            }
             "--campaign" => self.campaign = number()?,
             "--only" => self.only = Some(names().into_iter().collect()),
             "--recover" => self.recover = Duration::from_secs(number()?),
@@ -133,6 +139,9 @@ impl Options {
         if self.load > 1 {
             words.push(format!("--load {}", self.load));
         }
+        if self.readers > 1 {
+            words.push(format!("--readers {}", self.readers));
+        }
         if self.recover != RECOVER {
             words.push(format!("--recover {}", self.recover.as_secs()));
         }
@@ -152,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_replay_reads_as_what_was_run() {
-        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --load 3 --recover 45 --planted x --only 3,7.2";
+        let flags = "--minutes 2 --seed 9 --faults kill-all,flap --workloads bank --nodes 5 --nats 1 --load 3 --readers 4 --recover 45 --planted x --only 3,7.2";
         let args: Vec<String> = flags.split(' ').map(str::to_owned).collect();
         let options = Options::parse(&args, 1).unwrap();
         assert_eq!((options.seed, options.length), (9, Duration::from_secs(120)));

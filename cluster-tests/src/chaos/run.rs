@@ -147,6 +147,7 @@ impl Stage {
             nats: rig.nats.iter().map(super::rig::bus::Bus::url).collect(),
             seed: options.seed,
             load: options.load,
+            readers: options.readers,
             lull: rig.lull.clone(),
             stop,
             counters: self.counters.clone(),

@@ -92,8 +92,10 @@ pub struct Context {
     pub nats: Vec<String>,
     /// The seed of the run.
     pub seed: u64,
-    /// How many times as many readers as usual there are.
+    /// How many times as fast as usual clients work.
     pub load: u32,
+    /// How many times as many readers as usual there are.
+    pub readers: u32,
     /// When to be silent.
     pub lull: Lull,
     /// When to end.

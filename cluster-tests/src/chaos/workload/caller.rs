@@ -88,10 +88,11 @@ impl Caller {
         self.context.counters.count(&format!("{}.{what}", self.part));
     }
 
-    /// Lets between half and one and a half of the mean pass, and waits for the end of a lull. Whether to go on.
+    /// Lets between half and one and a half of the mean pass, or less under load, and waits for the end of a
+    /// lull. Whether to go on.
     pub(super) async fn pace(&mut self, mean: Duration) -> bool {
         let permille = u32::try_from(self.rng.within(500..1_500)).unwrap_or(1_000);
-        self.context.stop.pause(mean * permille / 1_000).await
+        self.context.stop.pause(mean * permille / 1_000 / self.context.load).await
             && tokio::select! {
                 () = self.context.lull.over() => true,
                 () = self.context.stop.told() => false,

@@ -23,7 +23,7 @@ use crate::edge::Edge;
 const NAME: &str = "reads";
 /// Streams of its own, so that there is something to read when it is alone.
 const STREAMS: u64 = 6;
-/// More of them are what load is: an event costs everybody that stores, publishes and folds it many times what a
+/// Many more are the way to many operations: an event costs everybody that stores, publishes and folds it many times what a
 /// read of it costs one node, so that on a small machine more writers only wait for each other.
 const READERS: u32 = 5;
 /// Between two reads of one client.
@@ -46,7 +46,7 @@ impl Workload for Reads {
     async fn run(&self, context: &Context) -> Result<()> {
         let mut crew = Crew::default();
         crew.hire(write(Caller::new(context, NAME)));
-        for _ in 0..READERS * context.load {
+        for _ in 0..READERS * context.readers {
             crew.hire(read(Reader { caller: Caller::new(context, NAME), position: 0 }));
         }
         crew.end().await
@@ -155,7 +155,9 @@ impl Reader {
 
     /// One page from anywhere.
     async fn page(&mut self, node: u64, edge: &Edge, stream: String, consistency: ReadConsistency) {
-        let mut look = Look { consistency, limit: self.caller.rng.within(1..60), ..Look::at(&stream) };
+        // Mostly a few events: the next look at the stream tells more than the rest of a long page.
+        let most = if self.caller.rng.chance(75) { 5 } else { 60 };
+        let mut look = Look { consistency, limit: self.caller.rng.within(1..most), ..Look::at(&stream) };
         if self.caller.rng.chance(60) {
             look.direction = ReadDirection::Backward;
             self.caller.count("backward");

@@ -10,8 +10,11 @@ mod health;
 mod log;
 mod outbox;
 mod projections;
+mod starting;
 mod streams;
 mod to_leader;
+
+pub(crate) use starting::Starting;
 
 use std::{sync::Arc, time::Duration};
 

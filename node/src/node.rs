@@ -18,7 +18,7 @@ use weir_types::{Incarnation, NodeId};
 
 use crate::{
     config::{ConfigError, NodePlan},
-    http,
+    http::{self, Starting},
     platform::Platform,
     rejoin,
     serve::{ServeLimits, serve},
@@ -186,12 +186,14 @@ async fn begin(plan: NodePlan) -> Result<RunningNode, StartError> {
     let edge = bind(plan.listen).await?;
     let peers = bind_without_listening(plan.peer_listen)?;
     let address = edge.local_addr().map_err(|error| bind_error(plan.listen, &error))?;
+    let starting = Starting::answer(&edge).map_err(|error| bind_error(plan.listen, &error))?;
     // Before all that is counted; the parts look their metrics up once.
     let metrics = telemetry::metrics();
-    let folder = rejoin::open(&plan).await?;
-    let (own, incarnation) = (folder.identity(), folder.incarnation());
+    let platform = platform(&plan, peers).await;
+    starting.end().await;
+    let platform = platform?;
+    let (own, incarnation) = (platform.folder.identity(), platform.folder.incarnation());
     let closing = CancellationToken::new();
-    let platform = Platform::real(&plan, folder, peers).await?;
     let parts = wire::wire(&plan, platform, closing.clone()).await?;
     let limits = ServeLimits {
         connections: plan.limits.connections,
@@ -204,6 +206,12 @@ async fn begin(plan: NodePlan) -> Result<RunningNode, StartError> {
     let (node_id, cluster) = (own.node.0, own.cluster);
     info!(node_id, %cluster, edge = %address, peers = %plan.own.peer, took_ms, "node started");
     Ok(RunningNode { parts, edge, upkeep, closing, address, plan, folder: (own, incarnation) })
+}
+
+/// What takes time: the folder may have to wait for its seat, and the log to be mended.
+async fn platform(plan: &NodePlan, peers: TcpSocket) -> Result<Platform, StartError> {
+    let folder = rejoin::open(plan).await?;
+    Platform::real(plan, folder, peers).await
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {

@@ -38,11 +38,21 @@ fn start(data: &Path) -> Child {
 
 fn answers(edge: &str) -> bool {
     let Ok(mut socket) = TcpStream::connect(edge) else { return false };
-    let request = format!("GET /livez HTTP/1.1\r\nhost: {edge}\r\n\r\n");
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {edge}\r\n\r\n");
     let mut head = [0; 12];
     socket.write_all(request.as_bytes()).is_ok()
         && socket.read_exact(&mut head).is_ok()
         && head.ends_with(b"200")
+}
+
+/// The whole answer to a GET.
+fn ask(edge: &str, path: &str) -> Option<String> {
+    let mut socket = TcpStream::connect(edge).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {edge}\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    Some(answer).filter(|answer| !answer.is_empty())
 }
 
 fn eventually(mut holds: impl FnMut() -> bool) {
@@ -148,6 +158,39 @@ fn a_node_ends_cleanly_when_its_parent_ends_and_when_it_is_told_to() {
     let pid = rustix::process::Pid::from_child(&node);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(node.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_node_that_waits_for_its_seat_says_that_it_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports: Vec<u16> = (0..6).map(|_| free_port()).collect();
+    let at = |node: usize| {
+        (format!("127.0.0.1:{}", ports[2 * node - 2]), format!("127.0.0.1:{}", ports[2 * node - 1]))
+    };
+    let peers = (1..=3).flat_map(|node| {
+        let (edge, peer) = at(node);
+        ["--peer".to_owned(), format!("{node}={peer},http://{edge}")]
+    });
+    let data = folder.path().join("data");
+    // The others never start, so it asks for its seat for some seconds.
+    let (edge, peer) = at(1);
+    let cluster = "0199a000-0000-7000-8000-000000000001";
+    let mut node = weir(&["node", "--node-id", "1", "--bootstrap", "--exit-with-parent", "--cluster-id", cluster])
+        .args(["--data-dir", data.to_str().unwrap(), "--listen", &edge, "--peer-listen", &peer])
+        .args(peers)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually(|| ask(&edge, "/livez").is_some());
+    for (path, status) in [("/livez", "200"), ("/readyz", "503"), ("/api/v1/log", "503")] {
+        let answer = ask(&edge, path).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains("is starting"),
+            "{answer}"
+        );
+    }
+    drop(node.stdin.take());
+    node.wait().unwrap();
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::{
     admission::Admitted,
     network::{JoinAnswer, JoinRequest},
     timing::RaftTiming,
-    types::{self, PeerNode, Raft},
+    types::{self, PeerNode, Raft, RaftStoredMembership},
 };
 
 /// Between two looks at seats that have two holders.
@@ -45,6 +45,8 @@ pub(crate) struct Seats {
 struct Known {
     /// The term in which this node leads, and since when.
     led: Option<(u64, Instant)>,
+    /// The membership that is half-way between two, by the index of its entry, and since when.
+    joint: Option<(u64, Instant)>,
     /// When folders were admitted.
     admitted: VecDeque<Instant>,
 }
@@ -66,6 +68,7 @@ impl Seats {
             return None;
         }
         let (led_for, admissions) = self.note(now.current_term);
+        let joint_for = self.note_joint(&now.membership_config);
         let next = now.last_log_index.map_or(0, |last| last + 1);
         let heard = now.heartbeat.iter().flatten();
         let replication = now.replication.iter().flatten();
@@ -80,6 +83,8 @@ impl Seats {
                 })
                 .collect(),
             led_for,
+            joint_for,
+            change_max: self.timing.outcome_wait_max,
             silent_max: self.timing.leader_silence_max(),
             next: types::log_index(next),
             admissions,
@@ -98,6 +103,17 @@ impl Seats {
             known.admitted.pop_front();
         }
         (since.elapsed(), known.admitted.len())
+    }
+
+    /// For how long the membership has been half-way between two.
+    fn note_joint(&self, membership: &RaftStoredMembership) -> Option<Duration> {
+        let entry = membership.log_id().as_ref().map_or(0, |id| id.index());
+        let mut known = self.known();
+        known.joint = (membership.membership().get_joint_config().len() > 1).then(|| match known.joint {
+            Some((index, since)) if index == entry => (index, since),
+            _ => (entry, Instant::now()),
+        });
+        known.joint.map(|(_, since)| since.elapsed())
     }
 
     /// Answers a node that asks for its seat.

@@ -8,7 +8,7 @@ use std::fs;
 use scene::*;
 use weir_storage::{
     folder::DataFolder,
-    log::{LogDamage, LogError, LogRecord, MendError},
+    log::{LogConfig, LogDamage, LogError, LogRecord, MendError},
 };
 
 const RECORDS: u64 = 14;
@@ -93,6 +93,28 @@ fn whole_runs_of_records_are_mended() {
             fs::write(&path, &good).unwrap();
         }
     }
+}
+
+/// Found by reading: one call per record deep, it ended the process, at every start again.
+#[test]
+fn a_lost_tail_of_any_length_is_mended() {
+    const MANY: u64 = 20_000;
+    let scene = Scene::new(LogConfig::default());
+    let log = scene.open();
+    for from in (1..MANY).step_by(500) {
+        append(&log, records(1, from..from + 500));
+    }
+    drop(log);
+    let path = scene.segments()[0].clone();
+    let good = fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[1_000..].fill(0);
+    fs::write(&path, &bad).unwrap();
+    // The record that was cut, and all that came after it.
+    while let Some(damage) = find(&scene).unwrap() {
+        damage.mend(&peer(&damage)).unwrap();
+    }
+    assert_eq!(read_all(&scene.open()), records(1, 1..MANY + 1));
 }
 
 #[test]

@@ -75,8 +75,9 @@ impl JetStreamFeed {
             Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 // The one server that has it may be down, and nobody answers for it: without it the next try
-                // makes another. NATS may be down as a whole; then this does nothing.
-                let _ = delete(stream, name).await;
+                // makes another. NATS may be down as a whole; then this does nothing. Nobody may wait any more.
+                let (stream, name) = (stream.clone(), name.to_owned());
+                tokio::spawn(async move { delete(&stream, &name).await });
                 return Err(unavailable(error));
             }
         };

@@ -176,7 +176,10 @@ impl State {
     async fn on_step(&mut self, myself: &ActorRef<Message>) {
         let leadership = self.args.leadership.current();
         if self.term.is_none() || !leadership.decides || self.term != Some(leadership.term) {
-            // The change is on its way as a message.
+            // The change is on its way as a message, unless it is taken back before anybody sees it.
+            if self.term.is_some() {
+                self.plan(myself, AUDIT_EVERY);
+            }
             return;
         }
         let done = match self.published {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{sync::oneshot, task::AbortHandle};
 use tracing::{debug, warn};
 use weir_types::{
     GroupId, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted,
@@ -51,7 +51,7 @@ pub(super) struct State {
     id: ProjectionId,
     fold: Option<Fold>,
     progress: Arc<ProgressSender>,
-    follow: Option<JoinHandle<()>>,
+    follow: Option<AbortHandle>,
 }
 
 impl Actor for ProjectionActor {
@@ -76,9 +76,14 @@ impl Actor for ProjectionActor {
         let fold = Fold::start(group, id.clone(), definition, views, limits)?;
         let stores = Stores { group, id: id.clone(), reader, feed, progress: progress.clone() };
         let follow = Follow::new(stores, myself.clone(), checkpoint.position);
-        let follow = tokio::spawn(async move {
-            let ended = tokio::spawn(follow.run()).await;
-            let result = ended.unwrap_or_else(|error| Err(FollowError::Panicked(error.to_string())));
+        let following = tokio::spawn(follow.run());
+        let follow = following.abort_handle();
+        tokio::spawn(async move {
+            let result = match following.await {
+                Ok(result) => result,
+                Err(error) if error.is_cancelled() => return,
+                Err(error) => Err(FollowError::Panicked(error.to_string())),
+            };
             // An actor that is gone needs no word of it.
             drop(myself.cast(Message::Ended(result)));
         });

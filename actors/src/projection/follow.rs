@@ -157,6 +157,7 @@ impl Follow {
         let mut late = false;
         self.report(FeedKind::Jetstream, FoldState::Live);
         loop {
+            let before = self.folded;
             let (patience, next_step) = (owed.unwrap_or_else(|| Instant::now() + RETRY_MAX), self.next_step);
             let batch = async {
                 sleep_until(next_step).await;
@@ -186,7 +187,8 @@ impl Follow {
             }
             self.report(if late { FeedKind::Log } else { FeedKind::Jetstream }, FoldState::Live);
             let behind = self.stores.reader.applied(self.stores.group) > self.folded;
-            owed = behind.then(|| owed.unwrap_or_else(|| Instant::now() + BUS_PATIENCE));
+            let still_owed = owed.filter(|_| self.folded == before);
+            owed = behind.then(|| still_owed.unwrap_or_else(|| Instant::now() + BUS_PATIENCE));
         }
     }
 

@@ -90,7 +90,8 @@ fn asked_wait(query: &str) -> Duration {
 }
 
 /// How an error looks to who calls this path: Connect's calls have a shape of their own.
-fn refusal_for(path: &str) -> fn(ApiError) -> Response {
+/// How an error looks at a path.
+pub(super) fn refusal_for(path: &str) -> fn(ApiError) -> Response {
     match path.starts_with(paths::CONNECT_STREAMS) {
         true => |error| error.to_connect().into_response(),
         false => |error| HttpError(error).into_response(),

@@ -13,6 +13,7 @@ use weir_api::{
     format_timestamp,
     v1::{Capabilities, Health, Limits, paths},
 };
+use weir_types::Timestamp;
 
 use crate::{build_info, engine::Engine, family::Family, telemetry};
 
@@ -29,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Engine>> {
 
 /// The process answers: that is all that this says.
 async fn health(State(engine): State<Arc<Engine>>) -> Json<Health> {
-    Json(body(&engine, "ok", BTreeMap::new()))
+    Json(body(engine.now(), "ok", BTreeMap::new()))
 }
 
 /// 200 when this node may be sent requests, else 503 with the check that fails.
@@ -40,15 +41,15 @@ async fn ready(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Health>) 
         checks.into_iter().map(|(name, state)| (name.to_owned(), state.err().unwrap_or("ok".to_owned())));
     let words = words.collect();
     match failing {
-        false => (StatusCode::OK, Json(body(&engine, "ok", words))),
-        true => (StatusCode::SERVICE_UNAVAILABLE, Json(body(&engine, "unavailable", words))),
+        false => (StatusCode::OK, Json(body(engine.now(), "ok", words))),
+        true => (StatusCode::SERVICE_UNAVAILABLE, Json(body(engine.now(), "unavailable", words))),
     }
 }
 
-fn body(engine: &Engine, status: &str, checks: BTreeMap<String, String>) -> Health {
+pub(super) fn body(now: Timestamp, status: &str, checks: BTreeMap<String, String>) -> Health {
     Health {
         status: status.to_owned(),
-        timestamp: format_timestamp(engine.now()),
+        timestamp: format_timestamp(now),
         version: build_info::VERSION.to_owned(),
         checks,
     }

@@ -33,6 +33,10 @@ pub(super) struct View {
     /// How many entries each member lacks, as far as is known.
     pub(super) lag: BTreeMap<u64, u64>,
     pub(super) led_for: Duration,
+    /// For how long the membership has been half-way between two, as far as this leader knows.
+    pub(super) joint_for: Option<Duration>,
+    /// How long a change of the membership may take.
+    pub(super) change_max: Duration,
     /// The longest silence of a member that counts as healthy.
     pub(super) silent_max: Duration,
     /// Where the log goes on.
@@ -117,15 +121,23 @@ impl View {
         })
     }
 
-    /// Whether some seat has two holders.
+    /// Whether some seat has two holders, or a change of the membership is half-way.
     pub(super) fn is_unfinished(&self) -> bool {
+        self.joint_for.is_some() || self.has_twice()
+    }
+
+    fn has_twice(&self) -> bool {
         self.membership.nodes().any(|(node, _)| self.holders(NodeId(*node).seat()).count() > 1)
     }
 
-    /// The next step towards one holder per seat, the newest, if one can be made now.
+    /// The next step towards one holder per seat, the newest, if one can be made now. A change that nobody carries
+    /// on, because its leader fell half-way, is ended first.
     pub(super) fn step(&self) -> Option<ChangeMembers<u64, PeerNode>> {
         if !self.settled || self.led_for <= self.silent_max {
             return None;
+        }
+        if let Some(joint_for) = self.joint_for {
+            return (joint_for > self.change_max).then(|| ChangeMembers::AddVoterIds(BTreeSet::new()));
         }
         let seats: BTreeSet<NodeId> = self.membership.nodes().map(|(node, _)| NodeId(*node).seat()).collect();
         seats.into_iter().find_map(|seat| self.step_of(seat))
@@ -190,6 +202,8 @@ mod tests {
             silent: [2].iter().chain(learners).map(|node| (*node, second)).collect(),
             lag: learners.iter().map(|node| (*node, 0)).collect(),
             led_for: second * 60,
+            joint_for: None,
+            change_max: second * 10,
             silent_max: second * 4,
             next: LogIndex(57),
             admissions: 0,
@@ -287,6 +301,16 @@ mod tests {
         assert_eq!(back.step(), None, "both are heard: a person must look");
         let back = with(back, |view| view.silent.remove(&NEW));
         assert_eq!(back.step(), Some(ChangeMembers::RemoveNodes(BTreeSet::from([NEW]))));
+    }
+
+    /// Found by reading: openraft ends a change in two steps, and the second one dies with the leader.
+    #[test]
+    fn a_change_that_was_left_half_way_is_ended() {
+        let half = |joint_for| with(view(&[]), |view| view.joint_for = Some(Duration::from_secs(joint_for)));
+        assert!(half(11).is_unfinished());
+        assert_eq!(half(11).step(), Some(ChangeMembers::AddVoterIds(BTreeSet::new())));
+        assert_eq!(half(9).step(), None, "whoever began it may be about to end it");
+        assert_eq!(with(half(11), |view| view.settled = false).step(), None);
     }
 
     #[test]

@@ -223,10 +223,8 @@ impl Gap {
             heads.push((Head::of(record), at));
             at += frame_bytes(record.payload.len());
         }
-        let mut headers = Vec::with_capacity(records.len());
-        if !self.fit(&heads, self.before.chain, self.before.durable_until, &mut headers) {
-            return Err("their hashes do not lead to that of the record after them");
-        }
+        let headers = self.headers(&heads);
+        let headers = headers.ok_or("their hashes do not lead to that of the record after them")?;
         let mut bytes = Vec::with_capacity(bytes as usize);
         for (header, record) in headers.iter().zip(records) {
             bytes.extend_from_slice(header);
@@ -236,9 +234,25 @@ impl Gap {
         Ok(bytes)
     }
 
-    /// Finds the headers whose last has the chain value that is known. A header says up to where all was
+    /// Finds the headers whose last has the chain value that is known, if it is. A header says up to where all was
     /// durable when its record was written: that is what the record before it said, or, when that one was
     /// durable by then, the record's own index.
+    fn headers(&self, heads: &[(Head, u64)]) -> Option<Vec<[u8; HEADER_BYTES]>> {
+        let mut found = Vec::with_capacity(heads.len());
+        let mut previous = self.before.chain;
+        if self.chain.is_some() {
+            return self.fit(heads, previous, self.before.durable_until, &mut found).then_some(found);
+        }
+        // Nothing follows that could say otherwise, and there may be more of them than a stack is deep.
+        for (head, offset) in heads {
+            let (header, chain) = head.encode(previous, head.id.index.0, self.seed, *offset);
+            found.push(header);
+            previous = chain;
+        }
+        Some(found)
+    }
+
+    /// Tries both for one record after the other; there are at most [`LOST_RECORDS_MAX`].
     fn fit(
         &self,
         heads: &[(Head, u64)],

@@ -24,6 +24,7 @@ pub mod seat;
 pub mod silent_cuts;
 pub mod smaller;
 pub mod stop;
+pub mod streams;
 pub mod timeline;
 pub mod verdict;
 pub mod workload;

@@ -29,6 +29,7 @@ use super::{
     rig::{Rig, RigSpec, disk},
     silent_cuts::silent_cuts,
     stop::{Stop, stop},
+    streams,
     timeline::carry_out,
     verdict::{Judgement, Tally},
     workload::{self, Context, Workload},
@@ -207,12 +208,23 @@ impl Stage {
             }
         };
         match gather(rig, last, self.recover).await {
-            Ok(end) => Some(end),
+            Ok(end) => {
+                self.read_again(rig, &end).await;
+                Some(end)
+            }
             Err(error) => {
                 self.wrong("the end cannot be read", &error);
                 None
             }
         }
+    }
+
+    /// The log is one way to what a node holds, streams are another.
+    async fn read_again(&mut self, rig: &Rig, end: &FinalState) {
+        let begun = std::time::Instant::now();
+        let differences = streams::differences(rig, end).await;
+        self.journal.say(&format!("every stream was read again in {:.1} s", begun.elapsed().as_secs_f64()));
+        self.wrong.extend(differences);
     }
 
     async fn come_back(&mut self, rig: &mut Rig) -> Result<()> {

@@ -85,6 +85,12 @@ impl Journal {
         }
     }
 
+    /// Notes what a fault met that it explains by nothing but a bug.
+    pub fn wrong(&self, what: &str) {
+        self.say(&format!("wrong: {what}"));
+        self.state().unexplained.push(what.to_owned());
+    }
+
     /// The history's clock.
     #[must_use]
     pub fn now_us(&self) -> u64 {
@@ -97,7 +103,7 @@ impl Journal {
         self.state().done.clone()
     }
 
-    /// Ends that nothing explains.
+    /// Ends of nodes that nothing explains, and what faults met that only a bug explains.
     #[must_use]
     pub fn unexplained(&self) -> Vec<String> {
         self.state().unexplained.clone()

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use serde_json::json;
-use weir_api::v1::NodeState;
+use weir_api::v1::{ClusterStatus, NodeState};
 
 use super::{
     Fault, Healed, Hit, Kind, Need, Scene,
@@ -119,7 +119,11 @@ impl Fault for FlipLog {
         let done = match scene.rig.ids().contains(&id) {
             false => true,
             true if self.heals_itself && self.at.is_some() => self.has_healed(scene, id).await?,
-            true => self.put_right(scene, id).map(|()| true)?,
+            true => {
+                let statuses = scene.rig.statuses().await;
+                self.told_if_unnoticed(scene, id, &statuses)?;
+                self.put_right(scene, id).map(|()| true)?
+            }
         };
         if !done {
             return Ok(Healed::NotYet);
@@ -155,11 +159,7 @@ impl FlipLog {
             return Ok(false);
         }
         let statuses = scene.rig.statuses().await;
-        let serves = |one: &weir_api::v1::ClusterStatus| {
-            seat(one.node_id) == id && one.state != NodeState::Uninitialized
-        };
-        if lasts && statuses.iter().any(serves) {
-            // It has read its log and met nothing wrong: the place says nothing.
+        if self.told_if_unnoticed(scene, id, &statuses)? {
             return self.put_right(scene, id).map(|()| true);
         }
         let healed = !lasts && votes(&statuses, id);
@@ -168,6 +168,25 @@ impl FlipLog {
             scene.rig.node_mut(id).excuse_ends(scene.id);
         }
         Ok(healed)
+    }
+
+    /// Whether the node serves after it was started with the bit as it was left, which is then told: a node
+    /// reads all of its log before it says anything, and no byte before the last record is without a checksum
+    /// or a value that is due. What lies behind the log's end is zeroed when it is met, and does not last.
+    fn told_if_unnoticed(&self, scene: &Scene<'_>, id: u64, statuses: &[ClusterStatus]) -> Result<bool> {
+        let serves = |one: &ClusterStatus| seat(one.node_id) == id && one.state != NodeState::Uninitialized;
+        let Some(at) = self.at.as_ref().filter(|_| self.restarted && statuses.iter().any(serves)) else {
+            return Ok(false);
+        };
+        // Looked at after the answer: what is mended is mended before it.
+        let lasts = at.lasts()?;
+        if lasts {
+            let (file, offset) = (at.file.display(), at.offset);
+            scene.rig.journal.wrong(&format!(
+                "node {id} serves with a flipped bit at byte {offset} of {file}: it was not noticed"
+            ));
+        }
+        Ok(lasts)
     }
 
     /// Undoes the flip under a node that does not run.

@@ -269,8 +269,10 @@ impl Reader {
         }
         if position > next {
             // A message's position is its sequence, so a hole is what was purged; a reader that counts
-            // waits until it is published again. One that stays lets the run end without the end.
+            // waits until it is published again. One that stays lets the run end without the end. It is
+            // written down: whether anybody purged something is for the checker to know.
             self.caller.count("hole");
+            events.push(event);
             bail!("position {next} is due, and {position} came");
         }
         events.push(event);

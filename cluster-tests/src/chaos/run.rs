@@ -136,9 +136,11 @@ impl Stage {
         self.end_clients(rig, clients).await;
         // It was told to stop; how it ended is of no interest.
         let _ = observer.await;
-        self.wrong
-            .extend(canary.silent().iter().map(|last| format!("no append although all was calm; {last}")));
-        self.settle(rig, &context, workloads, &mut canary).await
+        let end = self.settle(rig, &context, workloads, &mut canary).await;
+        // Only now: its last song is that of the healed cluster.
+        let silent = canary.silent().iter();
+        self.wrong.extend(silent.map(|last| format!("no append although all was calm; {last}")));
+        end
     }
 
     fn context(&self, rig: &Rig, options: &Options, stop: Stop) -> Context {

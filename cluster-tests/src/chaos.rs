@@ -27,4 +27,5 @@ pub mod stop;
 pub mod streams;
 pub mod timeline;
 pub mod verdict;
+pub mod voters;
 pub mod workload;

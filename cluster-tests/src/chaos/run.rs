@@ -32,6 +32,7 @@ use super::{
     streams,
     timeline::carry_out,
     verdict::{Judgement, Tally},
+    voters,
     workload::{self, Context, Workload},
 };
 use crate::binary::workspace;
@@ -221,12 +222,13 @@ impl Stage {
         }
     }
 
-    /// The log is one way to what a node holds, streams are another.
+    /// The log is one way to what a node holds, streams are another. And who the members are.
     async fn read_again(&mut self, rig: &Rig, end: &FinalState) {
         let begun = std::time::Instant::now();
         let differences = streams::differences(rig, end).await;
         self.journal.say(&format!("every stream was read again in {:.1} s", begun.elapsed().as_secs_f64()));
         self.wrong.extend(differences);
+        self.wrong.extend(voters::differences(rig).await);
     }
 
     async fn come_back(&mut self, rig: &mut Rig) -> Result<()> {

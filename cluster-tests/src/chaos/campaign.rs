@@ -27,9 +27,17 @@ pub struct Sum {
     pub facts: BTreeMap<String, u64>,
     /// How often each kind of fault began.
     pub faults: BTreeMap<String, u64>,
+    /// In how many runs each kind of fault was planned.
+    pub planned: BTreeMap<String, u64>,
+    /// What each of them did, over all runs.
+    pub did: BTreeMap<String, u64>,
     /// The runs that did not hold: seed and word.
     pub red: Vec<(u64, String)>,
 }
+
+/// In how many runs a kind of fault must have been planned to count as idle when it did nothing: in
+/// one or two, others may have been in its way.
+const PLANNED_MIN: u64 = 3;
 
 impl Sum {
     /// Adds a run by its line of JSON.
@@ -48,16 +56,30 @@ impl Sum {
                 *self.faults.entry(kind.to_owned()).or_default() += times.as_u64().unwrap_or(0);
             }
         }
+        for (kind, _) in entries("planned") {
+            *self.planned.entry(kind.clone()).or_default() += 1;
+            let did = line.get("faults").and_then(|faults| faults.get(kind)).and_then(Value::as_u64);
+            *self.did.entry(kind.clone()).or_default() += did.unwrap_or(0);
+        }
         let word = line.get("verdict").and_then(Value::as_str).unwrap_or("no verdict");
         if word != "holds" {
             self.red.push((number("seed"), word.to_owned()));
         }
     }
 
-    /// Whether every run held.
+    /// The kinds of faults that were planned again and again, and did nothing in any run: what they are for
+    /// was not shown, although no run was long enough to tell.
+    #[must_use]
+    pub fn idle(&self) -> Vec<&str> {
+        let did = |kind: &String| self.did.get(kind).copied().unwrap_or(0);
+        let idle = self.planned.iter().filter(|&(kind, runs)| *runs >= PLANNED_MIN && did(kind) == 0);
+        idle.map(|(kind, _)| kind.as_str()).collect()
+    }
+
+    /// Whether every run held, and every kind of fault that had its chances did something.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.red.is_empty()
+        self.red.is_empty() && self.idle().is_empty()
     }
 
     /// For a machine.
@@ -72,6 +94,9 @@ impl Sum {
             "facts": self.facts,
             "faults": self.faults.values().sum::<u64>(),
             "fault_kinds": self.faults.len(),
+            "planned": self.planned,
+            "did": self.did,
+            "idle": self.idle(),
             "red": self.red,
         })
     }
@@ -93,6 +118,9 @@ pub async fn campaign(options: &Options) -> Result<Sum> {
             record::put(&sum)?;
         }
         println!("{}", Value::Object(ended.line));
+    }
+    for kind in sum.idle() {
+        eprintln!("idle: fault {kind} was planned in {} runs and did nothing in any", sum.planned[kind]);
     }
     Ok(sum)
 }
@@ -135,5 +163,28 @@ mod tests {
         assert_eq!((sum.seconds, sum.operations, sum.acked), (600, 20, 12));
         assert_eq!((sum.facts["A1"], sum.faults["kill-one"], sum.faults.len()), (8, 4, 2));
         assert_eq!(sum.red, [(8, "hollow".to_owned())]);
+    }
+
+    #[test]
+    fn a_fault_that_does_nothing_in_any_run_that_planned_it_makes_a_campaign_red() {
+        let nothing = json!({});
+        let cases = [
+            ("planned in two runs only", vec![nothing.clone(), nothing.clone()], false),
+            ("never begun", vec![nothing.clone(), nothing.clone(), nothing.clone()], true),
+            (
+                "begun in vain",
+                vec![json!({ "flap.begun": 1, "flap": 0 }), nothing.clone(), nothing.clone()],
+                true,
+            ),
+            ("did something once", vec![nothing.clone(), json!({ "flap": 1 }), nothing], false),
+        ];
+        for (what, runs, idle) in cases {
+            let mut sum = Sum::default();
+            for faults in runs {
+                let line = json!({ "verdict": "holds", "planned": { "flap": 2 }, "faults": faults });
+                sum.add(line.as_object().unwrap());
+            }
+            assert_eq!((!sum.idle().is_empty(), sum.holds()), (idle, !idle), "{what}");
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! What is done when: drawn from a seed alone, before anything runs.
 
-use std::{collections::BTreeSet, ops::Range, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -105,6 +109,16 @@ impl Plan {
         faults.sort_by_key(|fault| fault.begins_ms);
         faults
     }
+
+    /// How often each kind of fault is planned.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeMap<&'static str, u64> {
+        let mut kinds = BTreeMap::new();
+        for fault in self.periods.iter().flat_map(|period| &period.faults) {
+            *kinds.entry(fault.name).or_default() += 1;
+        }
+        kinds
+    }
 }
 
 fn planned(choice: &Choice, period: &Period, length_ms: u64, rng: &mut Rng) -> Planned {
@@ -145,6 +159,7 @@ mod tests {
         for choice in choices() {
             let times = faults.iter().filter(|fault| fault.name == choice.name).count();
             assert!(times.abs_diff(faults.len() / 4) <= 1, "all come equally often");
+            assert_eq!(plan.kinds()[choice.name], times as u64);
         }
     }
 

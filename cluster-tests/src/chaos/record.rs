@@ -39,7 +39,8 @@ fn entered(text: &str, sum: &Sum, date: &str, revision: &str) -> Option<String> 
 
 fn cells(sum: &Sum) -> String {
     let facts: Vec<String> = sum.facts.iter().map(|(checker, facts)| format!("{checker} {facts}")).collect();
-    let red: Vec<String> = sum.red.iter().map(|(seed, word)| format!("{seed} {word}")).collect();
+    let mut red: Vec<String> = sum.red.iter().map(|(seed, word)| format!("{seed} {word}")).collect();
+    red.extend(sum.idle().into_iter().map(|kind| format!("{kind} idle")));
     format!(
         "to {} | {:.2} | {} | {} | {} | {} of {} kinds | {} |",
         sum.seeds.last().copied().unwrap_or(0),

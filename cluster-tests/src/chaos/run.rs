@@ -272,6 +272,7 @@ impl Stage {
             "acked": judged.coverage.get("appends.acked"),
             "refused": counts.refused,
             "unknown": counts.unknown,
+            "planned": plan.kinds(),
             "faults": tally.faults,
             "coverage": judged.coverage,
             "verdicts": judged.verdicts(),

@@ -175,12 +175,13 @@ fn a_node_that_waits_for_its_seat_says_that_it_lives() {
     // The others never start, so it asks for its seat for some seconds.
     let (edge, peer) = at(1);
     let cluster = "0199a000-0000-7000-8000-000000000001";
-    let mut node = weir(&["node", "--node-id", "1", "--bootstrap", "--exit-with-parent", "--cluster-id", cluster])
-        .args(["--data-dir", data.to_str().unwrap(), "--listen", &edge, "--peer-listen", &peer])
-        .args(peers)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut node =
+        weir(&["node", "--node-id", "1", "--bootstrap", "--exit-with-parent", "--cluster-id", cluster])
+            .args(["--data-dir", data.to_str().unwrap(), "--listen", &edge, "--peer-listen", &peer])
+            .args(peers)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
     eventually(|| ask(&edge, "/livez").is_some());
     for (path, status) in [("/livez", "200"), ("/readyz", "503"), ("/api/v1/log", "503")] {
         let answer = ask(&edge, path).unwrap();

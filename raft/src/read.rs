@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use tokio::sync::watch;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinError,
+};
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use weir_storage::group_store::GroupStore;
 use weir_types::{
     Consistency, EntityId, EntityType, GroupId, IdempotencyKey, Planted, Position, ReadError, RecordedEvent,
-    StreamHead, StreamPage, StreamRead, planted,
+    StreamHead, StreamPage, StreamRead, limits, planted,
     ports::{EventReader, RememberedAppend},
 };
 
@@ -69,13 +72,30 @@ impl GroupReader {
     }
 }
 
+/// The turns of reads on the threads that may block, which are the process's and not a node's.
+static TURNS: Semaphore = Semaphore::const_new(limits::READS_AT_ONCE_MAX);
+
 /// Runs a read of the stores where it may block.
 pub(crate) async fn off_runtime<T: Send + 'static>(
     store: GroupStore,
     read: impl FnOnce(&GroupStore) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
-    let read = off_runtime::off_runtime(store.is_simulated(), move || read(&store)).await;
+    let read = in_turn(store.is_simulated(), move || read(&store)).await;
     read.unwrap_or_else(|panic| Err(ReadError::Storage { reason: format!("read has panicked: {panic}") }))
+}
+
+/// Waits for a turn; dropped before, it does nothing.
+async fn in_turn<T: Send + 'static>(
+    simulated: bool,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let turn = TURNS.acquire().await.expect("the semaphore is never closed");
+    let read = off_runtime::off_runtime(simulated, move || {
+        // Kept until the read is done, also when nobody waits for it any more.
+        let _turn = turn;
+        read()
+    });
+    read.await
 }
 
 /// Refuses a group that is not kept here.
@@ -150,5 +170,44 @@ impl EventReader for GroupReader {
 
     fn applied_changes(&self, _group: GroupId) -> BoxStream<'static, Position> {
         Box::pin(WatchStream::new(self.applied.clone()).map(|applied| applied.position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Condvar, Mutex},
+        time::Duration,
+    };
+
+    use tokio::{task::spawn_blocking, time::timeout};
+
+    use super::*;
+
+    #[test]
+    fn reads_leave_threads_for_what_is_no_read() {
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .max_blocking_threads(limits::BLOCKING_THREADS_MAX)
+            .enable_all()
+            .build()
+            .unwrap();
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        threads.block_on(async {
+            let read = |gate: Arc<(Mutex<bool>, Condvar)>| {
+                let wait = move || drop(gate.1.wait_while(gate.0.lock().unwrap(), |open| !*open).unwrap());
+                tokio::spawn(in_turn(false, wait))
+            };
+            let reads: Vec<_> = (0..100).map(|_| read(gate.clone())).collect();
+            while TURNS.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let other = timeout(Duration::from_secs(30), spawn_blocking(|| "done")).await;
+            *gate.0.lock().unwrap() = true;
+            gate.1.notify_all();
+            assert_eq!(other.expect("it found a thread").unwrap(), "done");
+            for read in reads {
+                read.await.unwrap().unwrap();
+            }
+        });
     }
 }

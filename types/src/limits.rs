@@ -27,6 +27,10 @@ pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Events in one page of a read.
 pub const READ_EVENTS_MAX: usize = 4_096;
+/// Threads of a process for what may block. A thread more than the disk can use costs memory and gains nothing.
+pub const BLOCKING_THREADS_MAX: usize = 8;
+/// Reads that have such a thread at once; the others wait, so that apply and peers always find one.
+pub const READS_AT_ONCE_MAX: usize = BLOCKING_THREADS_MAX - 2;
 /// Events in one page of a read that names no limit.
 pub const READ_EVENTS_DEFAULT: usize = 1_000;
 /// Bytes of data and metadata in one page of a read; a page holds at least one event.

@@ -196,9 +196,9 @@ impl Seats {
         let _turn = self.turn.lock().await;
         let (node_id, change_text) = (*self.raft.node_id(), change.to_string());
         match self.change(change).await {
-            Ok(()) => info!(node_id, change = change_text, "seat has one holder less"),
+            Ok(()) => info!(node_id, change = change_text, "membership is a step further"),
             Err(reason) => {
-                warn!(node_id, change = change_text, reason, "seat keeps two holders, it is tried again");
+                warn!(node_id, change = change_text, reason, "membership stays as it is, the step is tried again");
                 sleep(LOOK_PAUSE * 4).await;
             }
         }

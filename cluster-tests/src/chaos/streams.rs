@@ -20,8 +20,11 @@ const PAGE_EVENTS: usize = weir_types::limits::READ_EVENTS_MAX;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What is told of; the rest is more of the same.
 const TOLD_MAX: usize = 10;
-/// What a healed node must never answer, not even once.
-const NEVER: [&str; 3] = ["storage_damaged", "storage_failed", "internal"];
+/// The statuses of refusals that a busy node may give. Any other is told at once: damage, a failed disk,
+/// an internal error, a stream that is not there.
+const BUSY: [u16; 3] = [429, 503, 504];
+/// No URL ends in them, however they are spelt.
+const IN_NO_PATH: [&str; 2] = [".", ".."];
 
 /// A stream as one node gave it.
 struct Paged {
@@ -61,10 +64,10 @@ pub async fn differences(rig: &Rig, end: &FinalState) -> Vec<String> {
     wrong.take(TOLD_MAX).collect().await
 }
 
-/// The events of each stream, in the order of the log.
+/// The events of each stream that a path can name, in the order of the log.
 fn streams(log: &[StoredEvent]) -> BTreeMap<&str, Vec<&StoredEvent>> {
     let mut streams: BTreeMap<&str, Vec<&StoredEvent>> = BTreeMap::new();
-    for event in log {
+    for event in log.iter().filter(|event| !IN_NO_PATH.contains(&event.stream.as_str())) {
         streams.entry(&event.stream).or_default().push(event);
     }
     streams
@@ -90,14 +93,17 @@ async fn patiently(edge: &Edge, name: &str, query: &str) -> Result<weir_api::v1:
     loop {
         match edge.read(name, query).await {
             Ok(page) => return Ok(page),
-            Err(error) if begun.elapsed() >= PATIENCE || never(&error) => return Err(error),
+            Err(error) if begun.elapsed() >= PATIENCE || !may_pass(&error) => return Err(error),
             Err(_) => crate::pause().await,
         }
     }
 }
 
-fn never(error: &CallError) -> bool {
-    matches!(error, CallError::Refused { error, .. } if NEVER.contains(&error.code.as_str()))
+fn may_pass(error: &CallError) -> bool {
+    match error {
+        CallError::Silent(_) => true,
+        CallError::Refused { status, .. } => BUSY.contains(status),
+    }
 }
 
 /// How what was read differs from what the log has of the stream.
@@ -154,13 +160,27 @@ mod tests {
     }
 
     #[test]
-    fn only_damage_and_bugs_are_not_asked_again() {
-        let refused = |code: weir_api::ErrorCode| CallError::Refused {
-            status: 500,
-            error: weir_api::ApiError::new(code, "told"),
-        };
-        assert!(never(&refused(weir_api::ErrorCode::Internal)));
-        assert!(!never(&refused(weir_api::ErrorCode::Unavailable)));
-        assert!(!never(&CallError::Silent(anyhow::anyhow!("late"))));
+    fn only_what_a_busy_node_may_answer_is_asked_again() {
+        use weir_api::{ApiError, ErrorCode};
+        let cases = [
+            (ErrorCode::Internal, false),
+            (ErrorCode::StorageDamaged, false),
+            (ErrorCode::StorageFailed, false),
+            (ErrorCode::StreamNotFound, false),
+            (ErrorCode::Unavailable, true),
+            (ErrorCode::Overloaded, true),
+        ];
+        for (code, again) in cases {
+            let (status, error) = (code.status(), ApiError::new(code, "told"));
+            assert_eq!(may_pass(&CallError::Refused { status, error }), again, "{code:?}");
+        }
+        assert!(may_pass(&CallError::Silent(anyhow::anyhow!("late"))));
+    }
+
+    #[test]
+    fn streams_that_no_path_names_are_left_out() {
+        let named = |stream: &str| StoredEvent { stream: stream.to_owned(), ..event(1, "m") };
+        let log = [named("a"), named("."), named(".."), named("...")];
+        assert_eq!(streams(&log).into_keys().collect::<Vec<_>>(), ["...", "a"]);
     }
 }

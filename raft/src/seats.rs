@@ -198,7 +198,12 @@ impl Seats {
         match self.change(change).await {
             Ok(()) => info!(node_id, change = change_text, "membership is a step further"),
             Err(reason) => {
-                warn!(node_id, change = change_text, reason, "membership stays as it is, the step is tried again");
+                warn!(
+                    node_id,
+                    change = change_text,
+                    reason,
+                    "membership stays as it is, the step is tried again"
+                );
                 sleep(LOOK_PAUSE * 4).await;
             }
         }

@@ -1,7 +1,7 @@
 //! Mending a log that does not open, with the records of the peers.
 //!
 //! It runs before Raft does: a node with a damaged log is in quarantine. It
-//! answers nobody, votes for nobody and serves nothing until its log is whole.
+//! answers no peer, votes for nobody and serves nothing until its log is whole.
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 

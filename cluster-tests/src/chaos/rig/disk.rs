@@ -19,6 +19,8 @@ const BYTES: u64 = 6 * 1024 * 1024 * 1024;
 /// with power wherever the image is; but a flush of a file system in a file on a disk takes twenty times as long as
 /// a flush of that disk, and clients would wait for it all the time. Slow disks are a fault of their own.
 const MEMORY: &str = "/dev/shm";
+/// Bytes that must be free there: containers often have a few megabytes, and a full one looks like a failing disk.
+const MEMORY_FREE_MIN: u64 = 4 * 1024 * 1024 * 1024;
 /// Images in memory begin so; their run's process id follows.
 const PREFIX: &str = "weir-chaos-";
 
@@ -116,11 +118,12 @@ impl Drop for Disk {
     }
 }
 
-/// In memory if there is a file system for it, else where it is kept.
+/// In memory if there is room for it, else where it is kept.
 fn place(kept: &Path) -> PathBuf {
     let name = kept.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let memory = Path::new(MEMORY);
-    match memory.is_dir() {
+    let has_room = |stat: rustix::fs::StatVfs| stat.f_bavail * stat.f_frsize >= MEMORY_FREE_MIN;
+    match rustix::fs::statvfs(memory).is_ok_and(has_room) {
         true => memory.join(format!("{PREFIX}{}-{name}", std::process::id())),
         false => kept.to_owned(),
     }

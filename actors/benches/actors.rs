@@ -41,6 +41,7 @@ fn decide(criterion: &mut Criterion) {
         expected: ExpectedVersion::Any,
         idempotency_key: None,
         events: vec![NewEvent {
+            id: None,
             name: EventName::new("order.placed").unwrap(),
             schema_version: 1,
             content_type: ContentType::Json,
@@ -48,6 +49,7 @@ fn decide(criterion: &mut Criterion) {
             metadata: Bytes::new(),
             occurred_at: None,
             source: EventSource::Api,
+            tags: Vec::new(),
         }],
     };
     group.bench_function("one guarded append", |bench| {
@@ -75,6 +77,7 @@ fn event(position: u64) -> RecordedEvent {
         recorded_at: NOW,
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     }
 }
 

@@ -57,7 +57,8 @@ pub(crate) struct Admitted {
     _room: Room,
 }
 
-struct Room {
+/// The room that something takes on this node, until it is dropped.
+pub(crate) struct Room {
     admission: Arc<Admission>,
     bytes: u32,
 }
@@ -83,13 +84,18 @@ impl Admission {
 
     /// Takes an append on, or refuses it with [`AppendError::Overloaded`].
     pub(crate) async fn admit(self: &Arc<Self>, request: AppendRequest) -> Result<Admitted, AppendError> {
-        let weight = request.weight().clamp(1, self.bounds.bytes);
-        let bytes = u32::try_from(weight).expect("clamped to a bound that fits");
-        let room = match self.room_now(bytes) {
-            Some(room) => room,
-            None => self.room_soon(bytes).await?,
-        };
+        let room = self.room(request.weight()).await?;
         Ok(Admitted { request, _room: room })
+    }
+
+    /// Room for something of so many bytes, or [`AppendError::Overloaded`].
+    pub(crate) async fn room(self: &Arc<Self>, weight: usize) -> Result<Room, AppendError> {
+        let weight = weight.clamp(1, self.bounds.bytes);
+        let bytes = u32::try_from(weight).expect("clamped to a bound that fits");
+        match self.room_now(bytes) {
+            Some(room) => Ok(room),
+            None => self.room_soon(bytes).await,
+        }
     }
 
     fn room_now(self: &Arc<Self>, bytes: u32) -> Option<Room> {
@@ -166,6 +172,7 @@ mod tests {
             expected: ExpectedVersion::Any,
             idempotency_key: None,
             events: vec![NewEvent {
+                id: None,
                 name: EventName::new("a").unwrap(),
                 schema_version: 1,
                 content_type: ContentType::Json,
@@ -173,6 +180,7 @@ mod tests {
                 metadata: Bytes::new(),
                 occurred_at: None,
                 source: EventSource::Api,
+                tags: Vec::new(),
             }],
         }
     }

@@ -1,7 +1,7 @@
 //! The behaviour: who decides, who publishes, who folds.
 //!
 //! An append goes through the [`router`] to the actor of its stream, which
-//! decides it; what is committed goes from the log through the [`outbox`] to
+//! decides it (several at once, for a transaction); what is committed goes from the log through the [`outbox`] to
 //! [`jetstream`], and through feeds to the actors of [`projection`]. Everything
 //! meets the rest of the node through the ports of `weir_types`.
 
@@ -18,6 +18,7 @@ pub mod reducer;
 pub mod router;
 mod stream;
 mod supervisor;
+mod transaction;
 
 pub use admission::AdmissionBounds;
 pub use event_ids::EventIds;

@@ -18,7 +18,8 @@ use std::{
 use ractor::ActorRef;
 use tokio::{sync::Notify, task::AbortHandle};
 use weir_types::{
-    AppendAck, AppendError, AppendRequest, EntityId, GroupId, Term, limits,
+    AppendAck, AppendError, AppendRequest, EntityId, GroupId, Term, TransactionAck, TransactionRequest,
+    limits,
     ports::{LeadershipWatch, Ports},
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -36,7 +37,7 @@ use crate::{
 const SHARDS: usize = 64;
 /// How often an append is decided anew, because what it was decided on did not
 /// hold, before it is refused.
-const ATTEMPTS_MAX: usize = 16;
+pub(crate) const ATTEMPTS_MAX: usize = 16;
 
 /// What a router keeps to.
 #[derive(Debug, Clone)]
@@ -70,11 +71,11 @@ impl Default for RouterConfig {
 #[derive(Clone)]
 pub struct RouterHandle(Arc<Router>);
 
-struct Router {
-    config: RouterConfig,
-    streams: Arc<StreamPorts>,
+pub(crate) struct Router {
+    pub(crate) config: RouterConfig,
+    pub(crate) streams: Arc<StreamPorts>,
     leadership: Arc<dyn LeadershipWatch>,
-    admission: Arc<Admission>,
+    pub(crate) admission: Arc<Admission>,
     shards: Box<[Mutex<Shard>]>,
     supervisor: ActorRef<supervisor::Message>,
     uses: AtomicU64,
@@ -148,7 +149,19 @@ impl RouterHandle {
     /// idempotency key.
     pub async fn append(&self, request: AppendRequest) -> Result<AppendAck, AppendError> {
         let answer = self.0.append(request).await;
-        self.0.tally.note(&answer);
+        self.0.tally.note(answer.as_ref().map(|ack| ack.repeated));
+        answer
+    }
+
+    /// Appends to several streams, with checks and conditions, all or nothing.
+    /// Resolves as [`RouterHandle::append`] does.
+    ///
+    /// # Errors
+    /// As [`RouterHandle::append`]; instead of conflicts of version and type it
+    /// is `Violated`, with every one of them, or `NamedTwice`.
+    pub async fn transact(&self, request: TransactionRequest) -> Result<TransactionAck, AppendError> {
+        let answer = self.0.transact(request).await;
+        self.0.tally.note(answer.as_ref().map(|ack| ack.repeated));
         answer
     }
 
@@ -188,7 +201,7 @@ impl Router {
     }
 
     /// The term in which this node decides.
-    fn deciding_term(&self) -> Result<Term, AppendError> {
+    pub(crate) fn deciding_term(&self) -> Result<Term, AppendError> {
         let leadership = self.leadership.current();
         match leadership.decides {
             true => Ok(leadership.term),
@@ -197,7 +210,7 @@ impl Router {
     }
 
     /// A stream's actor, leased; `None` when things moved and the caller must look again.
-    async fn stream(
+    pub(crate) async fn stream(
         &self,
         entity: &EntityId,
         term: Term,
@@ -314,10 +327,10 @@ impl Drop for Router {
 }
 
 impl Tally {
-    fn note(&self, answer: &Result<AppendAck, AppendError>) {
-        let counter = match answer {
-            Ok(ack) => {
-                if ack.repeated {
+    fn note(&self, repeated: Result<bool, &AppendError>) {
+        let counter = match repeated {
+            Ok(repeated) => {
+                if repeated {
                     self.repeated.fetch_add(1, Relaxed);
                 }
                 &self.acknowledged
@@ -325,6 +338,7 @@ impl Tally {
             Err(
                 AppendError::VersionConflict { .. }
                 | AppendError::TypeConflict { .. }
+                | AppendError::Violated { .. }
                 | AppendError::IdempotencyConflict,
             ) => &self.conflicts,
             Err(AppendError::Overloaded) => &self.overloaded,

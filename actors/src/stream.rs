@@ -1,11 +1,12 @@
 //! The handle of one entity stream's actor.
 
 pub(crate) mod actor;
-mod digest;
+pub(crate) mod digest;
 pub(crate) mod lease;
 mod message;
 pub(crate) mod pending;
-mod state;
+pub(crate) mod reservation;
+pub(crate) mod state;
 
 /// What the doors of [`crate::inside`] lead to.
 #[cfg(feature = "inside")]
@@ -23,6 +24,7 @@ use self::{
     lease::{Lease, Shared},
     message::{Answer, Message},
     pending::Reply,
+    reservation::Reservation,
 };
 use crate::admission::Admitted;
 
@@ -65,6 +67,14 @@ impl StreamHandle {
         let _stopped = self.actor.send_message(Message::Append { append, lease, answer });
         drop(self);
         reply.await.expect("an answer is sent at the latest when it is dropped")
+    }
+
+    /// Has the stream stand still. The handle is given up as in [`StreamHandle::append`].
+    pub(crate) async fn reserve(self, lease: Lease) -> Reservation {
+        let (answer, reservation) = reservation::Answer::new();
+        let _stopped = self.actor.send_message(Message::Reserve { lease, answer });
+        drop(self);
+        reservation.await.expect("an answer is sent at the latest when it is dropped")
     }
 
     /// Takes a lease for one append.

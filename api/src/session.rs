@@ -5,7 +5,7 @@ use serde_json::Map;
 use uuid::Uuid;
 use weir_types::{
     AppendAck, AppendRequest, ContentType, EntityId, EntityType, EventId, EventName, ExpectedVersion,
-    GroupId, IdempotencyKey, NewEvent, Position, StreamVersion,
+    GroupId, IdempotencyKey, NewEvent, Position, StreamVersion, Tag,
 };
 
 use crate::{
@@ -41,7 +41,14 @@ pub fn request_from_proto(group: GroupId, message: v1::AppendRequest) -> Result<
 fn event_from_proto(message: v1::NewEvent) -> Result<NewEvent, ApiError> {
     let content_type = parse_content_type(&message.content_type)?;
     let data = Bytes::from(message.data);
+    let id = match message.id.as_slice() {
+        [] => None,
+        bytes => {
+            Some(EventId(Uuid::from_slice(bytes).map_err(|_| ApiError::invalid("event id is not 16 bytes"))?))
+        }
+    };
     Ok(NewEvent {
+        id,
         name: EventName::new(&message.name)?,
         schema_version: message.schema_version.max(1),
         data: if content_type == ContentType::Json { checked_data(data)? } else { data },
@@ -49,6 +56,7 @@ fn event_from_proto(message: v1::NewEvent) -> Result<NewEvent, ApiError> {
         metadata: checked_metadata(Bytes::from(message.metadata))?,
         occurred_at: message.occurred_at_us.map(checked_timestamp).transpose()?,
         source: parse_source(&message.source)?,
+        tags: message.tags.iter().map(Tag::new).collect::<Result<_, _>>()?,
     })
 }
 
@@ -60,7 +68,7 @@ pub fn request_to_proto(request: &AppendRequest) -> v1::AppendRequest {
         entity_type: request.entity_type.as_str().into(),
         expected_version: match request.expected {
             ExpectedVersion::Any => None,
-            exact @ ExpectedVersion::Exact(_) => Some(expected_number(exact)),
+            expected => Some(expected_number(expected)),
         },
         idempotency_key: request.idempotency_key.as_ref().map(ToString::to_string).unwrap_or_default(),
         events: request.events.iter().map(event_to_proto).collect(),
@@ -70,6 +78,8 @@ pub fn request_to_proto(request: &AppendRequest) -> v1::AppendRequest {
 
 fn event_to_proto(event: &NewEvent) -> v1::NewEvent {
     v1::NewEvent {
+        id: event.id.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default(),
+        tags: event.tags.iter().map(ToString::to_string).collect(),
         name: event.name.as_str().into(),
         data: event.data.to_vec(),
         metadata: event.metadata.to_vec(),
@@ -181,6 +191,7 @@ mod tests {
             expected: ExpectedVersion::Exact(StreamVersion(0)),
             idempotency_key: Some(IdempotencyKey::new("k").unwrap()),
             events: vec![NewEvent {
+                id: Some(EventId(Uuid::from_u128(5))),
                 name: EventName::new("order.placed").unwrap(),
                 schema_version: 1,
                 content_type: ContentType::Json,
@@ -188,6 +199,7 @@ mod tests {
                 metadata: Bytes::from_static(b"{\"a\":1}"),
                 occurred_at: Some(Timestamp(-1)),
                 source: EventSource::Import,
+                tags: vec![Tag::new("customer:42").unwrap()],
             }],
         }
     }
@@ -195,7 +207,8 @@ mod tests {
     #[test]
     fn requests_survive_the_way() {
         let any = AppendRequest { expected: ExpectedVersion::Any, idempotency_key: None, ..request() };
-        for request in [request(), any] {
+        let exists = AppendRequest { expected: ExpectedVersion::Exists, ..request() };
+        for request in [request(), any, exists] {
             assert_eq!(request_from_proto(GroupId::DEFAULT, request_to_proto(&request)), Ok(request));
         }
     }
@@ -205,7 +218,7 @@ mod tests {
         let good = request_to_proto(&request());
         for change in [
             |m: &mut v1::AppendRequest| m.entity_id.clear(),
-            |m: &mut v1::AppendRequest| m.expected_version = Some(-2),
+            |m: &mut v1::AppendRequest| m.expected_version = Some(-3),
             |m: &mut v1::AppendRequest| m.events.clear(),
             |m: &mut v1::AppendRequest| m.events[0].data = b"{".to_vec(),
             |m: &mut v1::AppendRequest| m.events[0].metadata = b"[]".to_vec(),

@@ -15,6 +15,7 @@ pub mod paths;
 mod projection;
 mod read;
 mod stream;
+mod transaction;
 
 pub use append::{AppendBody, AppendResult, EventBody};
 pub(crate) use append::{expected_of, has_its_ids};
@@ -35,3 +36,6 @@ pub use projection::{
 pub(crate) use read::direction_of;
 pub use read::{Freshness, ReadPage, ReadQuery};
 pub use stream::{ListPage, ListQuery, StreamSummary};
+pub use transaction::{
+    ConditionBody, StreamAppendBody, StreamCheckBody, TransactionBody, TransactionResult, Validated,
+};

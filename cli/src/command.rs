@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use crate::{
     bench::BenchCommand, cluster::ClusterCommand, error::CliError, exit, global::GlobalArgs,
     import::ImportArgs, outbox::OutboxCommand, output::Output, projection::ProjectionCommand,
-    stream::StreamCommand,
+    stream::StreamCommand, transact::TransactArgs,
 };
 
 /// The nouns of the command line. The `weir` binary flattens them beside its own.
@@ -13,6 +13,8 @@ use crate::{
 pub enum Command {
     /// Append to streams, read and watch them
     Stream(Noun<StreamCommand>),
+    /// Append to several streams, all of it or nothing
+    Transact(Alone<TransactArgs>),
     /// Import a CSV file as events, exactly once
     Import(Box<Alone<ImportArgs>>),
     /// Deploy and read projections
@@ -61,6 +63,7 @@ impl Command {
     fn global(&self) -> &GlobalArgs {
         match self {
             Self::Stream(noun) => &noun.global,
+            Self::Transact(alone) => &alone.global,
             Self::Import(alone) => &alone.global,
             Self::Projection(noun) => &noun.global,
             Self::Cluster(noun) => &noun.global,
@@ -74,6 +77,7 @@ async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
     let client = command.global().client()?;
     match command {
         Command::Stream(noun) => crate::stream::run(&noun.verb, &client, output).await,
+        Command::Transact(alone) => crate::transact::run(&alone.args, &client, output).await,
         Command::Import(alone) => crate::import::run(&alone.args, &client, output).await,
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
         Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
@@ -104,6 +108,8 @@ mod tests {
         for line in [
             "weir stream append o-1 --type order --name order.placed --data {} --expected-version none --json",
             "weir stream append o-1 --type order --name n --data @f.json --expected-version 3 --idempotency-key k",
+            "weir stream append o-1 --type order --name n --data {} --expected-version exists --tag a --tag b",
+            "weir transact @t.json --validate-only",
             "weir stream read o-1 --from 3 --limit 10 --backward --server http://a:1,http://b:2",
             "weir stream watch o-1 --from now --json",
             "weir stream ls --type order",

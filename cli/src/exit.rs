@@ -46,7 +46,8 @@ fn of_code(code: ErrorCode) -> u8 {
         | ErrorCode::EntityTypeConflict
         | ErrorCode::IdempotencyConflict
         | ErrorCode::AlreadyInitialized
-        | ErrorCode::MembershipConflict => CONFLICT,
+        | ErrorCode::MembershipConflict
+        | ErrorCode::TransactionRefused => CONFLICT,
         ErrorCode::Stale | ErrorCode::BusDiverged | ErrorCode::BusUnavailable => NOT_HEALTHY,
         ErrorCode::NotLeader
         | ErrorCode::Unavailable
@@ -84,6 +85,7 @@ mod tests {
             (api(ErrorCode::ProjectionNotFound), NOT_FOUND),
             (api(ErrorCode::VersionConflict), CONFLICT),
             (api(ErrorCode::AlreadyInitialized), CONFLICT),
+            (api(ErrorCode::TransactionRefused), CONFLICT),
             (api(ErrorCode::Unavailable), NO_CONNECTION),
             (api(ErrorCode::OutcomeUnknown), OUTCOME_UNKNOWN),
             (api(ErrorCode::StorageFailed), OUTCOME_UNKNOWN),

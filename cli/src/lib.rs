@@ -17,6 +17,7 @@ mod payload;
 mod progress;
 mod projection;
 mod stream;
+mod transact;
 
 pub use command::Command;
 #[cfg(feature = "inside")]

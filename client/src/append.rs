@@ -7,8 +7,8 @@ use weir_api::{
     v1::{AppendBody, AppendResult, paths},
 };
 use weir_types::{
-    AppendAck, AppendRequest, ContentType, EntityId, EntityType, EventName, EventSource, ExpectedVersion,
-    GroupId, IdempotencyKey, NewEvent, StreamVersion, Timestamp,
+    AppendAck, AppendRequest, ContentType, EntityId, EntityType, EventId, EventName, EventSource,
+    ExpectedVersion, GroupId, IdempotencyKey, NewEvent, StreamVersion, Tag, Timestamp,
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -46,6 +46,15 @@ impl Append {
         self
     }
 
+    /// The stream must exist, at whatever version.
+    #[must_use]
+    pub fn expect_exists(mut self) -> Self {
+        if let Ok(request) = &mut self.request {
+            request.expected = ExpectedVersion::Exists;
+        }
+        self
+    }
+
     /// The key by which a repeat is recognised.
     #[must_use]
     pub fn idempotency_key(self, key: &str) -> Self {
@@ -61,6 +70,7 @@ impl Append {
         self.change(|request| {
             let data = serde_json::to_vec(data).map_err(|error| ApiError::invalid(error.to_string()))?;
             request.events.push(NewEvent {
+                id: None,
                 name: EventName::new(name)?,
                 schema_version: 1,
                 content_type: ContentType::Json,
@@ -68,6 +78,7 @@ impl Append {
                 metadata: Bytes::new(),
                 occurred_at: None,
                 source: EventSource::Api,
+                tags: Vec::new(),
             });
             Ok(())
         })
@@ -101,14 +112,41 @@ impl Append {
         })
     }
 
+    /// The id of the last event. The first event's is the key by which a repeat
+    /// is recognised, where no other is given.
+    #[must_use]
+    pub fn event_id(self, id: EventId) -> Self {
+        self.change(|request| {
+            last(request)?.id = Some(id);
+            Ok(())
+        })
+    }
+
+    /// One more tag of the last event: what it is about, beside its stream.
+    #[must_use]
+    pub fn tag(self, tag: &str) -> Self {
+        self.change(|request| {
+            last(request)?.tags.push(Tag::new(tag)?);
+            Ok(())
+        })
+    }
+
     /// The append, checked.
     ///
     /// # Errors
     /// The first thing that is not legal, as the server would say it.
     pub fn build(self) -> Result<AppendRequest, ClientError> {
-        let mut request = self.request?;
+        let mut request = self.unkeyed()?;
+        if request.key().is_none() {
+            request.idempotency_key = Some(own_key());
+        }
+        Ok(request)
+    }
+
+    /// As [`Append::build`], without a key of its own.
+    pub(crate) fn unkeyed(self) -> Result<AppendRequest, ClientError> {
+        let request = self.request?;
         request.check_limits().map_err(ApiError::from)?;
-        request.idempotency_key.get_or_insert_with(own_key);
         Ok(request)
     }
 
@@ -126,7 +164,7 @@ fn last(request: &mut AppendRequest) -> Result<&mut NewEvent, ApiError> {
     request.events.last_mut().ok_or_else(|| ApiError::invalid("there is no event yet to change"))
 }
 
-fn own_key() -> IdempotencyKey {
+pub(crate) fn own_key() -> IdempotencyKey {
     IdempotencyKey::new(Uuid::now_v7().to_string()).expect("a UUID is a legal key")
 }
 
@@ -138,7 +176,9 @@ impl Client {
     /// [`ClientError`]; ask it whether the outcome is known.
     pub async fn append(&self, request: &AppendRequest) -> Result<AppendAck, ClientError> {
         let mut body = AppendBody::from_request(request)?;
-        body.idempotency_key.get_or_insert_with(|| own_key().to_string());
+        if request.key().is_none() {
+            body.idempotency_key = Some(own_key().to_string());
+        }
         let path = paths::fill(paths::STREAM_EVENTS, request.entity_id.as_str());
         let call = Call::new(Method::POST, &path, Repeat::Harmless).body(&body);
         let result: AppendResult = self.call(call).await?;

@@ -17,6 +17,7 @@ mod read;
 mod retry;
 mod session;
 mod stream;
+mod transaction;
 
 pub use append::Append;
 pub use appender::Appender;
@@ -25,4 +26,5 @@ pub use error::ClientError;
 pub use options::ClientOptions;
 pub use read::{ReadOptions, Start};
 pub use session::{AppendSession, PendingAppend};
+pub use transaction::Transaction;
 pub use weir_api::{ApiError, ErrorCode, v1};

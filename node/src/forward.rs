@@ -41,6 +41,10 @@ impl LeaderSide {
             (ForwardRequest::Register(command), Some(deciders)) => {
                 ForwardResponse::Register(deciders.proposer.register(command).await)
             }
+            (ForwardRequest::Transact(request), Some(deciders)) => {
+                ForwardResponse::Transact(deciders.router.transact(request).await)
+            }
+            (ForwardRequest::Transact(_), None) => ForwardResponse::Transact(Err(starting())),
             (ForwardRequest::Append(_), None) => ForwardResponse::Append(Err(starting())),
             (ForwardRequest::Register(_), None) => ForwardResponse::Register(Err(starting())),
         }

@@ -13,6 +13,7 @@ mod projections;
 mod starting;
 mod streams;
 mod to_leader;
+mod transactions;
 
 pub(crate) use starting::Starting;
 
@@ -53,6 +54,7 @@ fn in_a_cluster(engine: &Arc<Engine>) -> Router<Arc<Engine>> {
         .route(paths::STREAM, get(streams::info))
         .route(paths::STREAM_EVENTS, get(streams::read).post(streams::append))
         .route(paths::STREAM_HISTORY, get(streams::history))
+        .route(paths::TRANSACTIONS, post(transactions::transact))
         .route(paths::LOG, get(log::read))
         .route(paths::PROJECTIONS, get(projections::list).post(projections::deploy))
         .route(paths::PROJECTION, get(projections::view).delete(projections::remove))

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 use uuid::Uuid;
-use weir_raft::apply::{Applier, ApplyContext, Changes, apply_command};
+use weir_raft::apply::{Applier, ApplyContext, Changes, Payload, apply_command};
 use weir_storage::{
     codec::command::{Command, encode_appends},
     folder::{DataFolder, Identity},
@@ -17,8 +17,8 @@ use weir_storage::{
 };
 use weir_types::{
     ClusterId, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName,
-    EventSource, GroupId, IdempotencyKey, LogId, LogIndex, NodeId, Position, StreamVersion, Term, Timestamp,
-    limits,
+    EventSource, Facet, GroupId, IdempotencyKey, LogId, LogIndex, NodeId, Position, StreamVersion, Term,
+    Timestamp, limits,
 };
 
 /// Appends of one entry.
@@ -42,6 +42,7 @@ fn payload(base: u64) -> Bytes {
             metadata: Bytes::new(),
             occurred_at: None,
             source: EventSource::Api,
+            tags: Vec::new(),
         }],
     };
     encode_appends(&(0..APPENDS).map(append).collect::<Vec<_>>())
@@ -58,20 +59,29 @@ impl ApplyContext for Nothing {
     fn remembered(&self, _: &EntityId, _: &IdempotencyKey) -> Result<Option<Remembered>, IndexError> {
         Ok(None)
     }
+
+    fn facet_positions(&self, _: Facet<'_>, _: Position, _: usize) -> Result<Vec<Position>, IndexError> {
+        Ok(Vec::new())
+    }
+
+    fn has_facet(&self, _: Facet<'_>, _: Position) -> Result<bool, IndexError> {
+        Ok(false)
+    }
 }
 
 fn pure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("apply");
     group.throughput(Throughput::Elements(APPENDS));
     let payload = payload(0);
-    let Command::Appends(appends) = Command::decode(&payload).unwrap() else { panic!("a batch of appends") };
+    let Command::Writes(appends) = Command::decode(&payload).unwrap() else { panic!("a batch of appends") };
     let place = Place { segment: 1, offset: 192, len: payload.len() as u32 };
     group.bench_function("judge 64 appends", |bench| {
         bench.iter(|| {
             let (mut last, mut changes) = (Position::ZERO, Changes::default());
             let window = limits::IDEMPOTENCY_WINDOW_EVENTS;
             let appends = black_box(&appends);
-            apply_command(&Nothing, appends, place, window, &mut last, &mut changes).unwrap()
+            let payload = Payload { place, bytes: &payload };
+            apply_command(&Nothing, appends, payload, window, &mut last, &mut changes).unwrap()
         });
     });
     group.finish();

@@ -8,22 +8,26 @@ mod append;
 mod applier;
 mod changes;
 mod command;
+mod condition;
 mod digest;
+mod facets;
 mod head_cache;
 mod registry;
+mod transaction;
 
 pub use append::{Standing, judge_append};
 pub use applier::{Applier, ApplyError, Committed};
 pub use changes::Changes;
-pub use command::{ApplyContext, apply_command};
+pub use command::{ApplyContext, CommandError, Payload, apply_command};
 pub use registry::{Registry, judge_registry};
-use weir_types::{AppendOutcome, RegistryOutcome};
+pub use transaction::violations;
+use weir_types::{RegistryOutcome, WriteOutcome};
 
 /// What came of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandOutcome {
-    /// Of a batch of appends: one outcome each, in order.
-    Appends(Vec<AppendOutcome>),
+    /// Of a batch of writes: one outcome each, in order.
+    Writes(Vec<WriteOutcome>),
     /// Of a registry command.
     Registry(RegistryOutcome),
     /// Of a record that commands nothing, or that was applied before.

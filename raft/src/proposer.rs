@@ -1,6 +1,6 @@
 //! The way into the replicated log.
 //!
-//! Appends are queued in call order. The batcher takes all that is queued when
+//! Writes are queued in call order. The batcher takes all that is queued when
 //! [`cohort`] says that an entry may leave and proposes it as one, so that an
 //! idle log adds no latency and a busy one pays for one fsync per many appends.
 //! The settler answers entries in the order in which they were proposed.
@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 use weir_types::{
-    AppendError, DecidedAppend, NodeId, RegistryCommand, RegistryOutcome, Term, limits,
+    AppendError, DecidedWrite, NodeId, RegistryCommand, RegistryOutcome, Term, limits,
     ports::{OnOutcome, Proposer},
 };
 
@@ -76,8 +76,8 @@ impl LogProposer {
 
 #[async_trait]
 impl Proposer for LogProposer {
-    fn propose(&self, term: Term, append: DecidedAppend, done: OnOutcome) {
-        self.queue.push(Item::Append { term, append, done });
+    fn propose(&self, term: Term, write: DecidedWrite, done: OnOutcome) {
+        self.queue.push(Item::Write { term, write, done });
     }
 
     fn barrier(&self, term: Term) -> BoxFuture<'static, Result<(), AppendError>> {

@@ -17,14 +17,15 @@ use tokio::{
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use weir_storage::group_store::GroupStore;
 use weir_types::{
-    Consistency, EntityId, EntityType, GroupId, IdempotencyKey, Planted, Position, ReadError, RecordedEvent,
-    StreamHead, StreamPage, StreamRead, limits, planted,
+    Condition, Consistency, EntityId, EntityType, GroupId, IdempotencyKey, Planted, Position, ReadError,
+    RecordedEvent, StreamGuard, StreamHead, StreamPage, StreamRead, Violation, limits, planted,
     ports::{EventReader, RememberedAppend},
 };
 
 pub(crate) use self::rounds::ReadRounds;
 use crate::{
     applied::{Applied, wait_for},
+    apply::violations,
     off_runtime,
     timing::RaftTiming,
 };
@@ -162,6 +163,20 @@ impl EventReader for GroupReader {
     ) -> Result<Option<RememberedAppend>, ReadError> {
         self.check(group)?;
         self.store.remembered(entity, key)
+    }
+
+    async fn violations(
+        &self,
+        group: GroupId,
+        guards: Vec<StreamGuard>,
+        conditions: Vec<Condition>,
+    ) -> Result<Vec<Violation>, ReadError> {
+        self.check(group)?;
+        self.blocking(move |store| {
+            let last = store.index.applied_position();
+            Ok(violations(&store.index, last, &guards, &conditions)?)
+        })
+        .await
     }
 
     fn applied(&self, group: GroupId) -> Position {

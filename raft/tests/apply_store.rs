@@ -146,9 +146,9 @@ fn every_outcome_of_the_history_occurs() {
     let mut scene = Scene::new(40);
     let mut kinds = [0; 5];
     for payload in history(120) {
-        let CommandOutcome::Appends(outcomes) = scene.command(payload) else { panic!("appends") };
+        let CommandOutcome::Writes(outcomes) = scene.command(payload) else { panic!("appends") };
         for outcome in outcomes {
-            kinds[match outcome {
+            kinds[match scene::append_outcome(outcome) {
                 AppendOutcome::Appended { .. } => 0,
                 AppendOutcome::Repeated { .. } => 1,
                 AppendOutcome::VersionConflict { .. } => 2,

@@ -4,15 +4,17 @@
 
 use bytes::Bytes;
 use uuid::Uuid;
-use weir_raft::apply::{ApplyContext, Changes, apply_command};
+use weir_raft::apply::{ApplyContext, Changes, Payload, apply_command};
 use weir_storage::{
-    codec::command::{Command, CommandAppend, encode_appends},
+    codec::command::{Command, encode_writes},
     index::{IndexError, IndexHead, Remembered},
     log::Place,
 };
 use weir_types::{
-    AppendOutcome, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName,
-    EventSource, Idempotency, IdempotencyKey, Position, StreamVersion, Timestamp,
+    AppendOutcome, Condition, ContentType, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite,
+    EntityId, EntityType, EventId, EventName, EventSource, ExpectedVersion, Facet, Idempotency,
+    IdempotencyKey, Position, StreamCheck, StreamVersion, Tag, Timestamp, TransactionOutcome, Violation,
+    WriteOutcome,
 };
 
 const WINDOW: u64 = 10;
@@ -29,31 +31,45 @@ impl ApplyContext for Empty {
     fn remembered(&self, _: &EntityId, _: &IdempotencyKey) -> Result<Option<Remembered>, IndexError> {
         Ok(None)
     }
+
+    fn facet_positions(&self, _: Facet<'_>, _: Position, _: usize) -> Result<Vec<Position>, IndexError> {
+        Ok(Vec::new())
+    }
+
+    fn has_facet(&self, _: Facet<'_>, _: Position) -> Result<bool, IndexError> {
+        Ok(false)
+    }
 }
 
-/// `order-1/order@0 x2 key=k#7`: entity, type, base, number of events, idempotency key and digest.
+/// `order-1/order@0 x2 key=k#7 name=n tag=a`: entity, type, base, number of events, idempotency key and
+/// digest, the events' name and a tag.
 fn append(text: &str) -> DecidedAppend {
     let mut words = text.split(' ');
     let (entity, rest) = words.next().unwrap().split_once('/').unwrap();
     let (kind, base) = rest.split_once('@').unwrap();
-    let (mut count, mut idempotency) = (1, None);
+    let (mut count, mut idempotency, mut name, mut tags) = (1, None, "happened", Vec::new());
     for word in words {
         if let Some(number) = word.strip_prefix('x') {
             count = number.parse().unwrap();
         } else if let Some((key, digest)) = word.strip_prefix("key=").and_then(|word| word.split_once('#')) {
             let key = IdempotencyKey::new(key).unwrap();
             idempotency = Some(Idempotency { key, digest: digest.parse().unwrap() });
+        } else if let Some(given) = word.strip_prefix("name=") {
+            name = given;
+        } else if let Some(tag) = word.strip_prefix("tag=") {
+            tags.push(Tag::new(tag).unwrap());
         }
     }
     let event = DecidedEvent {
         id: EventId(Uuid::from_u128(1)),
-        name: EventName::new("happened").unwrap(),
+        name: EventName::new(name).unwrap(),
         schema_version: 1,
         content_type: ContentType::Json,
         data: Bytes::from_static(b"{}"),
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags,
     };
     DecidedAppend {
         entity_id: EntityId::new(entity).unwrap(),
@@ -65,16 +81,80 @@ fn append(text: &str) -> DecidedAppend {
     }
 }
 
-fn decoded(appends: &[&str]) -> Vec<CommandAppend> {
-    let appends: Vec<DecidedAppend> = appends.iter().map(|text| append(text)).collect();
-    let Command::Appends(appends) = Command::decode(&encode_appends(&appends)).unwrap() else {
-        panic!("an append batch")
+/// Writes of one entry, separated by `;`: an append, or a transaction `[append + append | condition]` with
+/// `check=b@2`, `key=k#7` and `none=after:5,name:n,tag:a` among its parts.
+fn write(text: &str) -> DecidedWrite {
+    let Some(parts) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) else {
+        return DecidedWrite::Append(append(text));
     };
-    appends
+    let mut transaction = DecidedTransaction {
+        idempotency: None,
+        recorded_at: Timestamp(1),
+        appends: Vec::new(),
+        checks: Vec::new(),
+        conditions: Vec::new(),
+    };
+    for part in parts.split(" + ") {
+        if let Some(check) = part.strip_prefix("check=") {
+            let (entity, version) = check.split_once('@').unwrap();
+            let expected = match version {
+                "exists" => ExpectedVersion::Exists,
+                version => ExpectedVersion::Exact(StreamVersion(version.parse().unwrap())),
+            };
+            transaction.checks.push(StreamCheck { entity_id: EntityId::new(entity).unwrap(), expected });
+        } else if let Some((key, digest)) = part.strip_prefix("key=").and_then(|key| key.split_once('#')) {
+            let key = IdempotencyKey::new(key).unwrap();
+            transaction.idempotency = Some(Idempotency { key, digest: digest.parse().unwrap() });
+        } else if let Some(terms) = part.strip_prefix("none=") {
+            transaction.conditions.push(condition(terms));
+        } else {
+            transaction.appends.push(append(part));
+        }
+    }
+    DecidedWrite::Transaction(transaction)
 }
 
-/// `+1..2@5` appended, `=1..2@5` repeated, `v3` version conflict, `t:order` type conflict, `key` key conflict.
-fn shown(outcome: &AppendOutcome) -> String {
+fn condition(terms: &str) -> Condition {
+    let mut condition = Condition { after: Position::ZERO, names: Vec::new(), tags: Vec::new() };
+    for term in terms.split(',') {
+        match term.split_once(':').unwrap() {
+            ("after", position) => condition.after = Position(position.parse().unwrap()),
+            ("name", name) => condition.names.push(EventName::new(name).unwrap()),
+            ("tag", tag) => condition.tags.push(Tag::new(tag).unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+    condition
+}
+
+/// `+1..2@5` appended, `=1..2@5` repeated, `v3` version conflict, `t:order` type conflict, `key` key conflict;
+/// of a transaction `+@5`, `=@5`, `key`, or what stands against it: `a:v3`, `a:t:order`, `0@5`, `0 too wide`.
+fn shown(outcome: &WriteOutcome) -> String {
+    match outcome {
+        WriteOutcome::Append(outcome) => shown_append(outcome),
+        WriteOutcome::Transaction(TransactionOutcome::Committed { first_position }) => {
+            format!("+@{first_position}")
+        }
+        WriteOutcome::Transaction(TransactionOutcome::Repeated { first_position }) => {
+            format!("=@{first_position}")
+        }
+        WriteOutcome::Transaction(TransactionOutcome::IdempotencyConflict) => "key".to_owned(),
+        WriteOutcome::Transaction(TransactionOutcome::Violated(violations)) => {
+            violations.iter().map(shown_violation).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+fn shown_violation(violation: &Violation) -> String {
+    match violation {
+        Violation::Version { entity_id, actual, .. } => format!("{entity_id}:v{actual}"),
+        Violation::Type { entity_id, actual } => format!("{entity_id}:t:{actual}"),
+        Violation::Condition { number, position } => format!("{number}@{position}"),
+        Violation::ConditionTooWide { number } => format!("{number} too wide"),
+    }
+}
+
+fn shown_append(outcome: &AppendOutcome) -> String {
     match outcome {
         AppendOutcome::Appended { first_version, last_version, first_position } => {
             format!("+{first_version}..{last_version}@{first_position}")
@@ -93,8 +173,11 @@ fn outcomes(entries: &[&[&str]]) -> Vec<String> {
     let (mut changes, mut last) = (Changes::default(), Position::ZERO);
     let mut shown_all = Vec::new();
     for entry in entries {
-        let outcomes =
-            apply_command(&Empty, &decoded(entry), PLACE, WINDOW, &mut last, &mut changes).unwrap();
+        let writes: Vec<DecidedWrite> = entry.iter().map(|text| write(text)).collect();
+        let bytes = encode_writes(&writes);
+        let Command::Writes(decoded) = Command::decode(&bytes).unwrap() else { panic!("a batch of writes") };
+        let payload = Payload { place: PLACE, bytes: &bytes };
+        let outcomes = apply_command(&Empty, &decoded, payload, WINDOW, &mut last, &mut changes).unwrap();
         shown_all.extend(outcomes.iter().map(shown));
     }
     shown_all
@@ -176,4 +259,72 @@ fn a_key_counts_up_to_the_windows_edge_and_not_beyond() {
     let entries: [&[&str]; 4] =
         [&["a/t@0 key=k#7"], &["b/t@0 x10"], &["a/t@1 key=k#8"], &["a/t@2 key=k#8", "a/t@2 key=k#7"]];
     assert_eq!(outcomes(&entries)[2..], ["+2..2@12", "=2..2@12", "key"]);
+}
+
+#[test]
+fn a_transaction_is_written_whole_or_not_at_all() {
+    for (entries, expected) in [
+        (vec![&["[a/t@0 x2 + b/u@0]", "a/t@2", "b/u@1"][..]], vec!["+@1", "+3..3@4", "+2..2@5"]),
+        // Nothing of a refused one is there, and it takes no position.
+        (vec![&["a/t@0", "[b/t@0 + a/t@0]", "b/t@0"]], vec!["+1..1@1", "a:v1", "+1..1@2"]),
+        // Everything that stands against it is told.
+        (
+            vec![&["a/t@0", "b/t@0", "[a/x@1 + b/t@3 + c/t@0 + check=d@exists + check=a@7]"]],
+            vec!["+1..1@1", "+1..1@2", "a:t:t b:v1 d:v0 a:v1"],
+        ),
+        // Checks see what came before them in the entry.
+        (vec![&["a/t@0", "[b/t@0 + check=a@1]", "[c/t@0 + check=b@0]"]], vec!["+1..1@1", "+@2", "b:v1"]),
+        (vec![&["[a/t@0 + check=b@exists]", "[a/t@0 + check=b@0]"]], vec!["b:v0", "+@1"]),
+    ] {
+        assert_eq!(outcomes(&entries), expected, "{entries:?}");
+    }
+}
+
+#[test]
+fn a_transactions_key_is_in_the_scope_of_its_first_stream() {
+    for (entries, expected) in [
+        (vec![&["[a/t@0 + b/t@0 + key=k#7]"][..], &["[a/t@9 + b/t@9 + key=k#7]"]], vec!["+@1", "=@1"]),
+        (vec![&["[a/t@0 + key=k#7]", "[a/t@1 + key=k#8]"]], vec!["+@1", "key"]),
+        (vec![&["[a/t@0 + key=k#7]", "a/t@1 key=k#8"]], vec!["+@1", "key"]),
+        (vec![&["[a/t@0 + b/t@0 + key=k#7]", "[b/t@1 + key=k#7]"]], vec!["+@1", "+@3"]),
+    ] {
+        assert_eq!(outcomes(&entries), expected, "{entries:?}");
+    }
+}
+
+#[test]
+fn a_condition_is_violated_by_an_event_after_its_position() {
+    let before = "a/t@0 name=placed tag=c:1 tag=c:2";
+    let later = "b/t@0 name=paid tag=c:1";
+    for (condition, expected) in [
+        ("after:0,tag:c:9", "+@3"),
+        ("after:0,tag:c:1", "0@1"),
+        ("after:1,tag:c:1", "0@2"),
+        ("after:2,tag:c:1", "+@3"),
+        ("after:0,tag:c:1,tag:c:2", "0@1"),
+        ("after:1,tag:c:1,tag:c:2", "+@3"),
+        ("after:0,tag:c:1,name:paid", "0@2"),
+        ("after:0,tag:c:2,name:paid", "+@3"),
+        ("after:0,name:paid,name:placed", "0@1"),
+        ("after:0,name:shipped", "+@3"),
+        ("after:0", "0@1"),
+        ("after:2", "+@3"),
+    ] {
+        let write = format!("[d/t@0 + none={condition}]");
+        for entries in [vec![&[before, later, &write][..]], vec![&[before], &[later], &[&write]]] {
+            assert_eq!(outcomes(&entries).pop().unwrap(), expected, "{entries:?}");
+        }
+    }
+}
+
+#[test]
+fn a_condition_that_would_look_at_too_many_events_is_refused() {
+    for (events, expected) in [("x1000", "0@1"), ("x1001", "0 too wide")] {
+        let many = format!("a/t@0 {events} tag=c name=n");
+        let write = "[b/t@0 + none=tag:c,name:n]";
+        assert_eq!(outcomes(&[&[&many, write]]).pop().unwrap(), expected);
+    }
+    // The rarest tag decides.
+    let entries: [&[&str]; 1] = [&["a/t@0 x2000 tag=c", "b/t@0 tag=c tag=d", "[e/t@0 + none=tag:c,tag:d]"]];
+    assert_eq!(outcomes(&entries).pop().unwrap(), "0@2001");
 }

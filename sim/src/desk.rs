@@ -249,6 +249,7 @@ impl Draft {
     fn request(&self) -> Option<AppendRequest> {
         let event = |mark: &String| {
             Some(NewEvent {
+                id: None,
                 name: EventName::new("thing.done").ok()?,
                 schema_version: 1,
                 content_type: ContentType::Json,
@@ -256,6 +257,7 @@ impl Draft {
                 metadata: Bytes::new(),
                 occurred_at: None,
                 source: EventSource::Api,
+                tags: Vec::new(),
             })
         };
         Some(AppendRequest {

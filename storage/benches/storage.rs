@@ -42,6 +42,7 @@ fn append(number: u64) -> DecidedAppend {
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     };
     DecidedAppend {
         entity_id: EntityId::new(format!("order-{number}")).unwrap(),
@@ -60,8 +61,8 @@ fn codec(criterion: &mut Criterion) {
     let payload = encode_appends(&appends);
     group.bench_function("encode 64 appends", |bench| bench.iter(|| encode_appends(black_box(&appends))));
     group.bench_function("decode 64 appends", |bench| bench.iter(|| Command::decode(black_box(&payload))));
-    let Command::Appends(decoded) = Command::decode(&payload).unwrap() else { panic!("a batch of appends") };
-    let frame = decoded[0].frames[0];
+    let Command::Writes(decoded) = Command::decode(&payload).unwrap() else { panic!("a batch of appends") };
+    let frame = decoded[0].appends()[0].frames[0];
     let frame = payload.slice(frame.offset as usize..(frame.offset + frame.len) as usize);
     group.throughput(Throughput::Elements(1));
     group.bench_function("decode one event", |bench| {

@@ -19,9 +19,10 @@ mod round_trip;
 #[cfg(test)]
 mod samples;
 mod stored;
+mod transaction;
 
 pub(crate) use projection::{StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView};
-pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredRemembered, StoredRun};
+pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun};
 
 use serde::{Deserialize, Serialize};
 use weir_types::{NameError, limits};
@@ -89,7 +90,12 @@ const CONFIG: Config = bincode::config::standard().with_limit::<{ limits::PEER_M
 
 /// Appends the version byte and the value to `out`.
 pub(crate) fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    out.push(FORMAT_VERSION);
+    encode_as(FORMAT_VERSION, value, out);
+}
+
+/// Appends another version's byte and the value to `out`.
+fn encode_as<T: Serialize>(version: u8, value: &T, out: &mut Vec<u8>) {
+    out.push(version);
     bincode::serde::encode_into_std_write(value, out, CONFIG)
         .expect("a vector takes all bytes, and the mirror structs have no unsized part");
 }
@@ -103,11 +109,20 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Reads what [`encode`] wrote; all bytes must belong to it.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<T, CodecError> {
-    let Some((&version, rest)) = bytes.split_first() else {
+    decode_as(FORMAT_VERSION, what, bytes)
+}
+
+/// Reads what [`encode_as`] wrote with this version.
+fn decode_as<'a, T: Deserialize<'a>>(
+    version: u8,
+    what: &'static str,
+    bytes: &'a [u8],
+) -> Result<T, CodecError> {
+    let Some((&found, rest)) = bytes.split_first() else {
         return Err(CodecError::Short { what, bytes: 0 });
     };
-    if version != FORMAT_VERSION {
-        return Err(CodecError::Version { what, found: version });
+    if found != version {
+        return Err(CodecError::Version { what, found });
     }
     let (value, used) = bincode::serde::borrow_decode_from_slice(rest, CONFIG)
         .map_err(|error| CodecError::malformed(what, error))?;

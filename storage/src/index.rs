@@ -8,6 +8,7 @@
 mod batch;
 mod buffer;
 mod error;
+mod facet;
 mod mark;
 mod merge;
 mod open;
@@ -35,6 +36,9 @@ use crate::{
     codec::{StoredMark, decode},
     schema::IndexKey,
 };
+
+/// What an index keeps. One of another number is set aside and made anew from the log. 2 added facets.
+const CONTENTS_VERSION: u64 = 2;
 
 /// The index of one group. Clones share it.
 #[derive(Clone)]

@@ -12,6 +12,7 @@
 //! | index | `c` count | entity type, or nothing for all | number of streams |
 //! | index | `i` idempotency | entity id, NUL, key | digest and first result |
 //! | index | `x` expiry | first position | keys remembered from there on |
+//! | index | `N` `T` `G` facet | event name, entity type or tag, NUL, first position | positions of such events |
 //! | state | `s` self-check | | format version and group |
 //! | state | `a` registry applied | | last log index that changed the registry |
 //! | state | `r` registry | projection name | log index of the deploy, definition |
@@ -27,7 +28,7 @@
 //! of its first event: keys stay short, and a name never becomes structure.
 //! The last column is encoded by `codec`, behind its version byte.
 
-use weir_types::{GroupId, LogIndex, Position, StreamVersion};
+use weir_types::{Facet, FacetKind, GroupId, LogIndex, Position, StreamVersion};
 
 /// A stream's number: the position of its first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +59,8 @@ pub enum IndexKey<'a> {
     Idempotency(&'a str, &'a str),
     /// Idempotency keys that were remembered from this position on.
     Expiry(Position),
+    /// Positions of events with a facet, by the first of them.
+    Facet(Facet<'a>, Position),
 }
 
 impl<'a> IndexKey<'a> {
@@ -91,6 +94,11 @@ impl<'a> IndexKey<'a> {
                 out.push(NUL);
                 push_number(out, stream.0);
             }
+            Self::Facet(facet, position) => {
+                out.extend_from_slice(facet.text.as_bytes());
+                out.push(NUL);
+                push_number(out, position.0);
+            }
             Self::Idempotency(entity, key) => {
                 out.extend_from_slice(entity.as_bytes());
                 out.push(NUL);
@@ -111,6 +119,7 @@ impl<'a> IndexKey<'a> {
             Self::Count(_) => b'c',
             Self::Idempotency(..) => b'i',
             Self::Expiry(_) => b'x',
+            Self::Facet(facet, _) => facet_family(facet.kind),
         }
     }
 
@@ -136,6 +145,11 @@ impl<'a> IndexKey<'a> {
                 let (entity_type, rest) = until_nul(rest)?;
                 Self::TypeMember(entity_type, StreamNo(number(rest)?))
             }
+            b'N' | b'T' | b'G' => {
+                let (text, position) = until_nul(rest)?;
+                let kind = facet_kind(*family)?;
+                Self::Facet(Facet { kind, text }, Position(number(position)?))
+            }
             b'i' => {
                 let (entity, key) = until_nul(rest)?;
                 Self::Idempotency(entity, text(key)?)
@@ -144,6 +158,20 @@ impl<'a> IndexKey<'a> {
         };
         Some((GroupId(group), key))
     }
+}
+
+fn facet_family(kind: FacetKind) -> u8 {
+    match kind {
+        FacetKind::Name => b'N',
+        FacetKind::EntityType => b'T',
+        FacetKind::Tag => b'G',
+    }
+}
+
+fn facet_kind(family: u8) -> Option<FacetKind> {
+    [FacetKind::Name, FacetKind::EntityType, FacetKind::Tag]
+        .into_iter()
+        .find(|kind| facet_family(*kind) == family)
 }
 
 /// A key of the state. A projection's deployment is its name and log index.
@@ -282,6 +310,9 @@ mod tests {
                 IndexKey::Count(Some(&a)),
                 IndexKey::Idempotency(&a, &b),
                 IndexKey::Expiry(Position(y)),
+                IndexKey::Facet(Facet { kind: FacetKind::Name, text: &a }, Position(x)),
+                IndexKey::Facet(Facet { kind: FacetKind::EntityType, text: &b }, Position(y)),
+                IndexKey::Facet(Facet { kind: FacetKind::Tag, text: &b }, Position(x)),
             ] {
                 let bytes = key.encode(GroupId(y));
                 prop_assert_eq!(IndexKey::decode(&bytes), Some((GroupId(y), key)));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     ContentType, EntityId, EntityType, EventId, EventName, EventSource, GroupId, IdempotencyKey, NewEvent,
-    Position, StreamVersion, Timestamp, limits,
+    Position, StreamVersion, Tag, Timestamp, Violation, limits,
 };
 
 /// What the stream's version must be for an append to succeed.
@@ -14,6 +14,8 @@ pub enum ExpectedVersion {
     Any,
     /// Exactly this one. 0 means that the stream must not exist yet.
     Exact(StreamVersion),
+    /// Any but none: the stream must have events.
+    Exists,
 }
 
 impl ExpectedVersion {
@@ -23,6 +25,7 @@ impl ExpectedVersion {
         match self {
             Self::Any => true,
             Self::Exact(expected) => expected == actual,
+            Self::Exists => actual > StreamVersion::ZERO,
         }
     }
 }
@@ -56,26 +59,45 @@ impl AppendRequest {
     /// # Errors
     /// [`AppendError::NoEvents`] or [`AppendError::TooLarge`].
     pub fn check_limits(&self) -> Result<(), AppendError> {
-        let refuse = |what, actual, max| Err(AppendError::TooLarge { what, actual, max });
-        if self.events.is_empty() {
-            return Err(AppendError::NoEvents);
-        }
-        if self.events.len() > limits::APPEND_EVENTS_MAX {
-            return refuse("events", self.events.len(), limits::APPEND_EVENTS_MAX);
-        }
-        if self.weight() > limits::APPEND_BYTES_MAX {
-            return refuse("append bytes", self.weight(), limits::APPEND_BYTES_MAX);
-        }
-        for event in &self.events {
-            if event.data.len() > limits::EVENT_DATA_BYTES_MAX {
-                return refuse("event data bytes", event.data.len(), limits::EVENT_DATA_BYTES_MAX);
-            }
-            if event.metadata.len() > limits::METADATA_BYTES_MAX {
-                return refuse("metadata bytes", event.metadata.len(), limits::METADATA_BYTES_MAX);
-            }
-        }
-        Ok(())
+        check_events(&self.events)
     }
+
+    /// The key by which a repeat is recognised: the client's, or else the id that it chose for the first event.
+    #[must_use]
+    pub fn key(&self) -> Option<IdempotencyKey> {
+        let chosen = || self.events.first().and_then(|event| event.id);
+        self.idempotency_key.clone().or_else(|| chosen().map(IdempotencyKey::of_event))
+    }
+}
+
+/// Checks the limits of events that are appended at once.
+pub(crate) fn check_events<'a>(
+    events: impl IntoIterator<Item = &'a NewEvent, IntoIter: Clone>,
+) -> Result<(), AppendError> {
+    let refuse = |what, actual, max| Err(AppendError::TooLarge { what, actual, max });
+    let events = events.into_iter();
+    let (number, bytes) = (events.clone().count(), events.clone().map(NewEvent::weight).sum());
+    if number == 0 {
+        return Err(AppendError::NoEvents);
+    }
+    if number > limits::APPEND_EVENTS_MAX {
+        return refuse("events", number, limits::APPEND_EVENTS_MAX);
+    }
+    if bytes > limits::APPEND_BYTES_MAX {
+        return refuse("append bytes", bytes, limits::APPEND_BYTES_MAX);
+    }
+    for event in events {
+        for (what, actual, max) in [
+            ("event data bytes", event.data.len(), limits::EVENT_DATA_BYTES_MAX),
+            ("metadata bytes", event.metadata.len(), limits::METADATA_BYTES_MAX),
+            ("tags", event.tags.len(), limits::EVENT_TAGS_MAX),
+        ] {
+            if actual > max {
+                return refuse(what, actual, max);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An idempotency key together with a digest of what it was used for.
@@ -108,7 +130,8 @@ impl DecidedAppend {
     /// The bytes that the append brings to an entry, about.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let events = self.events.iter().map(|e| e.data.len() + e.metadata.len() + 128);
+        let tags = |event: &DecidedEvent| event.tags.iter().map(|tag| tag.as_str().len() + 2).sum::<usize>();
+        let events = self.events.iter().map(|e| e.data.len() + e.metadata.len() + tags(e) + 128);
         events.sum::<usize>() + self.entity_id.as_str().len() + 64
     }
 }
@@ -132,6 +155,8 @@ pub struct DecidedEvent {
     pub occurred_at: Option<Timestamp>,
     /// Where it came from.
     pub source: EventSource,
+    /// What it is about, beside its stream.
+    pub tags: Vec<Tag>,
 }
 
 /// What apply made of a decided append; equal on every replica.
@@ -232,6 +257,18 @@ pub enum AppendError {
     TypeConflict {
         /// The type that its first event gave it.
         actual: EntityType,
+    },
+    /// A transaction names a stream more than once.
+    #[error("transaction names the stream `{entity_id}` more than once")]
+    NamedTwice {
+        /// The stream.
+        entity_id: EntityId,
+    },
+    /// Guards, checks or conditions of a transaction do not hold. Nothing was written.
+    #[error("transaction is refused for {} reasons", violations.len())]
+    Violated {
+        /// All of them; never empty.
+        violations: Vec<Violation>,
     },
     /// The idempotency key was used with other content.
     #[error("idempotency key was used before with other content")]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{EntityId, EntityType, EventId, EventName, Position, StreamVersion, Timestamp};
+use crate::{EntityId, EntityType, EventId, EventName, Position, StreamVersion, Tag, Timestamp};
 
 /// What an event's data bytes are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,6 +30,8 @@ pub enum EventSource {
 /// An event as a client asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
+    /// The id that the client chose, if it did.
+    pub id: Option<EventId>,
     /// What happened.
     pub name: EventName,
     /// The version of the data's schema, from 1.
@@ -44,13 +46,16 @@ pub struct NewEvent {
     pub occurred_at: Option<Timestamp>,
     /// Where it came from.
     pub source: EventSource,
+    /// What it is about, beside its stream; at most [`crate::limits::EVENT_TAGS_MAX`].
+    pub tags: Vec<Tag>,
 }
 
 impl NewEvent {
     /// The bytes that count against the limits.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.data.len() + self.metadata.len()
+        let tags: usize = self.tags.iter().map(|tag| tag.as_str().len()).sum();
+        self.data.len() + self.metadata.len() + tags
     }
 }
 
@@ -83,4 +88,6 @@ pub struct RecordedEvent {
     pub occurred_at: Option<Timestamp>,
     /// Where it came from.
     pub source: EventSource,
+    /// What it is about, beside its stream; at most [`crate::limits::EVENT_TAGS_MAX`].
+    pub tags: Vec<Tag>,
 }

@@ -122,9 +122,21 @@ name!(
     IdempotencyKey, "idempotency key", limits::IDEMPOTENCY_KEY_BYTES_MAX
 );
 name!(
+    /// What an event is about, beside its stream: `customer:42`.
+    Tag, "tag", limits::TAG_BYTES_MAX
+);
+name!(
     /// The key of one partition of a projection.
     PartitionKey, "partition key", limits::PARTITION_KEY_BYTES_MAX
 );
+
+impl IdempotencyKey {
+    /// The key that an event's chosen id stands for.
+    #[must_use]
+    pub fn of_event(id: EventId) -> Self {
+        Self(Arc::from(format!("event {id}")))
+    }
+}
 
 impl PartitionKey {
     /// The one partition of a projection that names no partition key.

@@ -6,6 +6,7 @@
 
 mod append;
 mod event;
+mod facet;
 mod id;
 mod invariant;
 pub mod limits;
@@ -19,15 +20,18 @@ mod subject;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod transaction;
+mod write;
 
 pub use append::{
     AppendAck, AppendError, AppendOutcome, AppendRequest, DecidedAppend, DecidedEvent, ExpectedVersion,
     Idempotency,
 };
 pub use event::{ContentType, EventSource, NewEvent, RecordedEvent};
+pub use facet::{Facet, FacetKind};
 pub use id::{
     ClusterId, EntityId, EntityType, EventId, EventName, GroupId, IdempotencyKey, Incarnation, NameError,
-    NodeId, PartitionKey, ProjectionName,
+    NodeId, PartitionKey, ProjectionName, Tag,
 };
 pub use invariant::InvariantId;
 pub use log_id::LogId;
@@ -39,3 +43,8 @@ pub use projection::{
 pub use read::{Consistency, Direction, ReadError, StreamHead, StreamPage, StreamRead};
 pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
 pub use time::Timestamp;
+pub use transaction::{
+    Condition, DecidedTransaction, StreamAppend, StreamCheck, StreamGuard, TransactionAck,
+    TransactionOutcome, TransactionRequest, Violation,
+};
+pub use write::{DecidedWrite, WriteOutcome};

@@ -23,6 +23,20 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 128;
 pub const APPEND_EVENTS_MAX: usize = 1_000;
 /// Bytes of data and metadata in one append, all events together.
 pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Tags of one event.
+pub const EVENT_TAGS_MAX: usize = 16;
+/// Bytes of UTF-8 in a tag.
+pub const TAG_BYTES_MAX: usize = 256;
+/// Streams that one transaction writes.
+pub const TRANSACTION_STREAMS_MAX: usize = 100;
+/// Streams that one transaction checks and does not write.
+pub const TRANSACTION_CHECKS_MAX: usize = 100;
+/// Conditions of one transaction.
+pub const TRANSACTION_CONDITIONS_MAX: usize = 8;
+/// Names and tags of one condition.
+pub const CONDITION_TERMS_MAX: usize = 16;
+/// Events with the rarest tag of a condition, after its position, that are looked at.
+pub const CONDITION_EVENTS_MAX: usize = 1_000;
 /// Bytes of one HTTP request body. JSON may spell an append's bytes longer than they are.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Events in one page of a read.

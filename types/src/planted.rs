@@ -57,6 +57,10 @@ plants! {
     HoleAfterActivation = "hole-after-activation",
     /// Apply judges by a head that it read long ago: appends are refused for ever.
     HeadCacheNotUpdated = "head-cache-not-updated",
+    /// A1: of a transaction's streams the first half is written.
+    TransactionAppliedInPart = "transaction-applied-in-part",
+    /// Conditions of a transaction are not looked at.
+    ConditionIgnored = "condition-ignored",
     /// A1: of an append of several events the first half is applied.
     AppendAppliedInPart = "append-applied-in-part",
     /// A1: the appends of one entry are answered in the wrong order.

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures::{channel::oneshot, future::BoxFuture, stream::BoxStream};
 
 use crate::{
-    AppendError, AppendOutcome, Consistency, DecidedAppend, EntityId, EntityType, GroupId, Idempotency,
-    LogIndex, NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent,
-    RegistryCommand, RegistryOutcome, StreamHead, StreamPage, StreamRead, Term, Timestamp,
+    AppendError, Condition, Consistency, DecidedWrite, EntityId, EntityType, GroupId, Idempotency, LogIndex,
+    NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent,
+    RegistryCommand, RegistryOutcome, StreamGuard, StreamHead, StreamPage, StreamRead, Term, Timestamp,
+    Violation, WriteOutcome,
 };
 
 /// Wall-clock time. The only source of recorded times.
@@ -39,39 +40,39 @@ pub trait LeadershipWatch: Send + Sync {
     fn changes(&self) -> BoxStream<'static, Leadership>;
 }
 
-/// Told once how an append ended, in the order in which appends were queued. It
+/// Told once how a write ended, in the order in which writes were queued. It
 /// must be quick, and wait for nothing. Dropped untold, the outcome is unknown.
-pub type OnOutcome = Box<dyn FnOnce(Result<AppendOutcome, AppendError>) + Send>;
+pub type OnOutcome = Box<dyn FnOnce(Result<WriteOutcome, AppendError>) + Send>;
 
-/// Puts decided appends into the replicated log.
+/// Puts decided writes into the replicated log.
 #[async_trait]
 pub trait Proposer: Send + Sync {
-    /// Takes an append for the log. It is queued before this returns, in call
+    /// Takes a write for the log. It is queued before this returns, in call
     /// order, and is in the log in that order. `done` is told when it is
     /// committed, durable on a quorum, and applied on this node, or when it was
-    /// refused, which may be before this returns.
+    /// refused, which may be before this returns. The outcome is of the write's kind.
     ///
-    /// `term` is the term in which the append was decided: in any other term it
+    /// `term` is the term in which the write was decided: in any other term it
     /// is refused with [`AppendError::NotLeader`] and nothing is written.
     ///
     /// # Errors
     /// `done` is told `NotLeader` and `Unavailable` when nothing was written;
     /// `OutcomeUnknown` when leadership was lost after it was proposed.
-    fn propose(&self, term: Term, append: DecidedAppend, done: OnOutcome);
+    fn propose(&self, term: Term, write: DecidedWrite, done: OnOutcome);
 
     /// As [`Proposer::propose`], for those who wait. Dropping the future does
-    /// not withdraw the append.
+    /// not withdraw the write.
     ///
     /// # Errors
     /// As [`Proposer::propose`].
-    fn append(
+    fn write(
         &self,
         term: Term,
-        append: DecidedAppend,
-    ) -> BoxFuture<'static, Result<AppendOutcome, AppendError>> {
+        write: DecidedWrite,
+    ) -> BoxFuture<'static, Result<WriteOutcome, AppendError>> {
         let (sender, outcome) = oneshot::channel();
         // Whoever waited may have gone, which changes nothing.
-        self.propose(term, append, Box::new(|outcome| drop(sender.send(outcome))));
+        self.propose(term, write, Box::new(|outcome| drop(sender.send(outcome))));
         Box::pin(async {
             outcome.await.unwrap_or_else(|_| {
                 Err(AppendError::OutcomeUnknown {
@@ -100,8 +101,8 @@ pub trait Proposer: Send + Sync {
 pub struct RememberedAppend {
     /// What the key was used for.
     pub idempotency: Idempotency,
-    /// The outcome, always [`AppendOutcome::Repeated`].
-    pub outcome: AppendOutcome,
+    /// The outcome, always [`AppendOutcome::Repeated`](crate::AppendOutcome::Repeated).
+    pub outcome: crate::AppendOutcome,
 }
 
 /// Reads what is applied on this node.
@@ -145,6 +146,15 @@ pub trait EventReader: Send + Sync {
         entity: &EntityId,
         key: &crate::IdempotencyKey,
     ) -> Result<Option<RememberedAppend>, ReadError>;
+
+    /// What stands against a transaction, as far as this node has applied: of
+    /// guards on streams, and of conditions. In their order, all of them.
+    async fn violations(
+        &self,
+        group: GroupId,
+        guards: Vec<StreamGuard>,
+        conditions: Vec<Condition>,
+    ) -> Result<Vec<Violation>, ReadError>;
 
     /// The last position that is applied here.
     fn applied(&self, group: GroupId) -> Position;

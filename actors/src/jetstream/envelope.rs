@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use weir_types::{
     ContentType, EntityId, EntityType, EventId, EventName, EventSource, Position, RecordedEvent,
-    StreamVersion, Timestamp,
+    StreamVersion, Tag, Timestamp,
 };
 
 /// The media type of [`ContentType::Json`].
@@ -82,6 +82,8 @@ struct Envelope<'a> {
     recorded_at: Moment,
     occurred_at: Option<Moment>,
     source: Source,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
 }
 
 /// A field that is there, be it `null`.
@@ -139,6 +141,7 @@ pub fn encode(event: &RecordedEvent, data: Data) -> Bytes {
         recorded_at: Moment::of(event.recorded_at),
         occurred_at: event.occurred_at.map(Moment::of),
         source: Source::of(event.source),
+        tags: event.tags.iter().map(ToString::to_string).collect(),
     };
     serde_json::to_vec(&envelope).expect("plain data is always JSON").into()
 }
@@ -170,6 +173,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, EnvelopeError> {
         recorded_at: envelope.recorded_at.timestamp("recordedAt")?,
         occurred_at: envelope.occurred_at.map(|at| at.timestamp("occurredAt")).transpose()?,
         source: envelope.source.source(),
+        tags: envelope.tags.iter().map(Tag::new).collect::<Result<_, _>>().map_err(field("tags"))?,
     }))
 }
 
@@ -248,6 +252,7 @@ mod tests {
             recorded_at: Timestamp(1_795_255_200_000_001),
             occurred_at: None,
             source: EventSource::Api,
+            tags: Vec::new(),
         }
     }
 

@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use weir_types::{AppendError, Consistency, EntityId, GroupId, Planted, ReadError, Term, planted, ports};
+use weir_types::{
+    AppendError, Consistency, DecidedWrite, EntityId, GroupId, Planted, ReadError, Term, planted, ports,
+};
 
 use super::{
     lease::{Lease, Shared},
     message::{Answer, Message},
     pending::{Held, InFlight, Proposed, Reply, Sharing},
+    reservation,
     state::{self, Decision, StreamState},
 };
 use crate::{admission::Admitted, event_ids::EventIds};
@@ -61,6 +64,7 @@ impl Actor for StreamActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Append { append, lease, answer } => state.on_append(append, lease, answer).await,
+            Message::Reserve { lease, answer } => state.on_reserve(lease, answer).await,
         }
         Ok(())
     }
@@ -80,7 +84,7 @@ impl State {
                 let proposed =
                     Proposed::new(InFlight { event_ids, last_version, lease, answer, _append: append });
                 let done = Box::new(|outcome| proposed.settle(outcome));
-                self.args.ports.proposer.propose(self.args.term, decided, done);
+                self.args.ports.proposer.propose(self.args.term, DecidedWrite::Append(decided), done);
             }
             Ok(Decision::Repeated(outcome)) => answer.send(Reply::Repeated(outcome)),
             Ok(Decision::RefuseNow(error)) | Err(error) => answer.send(Reply::Refused(error)),
@@ -95,19 +99,41 @@ impl State {
         }
     }
 
-    async fn decide(&mut self, append: &Admitted) -> Result<Decision, AppendError> {
-        let request = &append.request;
+    /// Tells where the stream stands, and stands still until told what was decided.
+    async fn on_reserve(&mut self, lease: Lease, answer: reservation::Answer) {
+        if lease.is_retired() {
+            return answer.send(Ok(None));
+        }
+        if let Err(error) = self.load().await {
+            return answer.send(Err(error));
+        }
+        let stream = self.stream.as_mut().expect("loaded above");
+        let (reserved, decided) = reservation::reserve(stream.standing(), lease);
+        answer.send(Ok(Some(reserved)));
+        // Dropped undecided, nothing has changed.
+        if let Ok(decided) = decided.await {
+            stream.advance(decided.base, decided.events, &decided.entity_type, decided.recorded_at);
+        }
+    }
+
+    async fn load(&mut self) -> Result<(), AppendError> {
         if self.stream.is_none() {
             let loaded = load(&mut self.args).await.inspect_err(|_| self.args.shared.retire())?;
             self.stream = Some(loaded);
         }
+        Ok(())
+    }
+
+    async fn decide(&mut self, append: &Admitted) -> Result<Decision, AppendError> {
+        let request = &append.request;
+        self.load().await?;
         let args = &self.args;
         let stream = self.stream.as_mut().expect("loaded above");
         let durable = args.shared.durable();
         stream.settle(durable);
-        let remembered = match &request.idempotency_key {
-            Some(key) if stream.must_look_up(key) => {
-                args.ports.reader.remembered(args.ports.group, &args.entity_id, key).await.map_err(unread)?
+        let remembered = match request.key() {
+            Some(key) if stream.must_look_up(&key) => {
+                args.ports.reader.remembered(args.ports.group, &args.entity_id, &key).await.map_err(unread)?
             }
             _ => None,
         };
@@ -146,7 +172,7 @@ async fn load(args: &mut Arguments) -> Result<StreamState, AppendError> {
 }
 
 /// A read that failed, as the answer to an append for which nothing was written.
-pub(super) fn unread(error: ReadError) -> AppendError {
+pub(crate) fn unread(error: ReadError) -> AppendError {
     match error {
         ReadError::Unavailable { reason } => AppendError::Unavailable { reason },
         ReadError::Stale { .. } => AppendError::Unavailable { reason: error.to_string() },
@@ -157,7 +183,7 @@ pub(super) fn unread(error: ReadError) -> AppendError {
 
 /// A barrier that failed, as the answer to an append for which nothing was
 /// written: that others' fate is unknown is not its business.
-pub(super) fn nothing_written(error: AppendError) -> AppendError {
+pub(crate) fn nothing_written(error: AppendError) -> AppendError {
     match error {
         AppendError::OutcomeUnknown { reason } => AppendError::Unavailable { reason },
         other => other,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use weir_types::AppendError;
 
-use super::{lease::Lease, pending::Reply};
+use super::{lease::Lease, pending::Reply, reservation};
 use crate::admission::Admitted;
 
-/// The one thing that a stream actor is told.
+/// What a stream actor is told.
 pub(crate) enum Message {
     /// Decide this append.
     Append { append: Arc<Admitted>, lease: Lease, answer: Answer },
+    /// Say where the stream stands, and keep it so until something is decided.
+    Reserve { lease: Lease, answer: reservation::Answer },
 }
 
 /// The promise of an answer. A message that is dropped, because its actor

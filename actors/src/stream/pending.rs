@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use weir_types::{
-    AppendAck, AppendError, AppendOutcome, AppendRequest, EventId, Planted, Position, StreamVersion, planted,
+    AppendAck, AppendError, AppendOutcome, AppendRequest, EventId, Planted, Position, StreamVersion,
+    WriteOutcome, planted,
 };
 
 use super::{
@@ -87,7 +88,11 @@ impl Proposed {
     }
 
     /// Moves the durable mark, or retires an actor whose decision did not hold, and answers.
-    pub(super) fn settle(mut self, outcome: Result<AppendOutcome, AppendError>) {
+    pub(super) fn settle(mut self, outcome: Result<WriteOutcome, AppendError>) {
+        let outcome = outcome.map(|outcome| match outcome {
+            WriteOutcome::Append(outcome) => outcome,
+            other => unreachable!("an append was answered with {other:?}"),
+        });
         let InFlight { event_ids, last_version, lease, answer, .. } = self.0.take().expect("told once");
         // Before the caller can come back: it must not meet an actor whose decision did not hold.
         match &outcome {
@@ -119,8 +124,8 @@ impl Sharing {
     async fn settle(self, ports: &StreamPorts, request: &AppendRequest) -> Settled {
         // The first send may be in the log, so a failure here is no "nothing was written".
         self.settled.await.map_err(|error| AppendError::OutcomeUnknown { reason: error.to_string() })?;
-        let key = request.idempotency_key.as_ref().expect("only a key is shared");
-        let remembered = ports.reader.remembered(ports.group, &request.entity_id, key).await;
+        let key = request.key().expect("only a key is shared");
+        let remembered = ports.reader.remembered(ports.group, &request.entity_id, &key).await;
         match remembered.map_err(unread)? {
             None => Ok(None),
             Some(known) if known.idempotency.digest != digest_of(request) => {

@@ -8,11 +8,12 @@
 use std::collections::{HashSet, VecDeque};
 
 use weir_types::{
-    AppendError, AppendOutcome, AppendRequest, DecidedAppend, DecidedEvent, EntityType, EventId, Idempotency,
+    AppendError, AppendOutcome, AppendRequest, DecidedAppend, EntityType, EventId, Idempotency,
     IdempotencyKey, Planted, StreamHead, StreamVersion, Timestamp, planted, ports::RememberedAppend,
 };
 
 use super::digest::digest_of;
+use crate::transaction::decided_event;
 
 /// The folded state of one stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +23,15 @@ pub(crate) struct StreamState {
     recorded_at: Option<Timestamp>,
     keys: HashSet<IdempotencyKey>,
     keys_by_version: VecDeque<(StreamVersion, IdempotencyKey)>,
+}
+
+/// Where a stream stands after all that was decided of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    pub(crate) version: StreamVersion,
+    /// `None` when it has no events.
+    pub(crate) entity_type: Option<EntityType>,
+    pub(crate) recorded_at: Option<Timestamp>,
 }
 
 /// What is to be done with an append.
@@ -75,13 +85,33 @@ impl StreamState {
         }
     }
 
+    /// What a decision that concerns several streams must know of this one.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            version: self.version,
+            entity_type: self.entity_type.clone(),
+            recorded_at: self.recorded_at,
+        }
+    }
+
+    /// Takes decided events into the state, before they are durable.
+    pub(crate) fn advance(
+        &mut self,
+        base: StreamVersion,
+        events: usize,
+        entity_type: &EntityType,
+        recorded_at: Timestamp,
+    ) {
+        assert_eq!(base, self.version, "append was decided on another state");
+        assert!(events > 0, "append without events was decided");
+        self.version = base.plus(events as u64);
+        self.entity_type.get_or_insert_with(|| entity_type.clone());
+        self.recorded_at = Some(recorded_at);
+    }
+
     /// Takes a decision into the state, before it is durable.
     pub(crate) fn accept(&mut self, append: &DecidedAppend) {
-        assert_eq!(append.base, self.version, "append was decided on another state");
-        assert!(!append.events.is_empty(), "append without events was decided");
-        self.version = append.base.plus(append.events.len() as u64);
-        self.entity_type.get_or_insert_with(|| append.entity_type.clone());
-        self.recorded_at = Some(append.recorded_at);
+        self.advance(append.base, append.events.len(), &append.entity_type, append.recorded_at);
         if let Some(idempotency) = &append.idempotency {
             self.keys.insert(idempotency.key.clone());
             self.keys_by_version.push_back((self.version, idempotency.key.clone()));
@@ -100,8 +130,7 @@ pub(crate) fn decide(
     now: Timestamp,
     mut next_id: impl FnMut() -> EventId,
 ) -> Decision {
-    let idempotency =
-        request.idempotency_key.clone().map(|key| Idempotency { digest: digest_of(request), key });
+    let idempotency = request.key().map(|key| Idempotency { digest: digest_of(request), key });
     if let Some(idempotency) = &idempotency {
         if state.keys.contains(&idempotency.key) {
             return Decision::KeyInFlight;
@@ -122,16 +151,7 @@ pub(crate) fn decide(
         };
     }
     let recorded_at = state.recorded_at.map_or(now, |last| last.max(now));
-    let events = request.events.iter().map(|event| DecidedEvent {
-        id: next_id(),
-        name: event.name.clone(),
-        schema_version: event.schema_version,
-        content_type: event.content_type.clone(),
-        data: event.data.clone(),
-        metadata: event.metadata.clone(),
-        occurred_at: event.occurred_at,
-        source: event.source,
-    });
+    let events = request.events.iter().map(|event| decided_event(event, &mut next_id));
     Decision::Append(DecidedAppend {
         entity_id: request.entity_id.clone(),
         entity_type: request.entity_type.clone(),
@@ -179,6 +199,7 @@ mod tests {
             expected: expected.map_or(ExpectedVersion::Any, |v| ExpectedVersion::Exact(StreamVersion(v))),
             idempotency_key: key.map(|key| IdempotencyKey::new(key).unwrap()),
             events: vec![NewEvent {
+                id: None,
                 name: EventName::new("order.placed").unwrap(),
                 schema_version: 1,
                 content_type: ContentType::Json,
@@ -186,6 +207,7 @@ mod tests {
                 metadata: Bytes::new(),
                 occurred_at: None,
                 source: EventSource::Api,
+                tags: Vec::new(),
             }],
         }
     }

@@ -31,6 +31,7 @@ pub fn event(position: u64, name: &str, entity: &str, data: &Value) -> RecordedE
         recorded_at: NOW,
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     }
 }
 
@@ -46,6 +47,7 @@ pub fn append(base: u64, name: &str, entity: &str, data: &Value) -> DecidedAppen
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     };
     DecidedAppend {
         entity_id: EntityId::new(entity).unwrap(),

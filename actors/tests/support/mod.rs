@@ -47,6 +47,7 @@ pub fn keyed(entity: &str, key: &str, data: &str) -> AppendRequest {
 
 pub fn event(data: &str) -> NewEvent {
     NewEvent {
+        id: None,
         name: EventName::new("order.placed").unwrap(),
         schema_version: 1,
         content_type: ContentType::Json,
@@ -54,6 +55,7 @@ pub fn event(data: &str) -> NewEvent {
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     }
 }
 
@@ -74,6 +76,7 @@ pub fn decided(entity: &str, base: u64, id: u128, data: &str) -> DecidedAppend {
             metadata: Bytes::new(),
             occurred_at: None,
             source: EventSource::Api,
+            tags: Vec::new(),
         }],
     }
 }

@@ -73,6 +73,7 @@ impl AppendEventRequest {
         let schema_version = u32::try_from(self.version)
             .map_err(|_| ApiError::invalid(format!("schema version {} is negative", self.version)))?;
         Ok(NewEvent {
+            id: None,
             name: EventName::new(&self.event_name)?,
             schema_version: schema_version.max(1),
             content_type: ContentType::Json,
@@ -80,6 +81,7 @@ impl AppendEventRequest {
             metadata: checked_metadata(bytes(&self.metadata))?,
             occurred_at: None,
             source: EventSource::Api,
+            tags: Vec::new(),
         })
     }
 }
@@ -150,7 +152,7 @@ mod tests {
         for bad in [
             "{}",
             r#"{"entityId":"e","entityType":"t","eventName":"n","data":[1]}"#,
-            r#"{"entityId":"e","entityType":"t","eventName":"n","expectedVersion":-2}"#,
+            r#"{"entityId":"e","entityType":"t","eventName":"n","expectedVersion":-3}"#,
             r#"{"entityId":"e","entityType":"t","eventName":"n","expectedVersion":"9999999999999999999"}"#,
             r#"{"entityId":"e","entityType":"t","eventName":"n","version":4294967296}"#,
             r#"{"entityId":"e","entityType":"t","eventName":"n","version":-1}"#,

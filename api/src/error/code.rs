@@ -79,6 +79,8 @@ codes! {
     StreamNotFound = "stream_not_found",
     /// A limit was exceeded.
     TooLarge = "too_large",
+    /// Guards, checks or conditions of a transaction do not hold.
+    TransactionRefused = "transaction_refused",
     /// No leader is available.
     Unavailable = "unavailable",
     /// The server does not have this.
@@ -103,6 +105,7 @@ impl ErrorCode {
             | Self::IdempotencyConflict
             | Self::MembershipConflict
             | Self::ProjectionsFull
+            | Self::TransactionRefused
             | Self::VersionConflict => 409,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
@@ -128,7 +131,9 @@ impl ErrorCode {
             Self::AlreadyInitialized | Self::EntityTypeConflict | Self::IdempotencyConflict => {
                 ConnectCode::AlreadyExists
             }
-            Self::MembershipConflict | Self::VersionConflict => ConnectCode::Aborted,
+            Self::MembershipConflict | Self::TransactionRefused | Self::VersionConflict => {
+                ConnectCode::Aborted
+            }
             Self::BusDiverged | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
             Self::Overloaded => ConnectCode::ResourceExhausted,
             Self::Internal | Self::StorageFailed => ConnectCode::Internal,
@@ -173,6 +178,7 @@ impl ErrorCode {
             | Self::StorageDamaged
             | Self::StreamNotFound
             | Self::TooLarge
+            | Self::TransactionRefused
             | Self::Unimplemented
             | Self::UnsupportedMediaType
             | Self::VersionConflict => false,
@@ -205,6 +211,7 @@ impl ErrorCode {
             | Self::StorageDamaged
             | Self::StreamNotFound
             | Self::TooLarge
+            | Self::TransactionRefused
             | Self::Unavailable
             | Self::Unimplemented
             | Self::UnsupportedMediaType

@@ -1,14 +1,17 @@
 //! From the errors of operations to the errors of the wire.
 
-use serde_json::Value;
-use weir_types::{AppendError, ExpectedVersion, NameError, ReadError, RegistryError, ports::BusError};
+use serde_json::{Value, json};
+use weir_types::{
+    AppendError, ExpectedVersion, NameError, ReadError, RegistryError, Violation, limits, ports::BusError,
+};
 
 use super::{ApiError, ErrorCode};
 
-/// An expected version as one number: −1 is any.
+/// An expected version as one number: −1 is any, −2 any but none.
 pub(crate) fn expected_number(expected: ExpectedVersion) -> i64 {
     match expected {
         ExpectedVersion::Any => -1,
+        ExpectedVersion::Exists => -2,
         ExpectedVersion::Exact(version) => i64::try_from(version.0).unwrap_or(i64::MAX),
     }
 }
@@ -28,6 +31,13 @@ impl From<AppendError> for ApiError {
             AppendError::TypeConflict { actual } => {
                 of(ErrorCode::EntityTypeConflict).with("actualType", actual.as_str())
             }
+            AppendError::NamedTwice { entity_id } => {
+                of(ErrorCode::InvalidRequest).with("entityId", entity_id.as_str())
+            }
+            AppendError::Violated { violations } => {
+                let violations: Vec<Value> = violations.iter().map(violation).collect();
+                of(ErrorCode::TransactionRefused).with("violations", violations)
+            }
             AppendError::IdempotencyConflict => of(ErrorCode::IdempotencyConflict),
             AppendError::Overloaded => of(ErrorCode::Overloaded),
             AppendError::NotLeader { leader } => {
@@ -37,6 +47,33 @@ impl From<AppendError> for ApiError {
             AppendError::OutcomeUnknown { .. } => of(ErrorCode::OutcomeUnknown),
             AppendError::Storage { .. } => of(ErrorCode::StorageFailed),
         }
+    }
+}
+
+/// One reason why a transaction was refused, with the code that it would have alone.
+fn violation(violation: &Violation) -> Value {
+    match violation {
+        Violation::Version { entity_id, expected, actual } => json!({
+            "code": ErrorCode::VersionConflict.as_str(),
+            "entityId": entity_id.as_str(),
+            "expectedVersion": expected_number(*expected),
+            "actualVersion": actual.0,
+        }),
+        Violation::Type { entity_id, actual } => json!({
+            "code": ErrorCode::EntityTypeConflict.as_str(),
+            "entityId": entity_id.as_str(),
+            "actualType": actual.as_str(),
+        }),
+        Violation::Condition { number, position } => json!({
+            "code": "condition_violated",
+            "condition": number,
+            "position": position.0,
+        }),
+        Violation::ConditionTooWide { number } => json!({
+            "code": "condition_too_wide",
+            "condition": number,
+            "max": limits::CONDITION_EVENTS_MAX,
+        }),
     }
 }
 

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use weir_types::{
     AppendAck, AppendRequest, EntityId, EntityType, EventId, EventName, ExpectedVersion, GroupId,
-    IdempotencyKey, NewEvent, Planted, Position, StreamVersion, planted,
+    IdempotencyKey, NewEvent, Planted, Position, StreamVersion, Tag, planted,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ pub struct AppendBody {
     /// The entity's type.
     #[serde(alias = "entity_type", default)]
     pub entity_type: String,
-    /// −1 or absent: any; 0 or `"none"`: the stream must not exist; n: exactly n. `"any"` is −1.
+    /// −1, `"any"` or absent: any; 0 or `"none"`: the stream must not exist; n: exactly n; −2 or `"exists"`: any but none.
     #[serde(
         alias = "expected_version",
         default,
@@ -67,6 +67,15 @@ pub struct AppendBody {
     /// As [`EventBody::source`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// As [`EventBody::id`].
+    #[serde(alias = "eventId", alias = "event_id", skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// As [`EventBody::tags`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Whether everything is checked and nothing written.
+    #[serde(alias = "validate_only", default, skip_serializing_if = "std::ops::Not::not")]
+    pub validate_only: bool,
 }
 
 /// One event to append.
@@ -97,6 +106,12 @@ pub struct EventBody {
     /// `api` (default), `cron`, `webhook` or `import`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// A UUID that the client chose; absent means that the server chooses one.
+    #[serde(alias = "eventId", alias = "event_id", skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What the event is about, beside its stream; at most 16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
 }
 
 impl AppendBody {
@@ -116,8 +131,8 @@ impl AppendBody {
         }
         let (expected, entity_type) =
             (expected_of(self.expected_version)?, EntityType::new(&self.entity_type)?);
-        let idempotency_key = self.key(header_key)?;
-        let events = self.into_events()?.into_iter().map(NewEvent::try_from).collect::<Result<_, _>>()?;
+        let idempotency_key = key_of(self.idempotency_key.as_deref(), header_key)?;
+        let events = new_events(self.into_events()?)?;
         let request = AppendRequest { group, entity_id, entity_type, expected, idempotency_key, events };
         request.check_limits()?;
         Ok(request)
@@ -138,24 +153,15 @@ impl AppendBody {
         })
     }
 
-    fn key(&self, header: Option<&str>) -> Result<Option<IdempotencyKey>, ApiError> {
-        let body = self.idempotency_key.as_deref().filter(|key| !key.is_empty());
-        let header = header.filter(|key| !key.is_empty());
-        if let (Some(body), Some(header)) = (body, header)
-            && body != header
-        {
-            return Err(ApiError::invalid("idempotency key of the body is not that of the header"));
-        }
-        Ok(body.or(header).map(IdempotencyKey::new).transpose()?)
-    }
-
     fn into_events(self) -> Result<Vec<EventBody>, ApiError> {
         let single = self.name.is_some()
             || self.data.is_some()
             || self.metadata.is_some()
             || self.schema_version.is_some()
             || self.occurred_at.is_some()
-            || self.source.is_some();
+            || self.source.is_some()
+            || self.id.is_some()
+            || self.tags.is_some();
         match (self.events, single) {
             (Some(_), true) => {
                 Err(ApiError::invalid("append holds both `events` and the fields of one event"))
@@ -168,14 +174,28 @@ impl AppendBody {
                 schema_version: self.schema_version,
                 occurred_at: self.occurred_at,
                 source: self.source,
+                id: self.id,
+                tags: self.tags,
             }]),
             (None, false) => Err(ApiError::new(ErrorCode::EmptyAppend, "append holds no event")),
         }
     }
 }
 
+/// The key of a body or of its header `Idempotency-Key`; empty means none.
+pub(super) fn key_of(body: Option<&str>, header: Option<&str>) -> Result<Option<IdempotencyKey>, ApiError> {
+    let given = |key: &&str| !key.is_empty();
+    let (body, header) = (body.filter(given), header.filter(given));
+    if let (Some(body), Some(header)) = (body, header)
+        && body != header
+    {
+        return Err(ApiError::invalid("idempotency key of the body is not that of the header"));
+    }
+    Ok(body.or(header).map(IdempotencyKey::new).transpose()?)
+}
+
 impl EventBody {
-    fn from_event(event: &NewEvent) -> Result<Self, ApiError> {
+    pub(super) fn from_event(event: &NewEvent) -> Result<Self, ApiError> {
         if event.content_type != weir_types::ContentType::Json {
             return Err(ApiError::invalid("event data is not JSON, which is all that REST carries"));
         }
@@ -186,7 +206,20 @@ impl EventBody {
             schema_version: Some(event.schema_version),
             occurred_at: event.occurred_at.map(format_timestamp),
             source: Some(source_text(event.source).into()),
+            id: event.id.map(|id| id.to_string()),
+            tags: (!event.tags.is_empty()).then(|| event.tags.iter().map(ToString::to_string).collect()),
         })
+    }
+}
+
+/// The events that are asked for.
+pub(super) fn new_events(bodies: Vec<EventBody>) -> Result<Vec<NewEvent>, ApiError> {
+    let events = bodies.into_iter().map(NewEvent::try_from).collect::<Result<Vec<_>, _>>()?;
+    let mut chosen: Vec<EventId> = events.iter().filter_map(|event| event.id).collect();
+    chosen.sort_unstable();
+    match chosen.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => Err(ApiError::invalid(format!("event id {} is there more than once", twice[0]))),
+        None => Ok(events),
     }
 }
 
@@ -203,8 +236,15 @@ impl TryFrom<EventBody> for NewEvent {
             metadata: checked_metadata(body.metadata.map_or_else(Bytes::new, text))?,
             occurred_at: body.occurred_at.as_deref().map(parse_timestamp).transpose()?,
             source: parse_source(body.source.as_deref().unwrap_or_default())?,
+            id: body.id.as_deref().map(parse_event_id).transpose()?,
+            tags: body.tags.unwrap_or_default().iter().map(Tag::new).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// An event id as text.
+pub(crate) fn parse_event_id(text: &str) -> Result<EventId, ApiError> {
+    text.parse().map(EventId).map_err(|_| ApiError::invalid(format!("event id {text:?} is not a UUID")))
 }
 
 /// The answer to a durable append.
@@ -275,22 +315,23 @@ pub(crate) fn has_its_ids(ack: &AppendAck) -> bool {
     ack.is_whole() && more == Some(ack.last_version.0 - ack.first_version.0)
 }
 
-/// What a number on the wire guards: absent or −1 is any.
+/// What a number on the wire guards: absent or −1 is any, −2 any but none.
 ///
 /// # Errors
-/// [`ErrorCode::InvalidRequest`] below −1.
+/// [`ErrorCode::InvalidRequest`] below −2.
 pub(crate) fn expected_of(number: Option<i64>) -> Result<ExpectedVersion, ApiError> {
     match number {
         None | Some(-1) => Ok(ExpectedVersion::Any),
+        Some(-2) => Ok(ExpectedVersion::Exists),
         Some(0) if planted(Planted::ZeroMeansAny) => Ok(ExpectedVersion::Any),
         Some(number) => match u64::try_from(number) {
             Ok(version) => Ok(ExpectedVersion::Exact(StreamVersion(version))),
-            Err(_) => Err(ApiError::invalid(format!("expected version {number} is below -1"))),
+            Err(_) => Err(ApiError::invalid(format!("expected version {number} is below -2"))),
         },
     }
 }
 
-fn expected_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(super) fn expected_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Spelling {
@@ -301,7 +342,8 @@ fn expected_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
         Ok(Spelling::Number(number)) => Ok(number),
         Ok(Spelling::Word(word)) if word == "any" => Ok(Some(-1)),
         Ok(Spelling::Word(word)) if word == "none" => Ok(Some(0)),
-        _ => Err(D::Error::custom("expected version is not a whole number, `any` or `none`")),
+        Ok(Spelling::Word(word)) if word == "exists" => Ok(Some(-2)),
+        _ => Err(D::Error::custom("expected version is not a whole number, `any`, `none` or `exists`")),
     }
 }
 
@@ -347,11 +389,13 @@ mod tests {
             ("null", ExpectedVersion::Any),
             ("0", ExpectedVersion::Exact(StreamVersion(0))),
             ("\"none\"", ExpectedVersion::Exact(StreamVersion(0))),
+            ("-2", ExpectedVersion::Exists),
+            ("\"exists\"", ExpectedVersion::Exists),
             ("9223372036854775807", ExpectedVersion::Exact(StreamVersion(i64::MAX as u64))),
         ] {
             assert_eq!(of(text), Ok(expected), "{text}");
         }
-        for bad in ["-2", "\"-9\"", "1.5", "9223372036854775808", "\"latest\"", "{}", "true"] {
+        for bad in ["-3", "\"-9\"", "1.5", "9223372036854775808", "\"latest\"", "{}", "true"] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

@@ -37,6 +37,9 @@ pub struct EventView {
     /// The media type of the data, when it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// What it is about, beside its stream; absent when it has no tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 impl From<&RecordedEvent> for EventView {
@@ -58,6 +61,7 @@ impl From<&RecordedEvent> for EventView {
                 ContentType::Json => None,
                 ContentType::Other(media_type) => Some(media_type.clone()),
             },
+            tags: event.tags.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -99,6 +103,7 @@ pub(crate) mod tests {
             recorded_at: Timestamp(1_000_000),
             occurred_at: None,
             source: EventSource::Api,
+            tags: Vec::new(),
         }
     }
 

@@ -10,6 +10,8 @@ pub const STREAM: &str = "/api/v1/streams/{id}";
 pub const STREAM_HISTORY: &str = "/api/v1/streams/{id}/history";
 /// GET: all streams.
 pub const STREAMS: &str = "/api/v1/streams";
+/// POST: appends to several streams, all of it or nothing.
+pub const TRANSACTIONS: &str = "/api/v1/transactions";
 /// POST deploys, GET lists: projections.
 pub const PROJECTIONS: &str = "/api/v1/projections";
 /// GET: one partition's state; DELETE: remove the projection.

@@ -48,7 +48,7 @@ fn main() {
     for first in (WARM_UP..WARM_UP + APPENDS).step_by(BATCH as usize) {
         let (record, decided) = path.entry(first, stage_decide, stage_encode, stage_log);
         let outcome = stage_apply(&mut path, &record);
-        let CommandOutcome::Appends(outcomes) = outcome else { panic!("an entry of appends") };
+        let CommandOutcome::Writes(outcomes) = outcome else { panic!("an entry of appends") };
         assert_eq!(outcomes.len(), decided);
         accepted += outcomes.len();
     }
@@ -89,6 +89,7 @@ fn requests(first: u64) -> Vec<AppendRequest> {
         expected: ExpectedVersion::Exact(StreamVersion(number / STREAMS)),
         idempotency_key: None,
         events: vec![NewEvent {
+            id: None,
             name: EventName::new("order.placed").unwrap(),
             schema_version: 1,
             content_type: ContentType::Json,
@@ -96,6 +97,7 @@ fn requests(first: u64) -> Vec<AppendRequest> {
             metadata: Bytes::new(),
             occurred_at: None,
             source: EventSource::Api,
+            tags: Vec::new(),
         }],
     };
     (first..first + BATCH).map(request).collect()

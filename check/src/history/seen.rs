@@ -69,9 +69,10 @@ pub enum Seen {
         /// The source said that it left out what lies after the last event, up to this position.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gap_to: Option<u64>,
-        /// The consumer had waited until all events of the run had to be there.
-        #[serde(default)]
-        complete: bool,
+        /// All events up to this position had to be there when it ended. What is
+        /// later may have come after: an append whose client gave up comes when it comes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        complete_to: Option<u64>,
     },
     /// Of a node's state.
     Node(NodeReport),

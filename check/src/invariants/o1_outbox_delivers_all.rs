@@ -102,8 +102,8 @@ fn run(verdict: &mut Verdict, evidence: &Evidence<'_>, consumer: &str, stretch: 
             reached = event.position;
         }
     }
-    if stretch.complete {
-        let missing = due.next().map(|event| event.position);
+    if stretch.complete_to.is_some() {
+        let missing = stretch.missing(due);
         verdict.hold("consumer was not given all", missing.is_none(), &[stretch.op.id], || {
             format!("{consumer} never got position {missing:?}")
         });

@@ -47,10 +47,47 @@ fn run(verdict: &mut Verdict, evidence: &Evidence<'_>, consumer: &str, stretch: 
             return;
         }
     }
-    if stretch.complete && stretch.gap_to.is_none() {
-        let missing = due.next().map(|event| event.position);
+    if stretch.complete_to.is_some() && stretch.gap_to.is_none() {
+        let missing = stretch.missing(due);
         verdict.hold("subscription ended early", missing.is_none(), &[stretch.op.id], || {
             format!("{consumer} never saw position {missing:?}")
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::Rules,
+        history::{Call, Outcome, Seen},
+        sample::{Shape, run},
+    };
+
+    /// Of a run in which a subscriber lacks the last event of the log, and says
+    /// that it had all up to there, or up to the one before.
+    fn violations(all_but_the_last: bool) -> usize {
+        let (mut history, end) = run(Shape::small(3, 600));
+        let ending = history.operations.iter_mut().rev().find_map(|op| {
+            let subscriber = matches!(&op.call, Call::Observe { source: Source::Subscription, .. });
+            match &mut op.outcome {
+                Outcome::Ok { seen: Seen::Observed { events, complete_to, .. } }
+                    if subscriber && complete_to.is_some() && !events.is_empty() =>
+                {
+                    Some((events, complete_to))
+                }
+                _ => None,
+            }
+        });
+        let (events, complete_to) = ending.expect("the sample's subscriber reads to the end");
+        let last = events.pop().expect("it has events").position;
+        *complete_to = Some(last - u64::from(all_but_the_last));
+        check(&Evidence::new(&history, &end, Rules::default())).violations.len()
+    }
+
+    #[test]
+    fn an_append_that_came_after_a_subscription_ended_is_not_missed_by_it() {
+        assert!(violations(false) > 0, "the last event was due");
+        assert_eq!(violations(true), 0, "it came later");
     }
 }

@@ -21,8 +21,8 @@ pub(super) struct Stretch<'a> {
     pub events: &'a [Delivered],
     /// An explicit gap after the last event, up to a position.
     pub gap_to: Option<u64>,
-    /// Whether all had to be there.
-    pub complete: bool,
+    /// Up to where all had to be there.
+    pub complete_to: Option<u64>,
 }
 
 /// The stretches of each consumer of one source, in order of time.
@@ -31,14 +31,14 @@ pub(super) fn stretches<'a>(evidence: &Evidence<'a>, wanted: Source) -> BTreeMap
     for op in &evidence.history.operations {
         let (
             Call::Observe { consumer, source, filter, after },
-            Some(Seen::Observed { events, gap_to, complete }),
+            Some(Seen::Observed { events, gap_to, complete_to }),
         ) = (&op.call, op.seen())
         else {
             continue;
         };
         if *source == wanted {
-            let (after, gap_to, complete) = (*after, *gap_to, *complete);
-            let stretch = Stretch { op, filter, after, events, gap_to, complete };
+            let (after, gap_to, complete_to) = (*after, *gap_to, *complete_to);
+            let stretch = Stretch { op, filter, after, events, gap_to, complete_to };
             consumers.entry(consumer).or_default().push(stretch);
         }
     }
@@ -54,6 +54,12 @@ impl<'a> Stretch<'a> {
         let filter = self.filter;
         let begin = evidence.log.events.partition_point(|event| event.position <= after);
         evidence.log.events[begin..].iter().filter(move |event| filter.matches(&event.stream, &event.name))
+    }
+
+    /// The next event that was due when it ended, and did not come.
+    pub(super) fn missing(&self, mut due: impl Iterator<Item = &'a StoredEvent>) -> Option<u64> {
+        let end = self.complete_to?;
+        due.next().map(|event| event.position).filter(|position| *position <= end)
     }
 
     /// The position up to which it got everything.

@@ -32,8 +32,9 @@ impl Consumer {
         }
         let gap_to = cut.then_some(model.end());
         self.after = gap_to.unwrap_or(until);
+        let complete_to = complete.then_some(until);
         let (consumer, source, filter) = (self.name.to_owned(), self.source, Filter::All);
         let call = Call::Observe { consumer, source, filter, after };
-        (call, Outcome::Ok { seen: Seen::Observed { events, gap_to, complete } })
+        (call, Outcome::Ok { seen: Seen::Observed { events, gap_to, complete_to } })
     }
 }

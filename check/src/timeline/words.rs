@@ -66,8 +66,8 @@ fn seen(seen: &Seen) -> String {
             let value = value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
             format!("{} at checkpoint {checkpoint}", short(&value))
         }
-        Seen::Observed { events, gap_to, complete } => {
-            format!("[{}] gap {gap_to:?} complete {complete}", delivered(events))
+        Seen::Observed { events, gap_to, complete_to } => {
+            format!("[{}] gap {gap_to:?} complete to {complete_to:?}", delivered(events))
         }
         Seen::Node(report) => {
             let (index, position, term) = (report.applied_index, report.position, report.term);

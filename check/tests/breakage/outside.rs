@@ -126,7 +126,7 @@ pub fn skip_for_consumer(run: &mut Run) -> bool {
 fn ending(run: &Run, wanted: Source) -> Option<usize> {
     run.last(|op| {
         matches!(&op.call, Call::Observe { source, .. } if *source == wanted)
-            && matches!(op.seen(), Some(Seen::Observed { complete: true, .. }))
+            && matches!(op.seen(), Some(Seen::Observed { complete_to: Some(_), .. }))
     })
 }
 

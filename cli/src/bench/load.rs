@@ -112,6 +112,7 @@ pub(super) fn event_of(size: usize) -> Result<NewEvent, NameError> {
     let frame = r#"{"fill":""}"#.len();
     let data = format!(r#"{{"fill":"{}"}}"#, "x".repeat(size.saturating_sub(frame)));
     Ok(NewEvent {
+        id: None,
         name: EventName::new("bench.appended")?,
         schema_version: 1,
         content_type: ContentType::Json,
@@ -119,6 +120,7 @@ pub(super) fn event_of(size: usize) -> Result<NewEvent, NameError> {
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     })
 }
 

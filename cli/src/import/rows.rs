@@ -91,6 +91,7 @@ impl<R: Read> Rows<R> {
             Some(text) => Some(self.mapping.time.parse(text)?),
         };
         let event = NewEvent {
+            id: None,
             name: EventName::new(name).map_err(|error| error.to_string())?,
             schema_version: 1,
             content_type: ContentType::Json,
@@ -98,6 +99,7 @@ impl<R: Read> Rows<R> {
             metadata: Bytes::new(),
             occurred_at,
             source: EventSource::Import,
+            tags: Vec::new(),
         };
         let version = self.versions.entry(entity_id.clone()).or_default();
         *version += 1;

@@ -1,8 +1,8 @@
 use weir_api::parse_timestamp;
 use weir_client::{Client, v1::AppendResult};
 use weir_types::{
-    AppendRequest, ContentType, EntityId, EntityType, EventName, EventSource, ExpectedVersion, GroupId,
-    IdempotencyKey, NewEvent, StreamVersion,
+    AppendRequest, ContentType, EntityId, EntityType, EventId, EventName, EventSource, ExpectedVersion,
+    GroupId, IdempotencyKey, NewEvent, StreamVersion, Tag,
 };
 
 use crate::{error::CliError, output::Output, payload::read_payload};
@@ -26,7 +26,7 @@ pub struct AppendArgs {
         default_value = "any",
         value_parser = parse_expected,
         allow_hyphen_values = true,
-        value_name = "none|N|any"
+        value_name = "none|N|any|exists"
     )]
     expected_version: ExpectedVersion,
     /// Metadata: a JSON object, @file, or - for stdin
@@ -41,16 +41,23 @@ pub struct AppendArgs {
     /// The version of the data's schema
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     schema_version: u32,
+    /// What the event is about, beside its stream; may be given up to 16 times
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// The event's id, a UUID; the server chooses one if none is given
+    #[arg(long, value_name = "UUID")]
+    event_id: Option<uuid::Uuid>,
 }
 
 pub(crate) fn parse_expected(text: &str) -> Result<ExpectedVersion, String> {
     match text {
         "any" => Ok(ExpectedVersion::Any),
+        "exists" => Ok(ExpectedVersion::Exists),
         "none" => Ok(ExpectedVersion::Exact(StreamVersion::ZERO)),
         number => number
             .parse()
             .map(|version| ExpectedVersion::Exact(StreamVersion(version)))
-            .map_err(|_| format!("`{text}` is not none, any or a version")),
+            .map_err(|_| format!("`{text}` is not none, any, exists or a version")),
     }
 }
 
@@ -73,6 +80,7 @@ impl AppendArgs {
     fn request(&self) -> Result<AppendRequest, CliError> {
         let name = |error: weir_types::NameError| CliError::Usage(error.to_string());
         let event = NewEvent {
+            id: self.event_id.map(EventId),
             name: EventName::new(&self.name).map_err(name)?,
             schema_version: self.schema_version,
             content_type: ContentType::Json,
@@ -80,6 +88,7 @@ impl AppendArgs {
             metadata: self.metadata.as_deref().map(read_payload).transpose()?.unwrap_or_default(),
             occurred_at: self.occurred_at.as_deref().map(parse_timestamp).transpose()?,
             source: EventSource::Api,
+            tags: self.tags.iter().map(Tag::new).collect::<Result<_, _>>().map_err(name)?,
         };
         let key = self.idempotency_key.as_ref().map(IdempotencyKey::new);
         Ok(AppendRequest {

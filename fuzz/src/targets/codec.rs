@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use weir_storage::{
     codec::{
-        command::{Command, encode_appends, encode_registry, event_count},
+        command::{Command, CommandWrite, encode_appends, encode_registry, encode_writes, event_count},
         event,
         forward::{ForwardRequest, ForwardResponse},
     },
@@ -72,10 +72,10 @@ fn command(data: &[u8]) {
                 Command::Registry(command)
             );
         }
-        Ok(Command::Appends(appends)) => {
+        Ok(Command::Writes(writes)) => {
             let mut end = 0;
             let mut events = 0;
-            for frame in appends.iter().flat_map(|append| &append.frames) {
+            for frame in writes.iter().flat_map(CommandWrite::appends).flat_map(|append| &append.frames) {
                 assert!(frame.offset >= end, "frames lie one behind the other");
                 end = frame.offset + frame.len;
                 events += 1;
@@ -120,6 +120,7 @@ fn decided(event: &RecordedEvent) -> (DecidedAppend, DecidedEvent) {
         metadata: event.metadata.clone(),
         occurred_at: event.occurred_at,
         source: event.source,
+        tags: event.tags.clone(),
     };
     (append, decided)
 }
@@ -127,10 +128,12 @@ fn decided(event: &RecordedEvent) -> (DecidedAppend, DecidedEvent) {
 fn forward(data: &[u8]) {
     if let Ok(request) = ForwardRequest::decode(&Bytes::copy_from_slice(data)) {
         assert_eq!(ForwardRequest::decode(&request.encode()).expect("what was written is read"), request);
-        if let ForwardRequest::Append(request) = request
-            && request.check_limits().is_ok()
-        {
-            batch_of(&request);
+        match request {
+            ForwardRequest::Append(request) if request.check_limits().is_ok() => batch_of(&request),
+            ForwardRequest::Transact(request) if request.check_limits().is_ok() => {
+                transaction_of(&request);
+            }
+            _ => {}
         }
     }
     if let Ok(response) = ForwardResponse::decode(data) {
@@ -143,6 +146,33 @@ fn forward(data: &[u8]) {
 
 /// A forwarded append that is decided is a batch that apply reads.
 fn batch_of(request: &weir_types::AppendRequest) {
+    let append = append_of(&request.entity_id, &request.entity_type, &request.events);
+    assert_eq!(event_count(&encode_appends(&[append])), request.events.len() as u64);
+}
+
+/// As [`batch_of`], of a transaction.
+fn transaction_of(request: &weir_types::TransactionRequest) {
+    let append =
+        |part: &weir_types::StreamAppend| append_of(&part.entity_id, &part.entity_type, &part.events);
+    let transaction = weir_types::DecidedTransaction {
+        idempotency: None,
+        recorded_at: weir_types::Timestamp(1),
+        appends: request.appends.iter().map(append).collect(),
+        checks: request.checks.clone(),
+        conditions: request.conditions.clone(),
+    };
+    let payload = encode_writes(&[weir_types::DecidedWrite::Transaction(transaction)]);
+    assert_eq!(event_count(&payload), request.events() as u64);
+    let Ok(Command::Writes(writes)) = Command::decode(&payload) else { panic!("what was written is read") };
+    let [CommandWrite::Transaction(read)] = &writes[..] else { panic!("it is one transaction") };
+    assert_eq!((&read.meta.checks, &read.meta.conditions), (&request.checks, &request.conditions));
+}
+
+fn append_of(
+    entity_id: &weir_types::EntityId,
+    entity_type: &weir_types::EntityType,
+    events: &[weir_types::NewEvent],
+) -> DecidedAppend {
     let event = |event: &weir_types::NewEvent| DecidedEvent {
         id: weir_types::EventId(uuid::Uuid::nil()),
         name: event.name.clone(),
@@ -152,16 +182,16 @@ fn batch_of(request: &weir_types::AppendRequest) {
         metadata: event.metadata.clone(),
         occurred_at: event.occurred_at,
         source: event.source,
+        tags: event.tags.clone(),
     };
-    let append = DecidedAppend {
-        entity_id: request.entity_id.clone(),
-        entity_type: request.entity_type.clone(),
+    DecidedAppend {
+        entity_id: entity_id.clone(),
+        entity_type: entity_type.clone(),
         base: StreamVersion(3),
         idempotency: None,
         recorded_at: weir_types::Timestamp(1),
-        events: request.events.iter().map(event).collect(),
-    };
-    assert_eq!(event_count(&encode_appends(&[append])), request.events.len() as u64);
+        events: events.iter().map(event).collect(),
+    }
 }
 
 fn values(data: &[u8]) {

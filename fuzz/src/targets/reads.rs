@@ -66,6 +66,7 @@ fn append(name: &str, events: u64) -> DecidedAppend {
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     };
     DecidedAppend {
         entity_id: EntityId::new(name).expect("a legal id"),

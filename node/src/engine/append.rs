@@ -4,7 +4,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
-use weir_types::{AppendAck, AppendError, AppendRequest, Planted, planted, ports::Leadership};
+use weir_types::{
+    AppendAck, AppendError, AppendRequest, Consistency, NodeId, Planted, Position, ReadError, TransactionAck,
+    TransactionRequest, Violation, planted, ports::Leadership,
+};
 
 use super::Engine;
 
@@ -25,14 +28,79 @@ impl Engine {
         let began = Instant::now();
         let events = request.events.len();
         let result = self.append_by(request, began + self.leader_wait).await;
-        self.meter.note(began.elapsed(), events, &result);
+        self.meter.note(began.elapsed(), events, result.as_ref().map(|ack| ack.repeated));
         result
     }
 
+    /// Appends to several streams, with checks and conditions, all or nothing.
+    /// It waits for a leader as [`Engine::append`] does.
+    ///
+    /// # Errors
+    /// [`AppendError`]; after `OutcomeUnknown` all of it may be written, or nothing.
+    pub async fn transact(&self, request: TransactionRequest) -> Result<TransactionAck, AppendError> {
+        request.check_limits()?;
+        let began = Instant::now();
+        let events = request.events();
+        let attempt = |seen| self.attempt_transaction(seen, &request);
+        let result = self.on_the_leader(attempt, began + self.leader_wait).await;
+        self.meter.note(began.elapsed(), events, result.as_ref().map(|ack| ack.repeated));
+        result
+    }
+
+    /// What stands against a transaction now, and the position at which that holds. Nothing is written.
+    ///
+    /// # Errors
+    /// [`AppendError`] of limits and [`ReadError`].
+    pub async fn validate(
+        &self,
+        request: &TransactionRequest,
+    ) -> Result<Result<Position, AppendError>, ReadError> {
+        if let Err(error) = request.check_limits() {
+            return Ok(Err(error));
+        }
+        let position = self.ready(Consistency::Linearizable).await?;
+        let (guards, conditions) = (request.guards(), request.conditions.clone());
+        let violations = self.ports.reader.violations(self.group, guards, conditions).await?;
+        Ok(match violations.is_empty() {
+            true => Ok(position),
+            false => Err(AppendError::Violated { violations }),
+        })
+    }
+
+    /// As [`Engine::validate`], of an append; a refusal is the one that the append would meet.
+    ///
+    /// # Errors
+    /// As [`Engine::validate`].
+    pub async fn validate_append(
+        &self,
+        request: AppendRequest,
+    ) -> Result<Result<Position, AppendError>, ReadError> {
+        let answer = self.validate(&request.into()).await?;
+        Ok(answer.map_err(|error| match error {
+            AppendError::Violated { mut violations } => match violations.pop() {
+                Some(Violation::Version { expected, actual, .. }) => {
+                    AppendError::VersionConflict { expected, actual }
+                }
+                Some(Violation::Type { actual, .. }) => AppendError::TypeConflict { actual },
+                other => unreachable!("an append has no condition, and {other:?} is none of its refusals"),
+            },
+            error => error,
+        }))
+    }
+
     async fn append_by(&self, request: AppendRequest, deadline: Instant) -> Result<AppendAck, AppendError> {
+        self.on_the_leader(|seen| self.attempt(seen, &request), deadline).await
+    }
+
+    /// Tries by whoever leads, until the deadline and as long as nothing can have been written.
+    async fn on_the_leader<T, F: Future<Output = Result<T, AppendError>>>(
+        &self,
+        attempt: impl Fn(Leadership) -> F,
+        deadline: Instant,
+    ) -> Result<T, AppendError> {
         loop {
             let seen = self.ports.leadership.current();
-            let refusal = match self.attempt(seen, &request).await {
+            let refusal = match attempt(seen).await {
                 Err(error @ (AppendError::NotLeader { .. } | AppendError::Unavailable { .. })) => error,
                 Err(error @ AppendError::OutcomeUnknown { .. }) if planted(Planted::UnknownIsRetried) => {
                     error
@@ -49,10 +117,19 @@ impl Engine {
         match seen.leader {
             _ if seen.decides => self.router.append(request.clone()).await,
             Some(leader) if leader != self.node => self.forward_append(leader, request.clone()).await,
-            Some(_) => {
-                Err(AppendError::Unavailable { reason: "the leader is catching up with its log".to_owned() })
-            }
-            None => Err(AppendError::Unavailable { reason: "none is known".to_owned() }),
+            other => Err(nobody_decides(other)),
+        }
+    }
+
+    async fn attempt_transaction(
+        &self,
+        seen: Leadership,
+        request: &TransactionRequest,
+    ) -> Result<TransactionAck, AppendError> {
+        match seen.leader {
+            _ if seen.decides => self.router.transact(request.clone()).await,
+            Some(leader) if leader != self.node => self.forward_transaction(leader, request.clone()).await,
+            other => Err(nobody_decides(other)),
         }
     }
 
@@ -75,4 +152,13 @@ impl Engine {
         let _ = timeout_at(deadline.min(now + RETRY_PAUSE), changed).await;
         true
     }
+}
+
+/// Why no node decides, where `leader` is this one or not known.
+fn nobody_decides(leader: Option<NodeId>) -> AppendError {
+    let reason = match leader {
+        Some(_) => "the leader is catching up with its log",
+        None => "none is known",
+    };
+    AppendError::Unavailable { reason: reason.to_owned() }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use weir_raft::ForwardError;
 use weir_storage::codec::forward::{ForwardRequest, ForwardResponse};
 use weir_types::{
-    AppendAck, AppendError, AppendRequest, NodeId, Planted, RegistryCommand, RegistryOutcome, planted,
+    AppendAck, AppendError, AppendRequest, NodeId, Planted, RegistryCommand, RegistryOutcome, TransactionAck,
+    TransactionRequest, planted,
 };
 
 use super::Engine;
@@ -21,7 +22,20 @@ impl Engine {
     ) -> Result<AppendAck, AppendError> {
         match self.ask(leader, ForwardRequest::Append(request)).await? {
             ForwardResponse::Append(result) => result,
-            ForwardResponse::Register(_) => Err(odd()),
+            ForwardResponse::Register(_) | ForwardResponse::Transact(_) => Err(odd()),
+        }
+    }
+
+    pub(super) async fn forward_transaction(
+        &self,
+        leader: NodeId,
+        request: TransactionRequest,
+    ) -> Result<TransactionAck, AppendError> {
+        match self.ask(leader, ForwardRequest::Transact(request)).await? {
+            ForwardResponse::Transact(result) => result,
+            // A leader that cannot read a request does not know which kind it is.
+            ForwardResponse::Append(Err(error)) => Err(error),
+            ForwardResponse::Append(Ok(_)) | ForwardResponse::Register(_) => Err(odd()),
         }
     }
 
@@ -32,6 +46,7 @@ impl Engine {
     ) -> Result<RegistryOutcome, AppendError> {
         match self.ask(leader, ForwardRequest::Register(command)).await? {
             ForwardResponse::Register(result) => result,
+            ForwardResponse::Transact(_) => Err(odd()),
             // A leader that cannot read a request does not know which kind it is.
             ForwardResponse::Append(Err(error)) => Err(error),
             ForwardResponse::Append(Ok(_)) => Err(odd()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
-use weir_types::{AppendAck, AppendError};
+use weir_types::AppendError;
 
 /// How an append ended, as the label of its duration.
 const OUTCOMES: [&str; 9] = [
@@ -37,8 +37,9 @@ impl Meter {
         }
     }
 
-    pub(super) fn note(&self, took: Duration, events: usize, result: &Result<AppendAck, AppendError>) {
-        let outcome = outcome_of(result);
+    /// How an append or a transaction ended: whether it was answered again, or why not.
+    pub(super) fn note(&self, took: Duration, events: usize, repeated: Result<bool, &AppendError>) {
+        let outcome = outcome_of(repeated);
         let number = OUTCOMES.iter().position(|known| *known == outcome).expect("every outcome is listed");
         self.durations[number].record(took.as_secs_f64());
         match outcome {
@@ -50,13 +51,19 @@ impl Meter {
     }
 }
 
-fn outcome_of(result: &Result<AppendAck, AppendError>) -> &'static str {
-    match result {
-        Ok(ack) if ack.repeated => "repeated",
-        Ok(_) => "appended",
-        Err(AppendError::VersionConflict { .. } | AppendError::TypeConflict { .. }) => "conflict",
+fn outcome_of(repeated: Result<bool, &AppendError>) -> &'static str {
+    match repeated {
+        Ok(true) => "repeated",
+        Ok(false) => "appended",
+        Err(
+            AppendError::VersionConflict { .. }
+            | AppendError::TypeConflict { .. }
+            | AppendError::Violated { .. },
+        ) => "conflict",
         Err(AppendError::IdempotencyConflict) => "idempotency_conflict",
-        Err(AppendError::NoEvents | AppendError::TooLarge { .. }) => "refused",
+        Err(AppendError::NoEvents | AppendError::TooLarge { .. } | AppendError::NamedTwice { .. }) => {
+            "refused"
+        }
         Err(AppendError::Overloaded) => "overloaded",
         Err(AppendError::NotLeader { .. } | AppendError::Unavailable { .. }) => "unavailable",
         Err(AppendError::OutcomeUnknown { .. }) => "unknown",

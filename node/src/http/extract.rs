@@ -3,7 +3,7 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::request::Parts,
+    http::{HeaderMap, HeaderValue, request::Parts},
 };
 use bytes::BytesMut;
 use futures::StreamExt as _;
@@ -27,6 +27,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let bytes = read_body(request).await?;
         Ok(Self(parse_json(&bytes)?))
     }
+}
+
+/// The header that may carry the idempotency key of an append or a transaction.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The idempotency key of the header, if there is one.
+///
+/// # Errors
+/// `invalid_request` when it is not visible ASCII.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let key = headers.get(IDEMPOTENCY_KEY).map(HeaderValue::to_str).transpose();
+    key.map_err(|_| ApiError::invalid("header Idempotency-Key is not visible ASCII"))
 }
 
 /// Reads a body of at most [`limits::BODY_BYTES_MAX`] bytes.

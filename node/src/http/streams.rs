@@ -6,38 +6,39 @@ use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use weir_api::{
     ApiError,
-    v1::{AppendBody, AppendResult, HistoryPage, ListPage, ListQuery, ReadPage, ReadQuery, StreamSummary},
+    v1::{
+        AppendBody, AppendResult, HistoryPage, ListPage, ListQuery, ReadPage, ReadQuery, StreamSummary,
+        Validated,
+    },
 };
 use weir_types::{EntityId, StreamPage};
 
 use super::{
     error::HttpError,
-    extract::{Body, Params, Search},
+    extract::{Body, Params, Search, idempotency_key},
 };
 use crate::engine::Engine;
-
-/// The header that may carry an append's idempotency key.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 pub(super) async fn append(
     State(engine): State<Arc<Engine>>,
     Params(id): Params<String>,
     headers: HeaderMap,
     Body(body): Body<AppendBody>,
-) -> Result<(StatusCode, Json<AppendResult>), HttpError> {
+) -> Result<Response, HttpError> {
     let entity = EntityId::new(id)?;
-    let key = match headers.get(IDEMPOTENCY_KEY).map(|value| value.to_str()) {
-        None => None,
-        Some(Ok(key)) => Some(key),
-        Some(Err(_)) => return Err(ApiError::invalid("header Idempotency-Key is not visible ASCII").into()),
-    };
-    let request = body.into_request(engine.group(), entity.clone(), key)?;
+    let validate_only = body.validate_only;
+    let request = body.into_request(engine.group(), entity.clone(), idempotency_key(&headers)?)?;
+    if validate_only {
+        let position = engine.validate_append(request).await??.0;
+        return Ok(Json(Validated { valid: true, position }).into_response());
+    }
     let ack = engine.append(request).await?;
     let status = if ack.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(AppendResult::new(&entity, &ack))))
+    Ok((status, Json(AppendResult::new(&entity, &ack))).into_response())
 }
 
 pub(super) async fn read(

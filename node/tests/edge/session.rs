@@ -9,6 +9,7 @@ use crate::running::Running;
 
 pub fn request(stream: &str, expected: ExpectedVersion) -> AppendRequest {
     let event = NewEvent {
+        id: None,
         name: EventName::new("order.placed").unwrap(),
         schema_version: 1,
         content_type: ContentType::Json,
@@ -16,6 +17,7 @@ pub fn request(stream: &str, expected: ExpectedVersion) -> AppendRequest {
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     };
     AppendRequest {
         group: GroupId::DEFAULT,

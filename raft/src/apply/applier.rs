@@ -9,12 +9,13 @@ use weir_storage::{
     state::{State, StateError},
 };
 use weir_types::{
-    EntityId, IdempotencyKey, LogIndex, Planted, Position, RegistryCommand, RegistryOutcome, limits, planted,
+    EntityId, Facet, IdempotencyKey, LogIndex, Planted, Position, RegistryCommand, RegistryOutcome, limits,
+    planted,
 };
 
 use super::{
-    ApplyContext, Changes, CommandOutcome, Registry, apply_command, digest::Digest, head_cache::HeadCache,
-    judge_registry,
+    ApplyContext, Changes, CommandError, CommandOutcome, Payload, Registry, apply_command, digest::Digest,
+    head_cache::HeadCache, judge_registry,
 };
 
 /// Why committed records could not be applied. The node must stop: it cannot
@@ -106,6 +107,19 @@ impl ApplyContext for Cached<'_> {
 
     fn remembered(&self, entity: &EntityId, key: &IdempotencyKey) -> Result<Option<Remembered>, IndexError> {
         self.index.remembered(entity, key)
+    }
+
+    fn facet_positions(
+        &self,
+        facet: Facet<'_>,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<Position>, IndexError> {
+        ApplyContext::facet_positions(self.index, facet, from, limit)
+    }
+
+    fn has_facet(&self, facet: Facet<'_>, position: Position) -> Result<bool, IndexError> {
+        self.index.has_facet(facet, position)
     }
 }
 
@@ -219,15 +233,19 @@ impl Applier {
                 mark.registry = record.id.index;
                 Ok(CommandOutcome::Registry(outcome))
             }
-            Command::Appends(appends) => {
-                let payload = committed.payload_place(&self.log)?;
+            Command::Writes(writes) => {
+                let payload = Payload { place: committed.payload_place(&self.log)?, bytes: &record.payload };
                 let context = Cached { index: &self.index, heads: &self.heads };
-                let outcomes =
-                    apply_command(&context, &appends, payload, self.window, &mut mark.position, changes)?;
-                for (append, outcome) in appends.iter().zip(&outcomes) {
-                    self.digest.append(append, outcome);
+                let applied =
+                    apply_command(&context, &writes, payload, self.window, &mut mark.position, changes);
+                let outcomes = applied.map_err(|error| match error {
+                    CommandError::Index(error) => ApplyError::Index(error),
+                    CommandError::Event(source) => ApplyError::Payload { index: record.id.index, source },
+                })?;
+                for (write, outcome) in writes.iter().zip(&outcomes) {
+                    self.digest.write(write, outcome);
                 }
-                Ok(CommandOutcome::Appends(outcomes))
+                Ok(CommandOutcome::Writes(outcomes))
             }
         }
     }

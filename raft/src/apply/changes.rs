@@ -7,8 +7,10 @@ use weir_storage::{
     log::Place,
     schema::StreamNo,
 };
-use weir_types::{EntityId, EntityType, IdempotencyKey, Position, StreamVersion};
+use weir_types::{EntityId, EntityType, Facet, IdempotencyKey, Position, StreamVersion};
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+
+use super::facets::FacetChanges;
 
 /// What a run of records changes. Maps are only looked up in, never walked:
 /// everything is written in the order in which it happened.
@@ -22,6 +24,7 @@ pub struct Changes {
     stream_runs: Vec<(StreamNo, StreamVersion, Run)>,
     log_runs: Vec<Run>,
     expiring: Vec<Vec<Expiring>>,
+    facets: FacetChanges,
 }
 
 impl Changes {
@@ -44,6 +47,25 @@ impl Changes {
             return None;
         }
         self.remembered_at.get(&(entity.clone(), key.clone())).map(|at| &self.remembered[*at].2)
+    }
+
+    /// Another entry begins.
+    pub(super) fn begin_entry(&mut self) {
+        self.facets.begin_entry();
+    }
+
+    /// An event's facet; positions rise.
+    pub(super) fn put_facet(&mut self, facet: Facet<'_>, position: Position) {
+        self.facets.put(facet, position);
+    }
+
+    /// Positions of events with a facet among the changes so far, from `from` on, rising.
+    pub(super) fn facet_positions<'a>(
+        &'a self,
+        facet: Facet<'a>,
+        from: Position,
+    ) -> impl Iterator<Item = Position> + 'a {
+        self.facets.positions(facet, from)
     }
 
     pub(super) fn put_head(&mut self, head: IndexHead) {
@@ -126,6 +148,7 @@ impl Changes {
         for head in &self.heads {
             batch.put_head(head);
         }
+        self.facets.write(batch);
         self.write_counts(index, batch)?;
         self.write_remembered(until, batch);
         if until > before {

@@ -1,17 +1,22 @@
 //! From a decoded batch of appends to changes and outcomes.
 
+use bytes::Bytes;
 use weir_storage::{
-    codec::command::{AppendMeta, CommandAppend},
+    codec::{
+        CodecError,
+        command::{AppendMeta, CommandAppend, CommandTransaction, CommandWrite},
+        event,
+    },
     index::{Expiring, Frame, Index, IndexError, IndexHead, Remembered},
     log::Place,
     schema::StreamNo,
 };
 use weir_types::{
-    AppendOutcome, EntityId, Idempotency, IdempotencyKey, Planted, Position, StreamHead, StreamVersion,
-    planted,
+    AppendOutcome, Direction, EntityId, Facet, FacetKind, Idempotency, IdempotencyKey, Planted, Position,
+    StreamHead, StreamVersion, TransactionOutcome, WriteOutcome, planted,
 };
 
-use super::{Changes, Standing, judge_append};
+use super::{Changes, Standing, condition::Seen, judge_append, transaction::judge_transaction};
 
 /// What apply may know beside the record: what was applied before.
 pub trait ApplyContext {
@@ -26,6 +31,23 @@ pub trait ApplyContext {
     /// # Errors
     /// The store's.
     fn remembered(&self, entity: &EntityId, key: &IdempotencyKey) -> Result<Option<Remembered>, IndexError>;
+
+    /// Positions of events with a facet, from `from` on, rising, at most `limit`.
+    ///
+    /// # Errors
+    /// The store's.
+    fn facet_positions(
+        &self,
+        facet: Facet<'_>,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<Position>, IndexError>;
+
+    /// Whether the event at `position` has a facet.
+    ///
+    /// # Errors
+    /// The store's.
+    fn has_facet(&self, facet: Facet<'_>, position: Position) -> Result<bool, IndexError>;
 }
 
 impl ApplyContext for Index {
@@ -36,34 +58,95 @@ impl ApplyContext for Index {
     fn remembered(&self, entity: &EntityId, key: &IdempotencyKey) -> Result<Option<Remembered>, IndexError> {
         Self::remembered(self, entity, key)
     }
+
+    fn facet_positions(
+        &self,
+        facet: Facet<'_>,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<Position>, IndexError> {
+        Self::facet_positions(self, facet, from, Direction::Forward, limit)
+    }
+
+    fn has_facet(&self, facet: Facet<'_>, position: Position) -> Result<bool, IndexError> {
+        Self::has_facet(self, facet, position)
+    }
 }
 
-/// Applies one entry's appends in order: later ones see what earlier ones did.
-/// `last` is the last position assigned so far and is moved on; `payload` is
-/// where the entry's payload lies; `window` is how long idempotency keys count.
+/// Where the entry's events are, and what they say.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a> {
+    /// Where it lies.
+    pub place: Place,
+    /// Its bytes.
+    pub bytes: &'a Bytes,
+}
+
+/// Why an entry could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A look-up failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// An event's body is not one.
+    #[error(transparent)]
+    Event(#[from] CodecError),
+}
+
+/// Applies one entry's writes in order: later ones see what earlier ones did.
+/// `last` is the last position assigned so far and is moved on; `window` is how
+/// long idempotency keys count.
 ///
 /// # Errors
-/// The look-ups'. The changes are then half made and must be dropped.
+/// [`CommandError`]. The changes are then half made and must be dropped.
 pub fn apply_command(
     context: &impl ApplyContext,
-    appends: &[CommandAppend],
-    payload: Place,
+    writes: &[CommandWrite],
+    payload: Payload<'_>,
     window: u64,
     last: &mut Position,
     changes: &mut Changes,
-) -> Result<Vec<AppendOutcome>, IndexError> {
-    let begins = last.next();
-    let mut outcomes = Vec::with_capacity(appends.len());
-    let mut placed = Vec::with_capacity(appends.len());
-    for append in appends {
+) -> Result<Vec<WriteOutcome>, CommandError> {
+    changes.begin_entry();
+    let mut entry = Entry { context, payload, window, begins: last.next(), last: *last, placed: Vec::new() };
+    let mut outcomes = Vec::with_capacity(writes.len());
+    for write in writes {
+        outcomes.push(match write {
+            CommandWrite::Append(append) => WriteOutcome::Append(entry.append(append, changes)?),
+            CommandWrite::Transaction(transaction) => {
+                WriteOutcome::Transaction(entry.transaction(transaction, changes)?)
+            }
+        });
+    }
+    *last = entry.last;
+    changes.put_log_runs(entry.begins, payload.place, &entry.placed);
+    Ok(outcomes)
+}
+
+/// One entry, as far as it is applied.
+struct Entry<'a, C> {
+    context: &'a C,
+    payload: Payload<'a>,
+    window: u64,
+    begins: Position,
+    last: Position,
+    placed: Vec<Frame>,
+}
+
+impl<C: ApplyContext> Entry<'_, C> {
+    fn append(
+        &mut self,
+        append: &CommandAppend,
+        changes: &mut Changes,
+    ) -> Result<AppendOutcome, CommandError> {
         let meta = &append.meta;
-        let head = look_up_head(context, changes, &meta.entity_id)?;
-        let remembered = look_up_key(context, changes, meta)?;
+        let head = look_up_head(self.context, changes, &meta.entity_id)?;
+        let remembered = look_up_key(self.context, changes, meta)?;
         let standing = Standing {
             head: head.as_ref().map(|found| &found.head),
             remembered: remembered.as_ref(),
-            next: last.next(),
-            window,
+            next: self.last.next(),
+            window: self.window,
         };
         let mut events = append.frames.len();
         if planted(Planted::AppendAppliedInPart) {
@@ -71,23 +154,77 @@ pub fn apply_command(
         }
         let outcome = judge_append(standing, meta, events as u64);
         if let AppendOutcome::Appended { first_version, last_version, first_position } = outcome {
-            let frames: Vec<Frame> = append.frames[..events]
-                .iter()
-                .map(|frame| Frame { offset: frame.offset, len: frame.len })
-                .collect();
             let accepted = Accepted { first_version, last_version, first_position };
-            let stream = accepted.put(head, meta, begins, changes);
-            changes.put_stream_runs(stream, first_version, first_position, payload, &frames);
-            placed.extend(frames);
-            *last = accepted.last_position();
+            self.accept(&accepted, head, append, changes)?;
+            if let Some(idempotency) = &meta.idempotency {
+                accepted.remember(&meta.entity_id, idempotency, self.begins, changes);
+            }
         }
-        outcomes.push(outcome);
+        Ok(outcome)
     }
-    changes.put_log_runs(begins, payload, &placed);
-    Ok(outcomes)
+
+    fn transaction(
+        &mut self,
+        transaction: &CommandTransaction,
+        changes: &mut Changes,
+    ) -> Result<TransactionOutcome, CommandError> {
+        let seen = Seen { context: self.context, changes, last: self.last };
+        let outcome = judge_transaction(&seen, transaction, self.window)?;
+        if !matches!(outcome, TransactionOutcome::Committed { .. }) {
+            return Ok(outcome);
+        }
+        let applied = match planted(Planted::TransactionAppliedInPart) {
+            true => &transaction.appends[..transaction.appends.len().div_ceil(2)],
+            false => &transaction.appends[..],
+        };
+        for (number, append) in (0..).zip(applied) {
+            let head = look_up_head(self.context, changes, &append.meta.entity_id)?;
+            let accepted = Accepted::after(append.meta.base, append.frames.len(), self.last);
+            self.accept(&accepted, head, append, changes)?;
+            if let (0, Some(idempotency)) = (number, &transaction.meta.idempotency) {
+                accepted.remember(&append.meta.entity_id, idempotency, self.begins, changes);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Takes an append that the judge let in.
+    fn accept(
+        &mut self,
+        accepted: &Accepted,
+        head: Option<IndexHead>,
+        append: &CommandAppend,
+        changes: &mut Changes,
+    ) -> Result<(), CommandError> {
+        let there = usize::try_from(accepted.events()).expect("an append's events are few");
+        let frames = &append.frames[..there];
+        for (number, frame) in (0..).zip(frames) {
+            let position = accepted.first_position.plus(number);
+            let body = frame.body(self.payload.bytes);
+            let (name, tags) = event::facets(&body)?;
+            changes.put_facet(Facet { kind: FacetKind::Name, text: name }, position);
+            changes.put_facet((&append.meta.entity_type).into(), position);
+            for text in tags {
+                changes.put_facet(Facet { kind: FacetKind::Tag, text }, position);
+            }
+        }
+        let placed = frames.iter().map(|frame| Frame { offset: frame.offset, len: frame.len });
+        let placed: Vec<Frame> = placed.collect();
+        let stream = accepted.put(head, &append.meta, changes);
+        changes.put_stream_runs(
+            stream,
+            accepted.first_version,
+            accepted.first_position,
+            self.payload.place,
+            &placed,
+        );
+        self.placed.extend(placed);
+        self.last = accepted.last_position();
+        Ok(())
+    }
 }
 
-fn look_up_head(
+pub(super) fn look_up_head(
     context: &impl ApplyContext,
     changes: &Changes,
     entity: &EntityId,
@@ -118,18 +255,21 @@ struct Accepted {
 }
 
 impl Accepted {
+    fn after(base: StreamVersion, events: usize, last: Position) -> Self {
+        let last_version = base.plus(events as u64);
+        Self { first_version: base.next(), last_version, first_position: last.next() }
+    }
+
+    fn events(&self) -> u64 {
+        self.last_version.0 - self.first_version.0 + 1
+    }
+
     fn last_position(&self) -> Position {
         self.first_position.plus(self.last_version.0 - self.first_version.0)
     }
 
-    /// Puts its head and its idempotency key, and gives its stream's number.
-    fn put(
-        &self,
-        before: Option<IndexHead>,
-        meta: &AppendMeta,
-        entry_begins: Position,
-        changes: &mut Changes,
-    ) -> StreamNo {
+    /// Puts its head, and gives its stream's number.
+    fn put(&self, before: Option<IndexHead>, meta: &AppendMeta, changes: &mut Changes) -> StreamNo {
         let created = before.is_none();
         let mut head = before.unwrap_or_else(|| self.new_head(meta));
         head.head.version = self.last_version;
@@ -141,21 +281,30 @@ impl Accepted {
         }
         let stream = head.stream_no;
         changes.put_head(head);
-        if let Some(Idempotency { key, digest }) = &meta.idempotency
-            && !planted(Planted::KeyForgotten)
-        {
-            let remembered = Remembered {
-                digest: *digest,
-                first_version: self.first_version,
-                last_version: self.last_version,
-                first_position: self.first_position,
-            };
-            let entity_id = meta.entity_id.clone();
-            changes.put_remembered(entity_id.clone(), key.clone(), remembered);
-            let expiring = Expiring { position: self.first_position, entity_id, key: key.clone() };
-            changes.put_expiring(entry_begins, expiring);
-        }
         stream
+    }
+
+    /// Puts what an idempotency key led to, in the scope of a stream.
+    fn remember(
+        &self,
+        scope: &EntityId,
+        idempotency: &Idempotency,
+        entry_begins: Position,
+        changes: &mut Changes,
+    ) {
+        if planted(Planted::KeyForgotten) {
+            return;
+        }
+        let Idempotency { key, digest } = idempotency;
+        let remembered = Remembered {
+            digest: *digest,
+            first_version: self.first_version,
+            last_version: self.last_version,
+            first_position: self.first_position,
+        };
+        changes.put_remembered(scope.clone(), key.clone(), remembered);
+        let expiring = Expiring { position: self.first_position, entity_id: scope.clone(), key: key.clone() };
+        changes.put_expiring(entry_begins, expiring);
     }
 
     fn new_head(&self, meta: &AppendMeta) -> IndexHead {

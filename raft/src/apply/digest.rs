@@ -1,7 +1,12 @@
 //! The running digest by which replicas compare what they applied (invariant R1).
 
-use weir_storage::{codec::command::CommandAppend, log::LogRecord};
-use weir_types::{AppendOutcome, RegistryError, RegistryOutcome};
+use weir_storage::{
+    codec::command::{CommandAppend, CommandTransaction, CommandWrite},
+    log::LogRecord,
+};
+use weir_types::{
+    AppendOutcome, RegistryError, RegistryOutcome, TransactionOutcome, Violation, WriteOutcome,
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Collects the facts of one record: its log id, what came of it, and the
@@ -18,7 +23,51 @@ impl Digest {
         self.numbers(&[id.term.0, id.leader.0, id.index.0, record.kind as u64]);
     }
 
-    pub(super) fn append(&mut self, append: &CommandAppend, outcome: &AppendOutcome) {
+    pub(super) fn write(&mut self, write: &CommandWrite, outcome: &WriteOutcome) {
+        match (write, outcome) {
+            (CommandWrite::Append(append), WriteOutcome::Append(outcome)) => self.append(append, outcome),
+            (CommandWrite::Transaction(transaction), WriteOutcome::Transaction(outcome)) => {
+                self.transaction(transaction, outcome);
+            }
+            _ => unreachable!("apply answers a write with an outcome of its kind"),
+        }
+    }
+
+    fn transaction(&mut self, transaction: &CommandTransaction, outcome: &TransactionOutcome) {
+        match outcome {
+            TransactionOutcome::Committed { first_position } => {
+                self.numbers(&[12, first_position.0]);
+                for frame in transaction.appends.iter().flat_map(|append| &append.frames) {
+                    self.facts.extend_from_slice(&frame.crc.to_le_bytes());
+                }
+            }
+            TransactionOutcome::Repeated { first_position } => self.numbers(&[13, first_position.0]),
+            TransactionOutcome::IdempotencyConflict => self.numbers(&[14]),
+            TransactionOutcome::Violated(violations) => {
+                self.numbers(&[15, violations.len() as u64]);
+                violations.iter().for_each(|violation| self.violation(violation));
+            }
+        }
+    }
+
+    fn violation(&mut self, violation: &Violation) {
+        match violation {
+            Violation::Version { entity_id, actual, .. } => {
+                self.text(16, entity_id.as_str());
+                self.numbers(&[actual.0]);
+            }
+            Violation::Type { entity_id, actual } => {
+                self.text(17, entity_id.as_str());
+                self.text(17, actual.as_str());
+            }
+            Violation::Condition { number, position } => {
+                self.numbers(&[18, u64::from(*number), position.0]);
+            }
+            Violation::ConditionTooWide { number } => self.numbers(&[19, u64::from(*number)]),
+        }
+    }
+
+    fn append(&mut self, append: &CommandAppend, outcome: &AppendOutcome) {
         match outcome {
             AppendOutcome::Appended { first_version, last_version, first_position } => {
                 self.numbers(&[1, first_version.0, last_version.0, first_position.0]);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use openraft::impls::ProgressResponder;
 use tokio::sync::mpsc;
-use weir_storage::codec::command::{encode_appends, encode_registry};
-use weir_types::{AppendError, NodeId, Term, ports::LeadershipWatch};
+use weir_storage::codec::command::{encode_registry, encode_writes};
+use weir_types::{AppendError, DecidedWrite, NodeId, Term, ports::LeadershipWatch};
 
 use super::{
     queue::{Queue, Work},
@@ -29,12 +29,12 @@ impl Batcher {
         while let Some(work) = self.queue.next().await {
             let settling = match work {
                 Work::Barrier { term, answer } => Settling::Barrier { term, answer },
-                Work::Appends { term, appends, answers } => {
-                    let answers = Answers::Appends(answers);
-                    let events: usize = appends.iter().map(|append| append.events.len()).sum();
-                    metrics::histogram!("weir_raft_entry_appends").record(appends.len() as f64);
+                Work::Writes { term, writes, answers } => {
+                    let answers = Answers::Writes(answers);
+                    let events: usize = writes.iter().map(DecidedWrite::events).sum();
+                    metrics::histogram!("weir_raft_entry_appends").record(writes.len() as f64);
                     metrics::histogram!("weir_raft_entry_events").record(events as f64);
-                    self.propose(term, || encode_appends(&appends), answers).await
+                    self.propose(term, || encode_writes(&writes), answers).await
                 }
                 Work::Registry { term, command, answer } => {
                     let answers = Answers::Registry(answer);

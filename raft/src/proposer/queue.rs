@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use weir_types::{
-    AppendError, DecidedAppend, RegistryCommand, RegistryOutcome, Term, limits, ports::OnOutcome,
+    AppendError, DecidedWrite, RegistryCommand, RegistryOutcome, Term, limits, ports::OnOutcome,
 };
 
 use super::{
@@ -22,8 +22,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, AppendError>>;
 
 /// One thing that waits.
 pub(super) enum Item {
-    /// An append.
-    Append { term: Term, append: DecidedAppend, done: OnOutcome },
+    /// A write.
+    Write { term: Term, write: DecidedWrite, done: OnOutcome },
     /// Somebody who wants to know when all before is settled.
     Barrier { term: Term, answer: Answer<()> },
     /// A registry command.
@@ -32,8 +32,8 @@ pub(super) enum Item {
 
 /// What the batcher does next.
 pub(super) enum Work {
-    /// Appends of one term, for one entry.
-    Appends { term: Term, appends: Vec<DecidedAppend>, answers: Vec<OnOutcome> },
+    /// Writes of one term, for one entry.
+    Writes { term: Term, writes: Vec<DecidedWrite>, answers: Vec<OnOutcome> },
     /// As in the queue.
     Barrier { term: Term, answer: Answer<()> },
     /// As in the queue.
@@ -50,7 +50,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Waiting {
     items: VecDeque<Item>,
-    /// The weight of the appends among them.
+    /// The weight of the writes among them.
     bytes: usize,
     cohort: Cohort,
     closed: bool,
@@ -131,7 +131,7 @@ impl Queue {
 impl Item {
     fn weight(&self) -> usize {
         match self {
-            Self::Append { append, .. } => append.weight(),
+            Self::Write { write, .. } => write.weight(),
             Self::Barrier { .. } | Self::Registry { .. } => 0,
         }
     }
@@ -139,7 +139,7 @@ impl Item {
     fn refuse(self, error: AppendError) {
         // An asker that has gone needs no answer.
         match self {
-            Self::Append { done, .. } => done(Err(error)),
+            Self::Write { done, .. } => done(Err(error)),
             Self::Barrier { answer, .. } => drop(answer.send(Err(error))),
             Self::Registry { answer, .. } => drop(answer.send(Err(error))),
         }
@@ -169,31 +169,31 @@ impl Waiting {
         Some(match item {
             Item::Barrier { term, answer } => Work::Barrier { term, answer },
             Item::Registry { term, command, answer } => Work::Registry { term, command, answer },
-            Item::Append { term, append, done } => self.take_appends(term, append, done),
+            Item::Write { term, write, done } => self.take_writes(term, write, done),
         })
     }
 
-    /// As many appends of one term from the front as one entry may hold.
-    fn take_appends(&mut self, of: Term, first: DecidedAppend, done: OnOutcome) -> Work {
+    /// As many writes of one term from the front as one entry may hold.
+    fn take_writes(&mut self, of: Term, first: DecidedWrite, done: OnOutcome) -> Work {
         let mut bytes = first.weight();
-        let (mut appends, mut answers) = (vec![first], vec![done]);
-        while appends.len() < limits::ENTRY_APPENDS_MAX {
+        let (mut writes, mut answers) = (vec![first], vec![done]);
+        while writes.len() < limits::ENTRY_APPENDS_MAX {
             match self.items.front() {
-                Some(Item::Append { term, append, .. })
-                    if *term == of && bytes + append.weight() <= limits::ENTRY_BYTES_MAX =>
+                Some(Item::Write { term, write, .. })
+                    if *term == of && bytes + write.weight() <= limits::ENTRY_BYTES_MAX =>
                 {
-                    bytes += append.weight();
+                    bytes += write.weight();
                 }
                 _ => break,
             }
-            let Some(Item::Append { append, done, .. }) = self.items.pop_front() else {
-                unreachable!("the front was just seen to be an append");
+            let Some(Item::Write { write, done, .. }) = self.items.pop_front() else {
+                unreachable!("the front was just seen to be a write");
             };
-            appends.push(append);
+            writes.push(write);
             answers.push(done);
         }
         self.bytes -= bytes;
-        Work::Appends { term: of, appends, answers }
+        Work::Writes { term: of, writes, answers }
     }
 }
 
@@ -203,8 +203,8 @@ mod tests {
 
     use bytes::Bytes;
     use weir_types::{
-        AppendOutcome, ContentType, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource,
-        StreamVersion, Timestamp,
+        ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource,
+        StreamVersion, Timestamp, WriteOutcome,
     };
 
     use super::*;
@@ -225,26 +225,27 @@ mod tests {
                 metadata: Bytes::new(),
                 occurred_at: None,
                 source: EventSource::Api,
+                tags: Vec::new(),
             }],
         }
     }
 
     /// Pushes an append, and gives what it was told at once.
-    fn push(queue: &Queue, term: u64, bytes: usize) -> Option<Result<AppendOutcome, AppendError>> {
+    fn push(queue: &Queue, term: u64, bytes: usize) -> Option<Result<WriteOutcome, AppendError>> {
         let (tell, told) = mpsc::channel();
         let done = Box::new(move |outcome| tell.send(outcome).unwrap());
-        queue.push(Item::Append { term: Term(term), append: append(bytes), done });
+        queue.push(Item::Write { term: Term(term), write: DecidedWrite::Append(append(bytes)), done });
         told.try_recv().ok()
     }
 
     async fn taken(queue: &Queue) -> (u64, usize) {
         match queue.next().await {
-            Some(Work::Appends { term, appends, answers }) => {
-                assert_eq!(appends.len(), answers.len());
+            Some(Work::Writes { term, writes, answers }) => {
+                assert_eq!(writes.len(), answers.len());
                 queue.answered(0);
-                (term.0, appends.len())
+                (term.0, writes.len())
             }
-            _ => panic!("appends were expected"),
+            _ => panic!("writes were expected"),
         }
     }
 

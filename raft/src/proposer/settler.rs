@@ -23,8 +23,8 @@ pub(super) type EntryOutcome = OneshotReceiverOf<TypeConfig, ClientWriteResult<T
 
 /// Who waits for an entry.
 pub(super) enum Answers {
-    /// The appends in it, in order.
-    Appends(Vec<OnOutcome>),
+    /// The writes in it, in order.
+    Writes(Vec<OnOutcome>),
     /// The one registry command in it.
     Registry(Answer<RegistryOutcome>),
 }
@@ -150,18 +150,18 @@ fn not_written(node: NodeId, leader: Option<u64>) -> AppendError {
 impl Answers {
     fn callers(&self) -> usize {
         match self {
-            Self::Appends(answers) => answers.len(),
+            Self::Writes(answers) => answers.len(),
             Self::Registry(_) => 1,
         }
     }
 
     fn give(self, outcome: CommandOutcome) {
         match (self, outcome) {
-            (Self::Appends(answers), CommandOutcome::Appends(mut outcomes)) => {
+            (Self::Writes(answers), CommandOutcome::Writes(mut outcomes)) => {
                 if planted(Planted::AnswersSwapped) {
                     outcomes.reverse();
                 }
-                assert_eq!(answers.len(), outcomes.len(), "one outcome per append of an entry");
+                assert_eq!(answers.len(), outcomes.len(), "one outcome per write of an entry");
                 for (done, outcome) in answers.into_iter().zip(outcomes) {
                     done(Ok(outcome));
                 }
@@ -179,7 +179,7 @@ impl Answers {
 
     fn fail(self, error: &AppendError) {
         match self {
-            Self::Appends(answers) => {
+            Self::Writes(answers) => {
                 for done in answers {
                     done(Err(error.clone()));
                 }

@@ -23,8 +23,9 @@ use weir_storage::{
     log::{LogConfig, LogThread},
 };
 use weir_types::{
-    AppendError, AppendOutcome, ClusterId, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType,
-    EventId, EventName, EventSource, GroupId, Incarnation, NodeId, StreamVersion, Term, Timestamp,
+    AppendError, AppendOutcome, ClusterId, ContentType, DecidedAppend, DecidedEvent, DecidedWrite, EntityId,
+    EntityType, EventId, EventName, EventSource, GroupId, Incarnation, NodeId, StreamVersion, Term,
+    Timestamp, WriteOutcome,
 };
 
 /// How long a condition may take on a loaded machine.
@@ -214,10 +215,10 @@ impl Nodes {
     }
 
     /// Appends one event at the leader, finding it again when it has changed.
-    pub async fn append(&self, entity: &str, base: u64) -> AppendOutcome {
+    pub async fn append(&self, entity: &str, base: u64) -> WriteOutcome {
         eventually("the append is answered", async || {
             let (leader, term) = self.leader().await;
-            match self.node(leader).proposer().append(term, decided(entity, base, 1)).await {
+            match self.node(leader).proposer().write(term, decided(entity, base, 1)).await {
                 Ok(outcome) => Some(outcome),
                 Err(AppendError::NotLeader { .. } | AppendError::Unavailable { .. }) => None,
                 Err(error) => panic!("{error}"),
@@ -247,7 +248,7 @@ fn open_store(folder: &DataFolder) -> GroupStore {
 }
 
 /// An append of `count` small events to a stream at version `base`.
-pub fn decided(entity: &str, base: u64, count: usize) -> DecidedAppend {
+pub fn decided(entity: &str, base: u64, count: usize) -> DecidedWrite {
     let event = |number: usize| DecidedEvent {
         id: EventId(Uuid::from_u128(u128::from(base) + number as u128)),
         name: EventName::new("order.placed").unwrap(),
@@ -257,18 +258,19 @@ pub fn decided(entity: &str, base: u64, count: usize) -> DecidedAppend {
         metadata: Bytes::new(),
         occurred_at: None,
         source: EventSource::Api,
+        tags: Vec::new(),
     };
-    DecidedAppend {
+    DecidedWrite::Append(DecidedAppend {
         entity_id: EntityId::new(entity).unwrap(),
         entity_type: EntityType::new("order").unwrap(),
         base: StreamVersion(base),
         idempotency: None,
         recorded_at: Timestamp(1),
         events: (0..count).map(event).collect(),
-    }
+    })
 }
 
 /// Whether an append was taken at exactly this version.
-pub fn appended_at(outcome: &AppendOutcome, version: u64) -> bool {
-    matches!(outcome, AppendOutcome::Appended { first_version, .. } if first_version.0 == version)
+pub fn appended_at(outcome: &WriteOutcome, version: u64) -> bool {
+    matches!(outcome, WriteOutcome::Append(AppendOutcome::Appended { first_version, .. }) if first_version.0 == version)
 }

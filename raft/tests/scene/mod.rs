@@ -16,7 +16,7 @@ use weir_storage::{
 use weir_types::{
     AppendOutcome, ClusterId, ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId,
     EventName, EventSource, GroupId, Idempotency, IdempotencyKey, LogId, LogIndex, NodeId, StreamVersion,
-    Term, Timestamp,
+    Term, Timestamp, WriteOutcome,
 };
 
 /// No memory for old records, so that reads go to the disk.
@@ -92,7 +92,7 @@ impl Scene {
     /// Writes and applies one entry of appends.
     pub fn append(&mut self, appends: &[DecidedAppend]) -> Vec<AppendOutcome> {
         match self.command(encode_appends(appends)) {
-            CommandOutcome::Appends(outcomes) => outcomes,
+            CommandOutcome::Writes(outcomes) => outcomes.into_iter().map(append_outcome).collect(),
             other => panic!("appends, not {other:?}"),
         }
     }
@@ -100,6 +100,14 @@ impl Scene {
     /// What tells two indexes apart: the mark, and all contents but places.
     pub fn fingerprint(&self) -> (Option<weir_storage::index::AppliedMark>, u64) {
         (self.store.index.applied().unwrap(), self.store.index.content_digest().unwrap())
+    }
+}
+
+/// The outcome of an append.
+pub fn append_outcome(outcome: WriteOutcome) -> AppendOutcome {
+    match outcome {
+        WriteOutcome::Append(outcome) => outcome,
+        other => panic!("an append, not {other:?}"),
     }
 }
 
@@ -114,6 +122,7 @@ pub fn append(entity: &str, kind: &str, base: u64, count: u64, key: Option<(&str
         metadata: Bytes::from_static(b"{\"by\":\"test\"}"),
         occurred_at: Some(Timestamp(5)),
         source: EventSource::Api,
+        tags: Vec::new(),
     };
     DecidedAppend {
         entity_id: EntityId::new(entity).unwrap(),

@@ -5,13 +5,17 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_types::{
     AppendAck, AppendError, AppendRequest, EntityId, EntityType, EventId, EventName, ExpectedVersion,
-    GroupId, IdempotencyKey, NewEvent, NodeId, Position, StreamVersion, Timestamp,
+    GroupId, IdempotencyKey, NewEvent, NodeId, Position, StreamVersion, Tag, Timestamp, Violation,
 };
 
 use super::{
     CodecError,
-    event::{content_type_from_stored, content_type_to_stored, source_from_stored, source_to_stored},
+    event::{
+        content_type_from_stored, content_type_to_stored, source_from_stored, source_to_stored,
+        tags_from_stored,
+    },
     raw::Raw,
+    transaction::StoredViolation,
 };
 
 const WHAT: &str = "forwarded append";
@@ -29,7 +33,7 @@ pub(super) struct StoredAppendRequest<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredNewEvent<'a> {
+pub(super) struct StoredNewEvent<'a> {
     name: &'a str,
     schema_version: u32,
     content_type: Option<&'a str>,
@@ -84,8 +88,10 @@ impl StoredAppendRequest<'_> {
 }
 
 impl StoredNewEvent<'_> {
-    fn read(&self, message: &Bytes) -> Result<NewEvent, CodecError> {
+    /// The event, without what [`StoredExtra`] says of it.
+    pub(super) fn read(&self, message: &Bytes) -> Result<NewEvent, CodecError> {
         Ok(NewEvent {
+            id: None,
             name: EventName::new(self.name).map_err(CodecError::name(WHAT))?,
             schema_version: self.schema_version,
             content_type: content_type_from_stored(self.content_type),
@@ -93,19 +99,62 @@ impl StoredNewEvent<'_> {
             metadata: message.slice_ref(self.metadata.0),
             occurred_at: self.occurred_at.map(Timestamp),
             source: source_from_stored(self.source)?,
+            tags: Vec::new(),
         })
     }
 }
 
-fn expected_to_stored(expected: ExpectedVersion) -> Option<u64> {
-    match expected {
-        ExpectedVersion::Any => None,
-        ExpectedVersion::Exact(version) => Some(version.0),
+/// What most events have not.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredExtra<'a> {
+    id: Option<[u8; 16]>,
+    #[serde(borrow)]
+    tags: Vec<&'a str>,
+}
+
+impl<'a> StoredExtra<'a> {
+    /// The extras of events, in their order; empty when none has any.
+    pub(super) fn of(events: &'a [NewEvent]) -> Vec<Self> {
+        if events.iter().all(|event| event.id.is_none() && event.tags.is_empty()) {
+            return Vec::new();
+        }
+        let extra = |event: &'a NewEvent| Self {
+            id: event.id.map(|id| *id.0.as_bytes()),
+            tags: event.tags.iter().map(Tag::as_str).collect(),
+        };
+        events.iter().map(extra).collect()
+    }
+
+    /// Gives events their extras.
+    pub(super) fn give(extras: &[Self], events: &mut [NewEvent]) -> Result<(), CodecError> {
+        if !extras.is_empty() && extras.len() != events.len() {
+            return Err(CodecError::malformed(WHAT, "it has not one extra for each event"));
+        }
+        for (extra, event) in extras.iter().zip(events) {
+            event.id = extra.id.map(|id| EventId(Uuid::from_bytes(id)));
+            event.tags = tags_from_stored(&extra.tags)?;
+        }
+        Ok(())
     }
 }
 
-fn expected_from_stored(stored: Option<u64>) -> ExpectedVersion {
-    stored.map_or(ExpectedVersion::Any, |version| ExpectedVersion::Exact(StreamVersion(version)))
+/// No stream gets so far.
+const EXISTS: u64 = u64::MAX;
+
+pub(super) fn expected_to_stored(expected: ExpectedVersion) -> Option<u64> {
+    match expected {
+        ExpectedVersion::Any => None,
+        ExpectedVersion::Exact(version) => Some(version.0),
+        ExpectedVersion::Exists => Some(EXISTS),
+    }
+}
+
+pub(super) fn expected_from_stored(stored: Option<u64>) -> ExpectedVersion {
+    match stored {
+        None => ExpectedVersion::Any,
+        Some(EXISTS) => ExpectedVersion::Exists,
+        Some(version) => ExpectedVersion::Exact(StreamVersion(version)),
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,15 +200,39 @@ impl TryFrom<StoredAck> for AppendAck {
 #[derive(Serialize, Deserialize)]
 pub(super) enum StoredAppendError<'a> {
     NoEvents,
-    TooLarge { what: &'a str, actual: u64, max: u64 },
-    VersionConflict { expected: Option<u64>, actual: u64 },
-    TypeConflict { actual: &'a str },
+    TooLarge {
+        what: &'a str,
+        actual: u64,
+        max: u64,
+    },
+    VersionConflict {
+        expected: Option<u64>,
+        actual: u64,
+    },
+    TypeConflict {
+        actual: &'a str,
+    },
     IdempotencyConflict,
     Overloaded,
-    NotLeader { leader: Option<u64> },
-    Unavailable { reason: &'a str },
-    OutcomeUnknown { reason: &'a str },
-    Storage { reason: &'a str },
+    NotLeader {
+        leader: Option<u64>,
+    },
+    Unavailable {
+        reason: &'a str,
+    },
+    OutcomeUnknown {
+        reason: &'a str,
+    },
+    Storage {
+        reason: &'a str,
+    },
+    NamedTwice {
+        entity_id: &'a str,
+    },
+    Violated {
+        #[serde(borrow)]
+        violations: Vec<StoredViolation<'a>>,
+    },
 }
 
 impl<'a> From<&'a AppendError> for StoredAppendError<'a> {
@@ -179,6 +252,10 @@ impl<'a> From<&'a AppendError> for StoredAppendError<'a> {
             AppendError::Unavailable { reason } => Self::Unavailable { reason },
             AppendError::OutcomeUnknown { reason } => Self::OutcomeUnknown { reason },
             AppendError::Storage { reason } => Self::Storage { reason },
+            AppendError::NamedTwice { entity_id } => Self::NamedTwice { entity_id: entity_id.as_str() },
+            AppendError::Violated { violations } => {
+                Self::Violated { violations: violations.iter().map(StoredViolation::from).collect() }
+            }
         }
     }
 }
@@ -206,6 +283,13 @@ impl TryFrom<StoredAppendError<'_>> for AppendError {
             Stored::Unavailable { reason } => Self::Unavailable { reason: reason.to_owned() },
             Stored::OutcomeUnknown { reason } => Self::OutcomeUnknown { reason: reason.to_owned() },
             Stored::Storage { reason } => Self::Storage { reason: reason.to_owned() },
+            Stored::NamedTwice { entity_id } => {
+                Self::NamedTwice { entity_id: EntityId::new(entity_id).map_err(CodecError::name(WHAT))? }
+            }
+            Stored::Violated { violations } => {
+                let violations = violations.into_iter().map(Violation::try_from);
+                Self::Violated { violations: violations.collect::<Result<_, _>>()? }
+            }
         })
     }
 }
@@ -213,10 +297,18 @@ impl TryFrom<StoredAppendError<'_>> for AppendError {
 /// The measure's name as the static text that the error wants. A name that a
 /// newer leader says and this node does not know becomes the vague one.
 fn known_measure(what: &str) -> &'static str {
-    ["events", "append bytes", "event data bytes", "metadata bytes"]
-        .into_iter()
-        .find(|known| *known == what)
-        .unwrap_or("bytes")
+    let known = [
+        "events",
+        "append bytes",
+        "event data bytes",
+        "metadata bytes",
+        "tags",
+        "streams to write",
+        "streams to check",
+        "conditions",
+        "names and tags of a condition",
+    ];
+    known.into_iter().find(|known| *known == what).unwrap_or("bytes")
 }
 
 fn narrow(number: u64) -> usize {

@@ -1,16 +1,22 @@
 //! A command: the payload of a log record, encoded once by the proposer.
 //!
-//! `[format version u8 = 1][kind u8]`, and then, for kind 1, an append batch:
+//! `[format version u8 = 1][kind u8]`, and then, for kind 1, a batch of appends:
 //! `[count u32 LE]`, per append `[meta len u32 LE][meta]`, per event of it a
-//! frame (see [`super::event`]); for kind 2, a registry command.
+//! frame (see [`super::event`]); for kind 2, a registry command; for kind 3, a
+//! batch of any writes: `[count u32 LE]`, per write `[kind u8]`, and then for
+//! kind 1 an append as above, for kind 2 a transaction (see [`transaction`]).
+
+mod transaction;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    DecidedAppend, EntityId, EntityType, Idempotency, IdempotencyKey, RegistryCommand, StreamVersion,
-    Timestamp, limits,
+    DecidedAppend, DecidedWrite, EntityId, EntityType, Idempotency, IdempotencyKey, RegistryCommand,
+    StreamVersion, Timestamp, limits,
 };
 
+pub use self::transaction::{CommandTransaction, TransactionMeta};
+pub(super) use self::transaction::{StoredCondition, read_check};
 use super::{
     CodecError, FORMAT_VERSION, decode, encode_into,
     event::{FRAME_HEADER_BYTES, encode_frame, read_header},
@@ -20,14 +26,38 @@ use super::{
 const WHAT: &str = "command";
 const KIND_APPENDS: u8 = 1;
 const KIND_REGISTRY: u8 = 2;
+const KIND_WRITES: u8 = 3;
+
+const WRITE_APPEND: u8 = 1;
+const WRITE_TRANSACTION: u8 = 2;
 
 /// What a command's payload says, without its events' bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Appends, in order.
-    Appends(Vec<CommandAppend>),
+    /// Writes, in order.
+    Writes(Vec<CommandWrite>),
     /// A change of the registry.
     Registry(RegistryCommand),
+}
+
+/// One write of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandWrite {
+    /// To one stream.
+    Append(CommandAppend),
+    /// To several.
+    Transaction(CommandTransaction),
+}
+
+impl CommandWrite {
+    /// The appends that it is made of, in order.
+    #[must_use]
+    pub fn appends(&self) -> &[CommandAppend] {
+        match self {
+            Self::Append(append) => std::slice::from_ref(append),
+            Self::Transaction(transaction) => &transaction.appends,
+        }
+    }
 }
 
 /// One append of a batch.
@@ -88,17 +118,50 @@ struct StoredMeta<'a> {
 /// The payload of a batch of appends.
 ///
 /// # Panics
-/// Panics when the batch is over 4 GiB; the proposer keeps it near
-/// [`limits::ENTRY_BYTES_MAX`].
+/// As [`encode_writes`].
 #[must_use]
 pub fn encode_appends(appends: &[DecidedAppend]) -> Bytes {
     let weight: usize = appends.iter().map(DecidedAppend::weight).sum();
-    let mut out = Vec::with_capacity(weight + 64);
-    out.extend_from_slice(&[FORMAT_VERSION, KIND_APPENDS]);
-    out.extend_from_slice(&count(appends.len()).to_le_bytes());
-    for append in appends {
-        encode_append(append, &mut out);
+    let mut out = begin(KIND_APPENDS, appends.len(), weight);
+    appends.iter().for_each(|append| encode_append(append, &mut out));
+    finish(out)
+}
+
+/// The payload of a batch of writes. Of appends alone it is that of [`encode_appends`].
+///
+/// # Panics
+/// Panics when the batch is over 4 GiB; the proposer keeps it near
+/// [`limits::ENTRY_BYTES_MAX`].
+#[must_use]
+pub fn encode_writes(writes: &[DecidedWrite]) -> Bytes {
+    let weight: usize = writes.iter().map(DecidedWrite::weight).sum();
+    let plain = writes.iter().all(|write| matches!(write, DecidedWrite::Append(_)));
+    let mut out = begin(if plain { KIND_APPENDS } else { KIND_WRITES }, writes.len(), weight);
+    for write in writes {
+        match write {
+            DecidedWrite::Append(append) => {
+                if !plain {
+                    out.push(WRITE_APPEND);
+                }
+                encode_append(append, &mut out);
+            }
+            DecidedWrite::Transaction(transaction) => {
+                out.push(WRITE_TRANSACTION);
+                transaction::encode(transaction, &mut out);
+            }
+        }
     }
+    finish(out)
+}
+
+fn begin(kind: u8, writes: usize, weight: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(weight + 64);
+    out.extend_from_slice(&[FORMAT_VERSION, kind]);
+    out.extend_from_slice(&count(writes).to_le_bytes());
+    out
+}
+
+fn finish(out: Vec<u8>) -> Bytes {
     assert!(u32::try_from(out.len()).is_ok(), "a batch must be below 4 GiB");
     Bytes::from(out)
 }
@@ -107,9 +170,16 @@ fn count(len: usize) -> u32 {
     u32::try_from(len).expect("counts are bounded far below 4 G")
 }
 
-fn encode_append(append: &DecidedAppend, out: &mut Vec<u8>) {
+/// Appends a value behind its length in bytes.
+fn encode_sized<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
+    encode_into(value, out);
+    let len = count(out.len() - start - 4);
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+fn encode_append(append: &DecidedAppend, out: &mut Vec<u8>) {
     let meta = StoredMeta {
         entity_id: append.entity_id.as_str(),
         entity_type: append.entity_type.as_str(),
@@ -118,9 +188,7 @@ fn encode_append(append: &DecidedAppend, out: &mut Vec<u8>) {
         recorded_at: append.recorded_at.0,
         events: count(append.events.len()),
     };
-    encode_into(&meta, out);
-    let meta_len = count(out.len() - start - 4);
-    out[start..start + 4].copy_from_slice(&meta_len.to_le_bytes());
+    encode_sized(&meta, out);
     for (number, event) in (1..).zip(&append.events) {
         encode_frame(append, event, append.base.plus(number), out);
     }
@@ -145,7 +213,9 @@ pub fn is_registry(payload: &[u8]) -> bool {
 #[must_use]
 pub fn event_count(payload: &Bytes) -> u64 {
     match Command::decode(payload) {
-        Ok(Command::Appends(appends)) => appends.iter().map(|append| append.frames.len() as u64).sum(),
+        Ok(Command::Writes(writes)) => {
+            writes.iter().flat_map(CommandWrite::appends).map(|append| append.frames.len() as u64).sum()
+        }
         _ => 0,
     }
 }
@@ -163,7 +233,10 @@ impl Command {
             return Err(CodecError::Version { what: WHAT, found: version });
         }
         match kind {
-            KIND_APPENDS => reader.appends().map(Self::Appends),
+            KIND_APPENDS => {
+                reader.writes(|reader| reader.append().map(CommandWrite::Append)).map(Self::Writes)
+            }
+            KIND_WRITES => reader.writes(Reader::write).map(Self::Writes),
             KIND_REGISTRY => {
                 let stored: StoredRegistryCommand<'_> = decode(WHAT, &payload[2..])?;
                 stored.try_into().map(Self::Registry)
@@ -171,6 +244,13 @@ impl Command {
             other => Err(CodecError::malformed(WHAT, format!("kind {other} is not known"))),
         }
     }
+}
+
+fn read_idempotency(stored: Option<(&str, u64)>) -> Result<Option<Idempotency>, CodecError> {
+    let read = |(key, digest)| {
+        Ok(Idempotency { key: IdempotencyKey::new(key).map_err(CodecError::name(WHAT))?, digest })
+    };
+    stored.map(read).transpose()
 }
 
 struct Reader<'a> {
@@ -195,12 +275,15 @@ impl<'a> Reader<'a> {
         self.array().map(|bytes| u32::from_le_bytes(*bytes))
     }
 
-    fn appends(&mut self) -> Result<Vec<CommandAppend>, CodecError> {
+    fn writes(
+        &mut self,
+        mut next: impl FnMut(&mut Self) -> Result<CommandWrite, CodecError>,
+    ) -> Result<Vec<CommandWrite>, CodecError> {
         let count = self.number()? as usize;
         // A damaged count must not reserve memory; a true one is below the limit.
-        let mut appends = Vec::with_capacity(count.min(limits::ENTRY_APPENDS_MAX));
+        let mut writes = Vec::with_capacity(count.min(limits::ENTRY_APPENDS_MAX));
         for _ in 0..count {
-            appends.push(self.append()?);
+            writes.push(next(self)?);
         }
         if self.at != self.payload.len() {
             return Err(CodecError::malformed(
@@ -208,19 +291,27 @@ impl<'a> Reader<'a> {
                 format!("{} bytes follow it", self.payload.len() - self.at),
             ));
         }
-        Ok(appends)
+        Ok(writes)
+    }
+
+    fn write(&mut self) -> Result<CommandWrite, CodecError> {
+        match self.array::<1>()? {
+            [WRITE_APPEND] => self.append().map(CommandWrite::Append),
+            [WRITE_TRANSACTION] => transaction::decode(self).map(CommandWrite::Transaction),
+            [other] => Err(CodecError::malformed(WHAT, format!("write of kind {other} is not known"))),
+        }
+    }
+
+    /// What [`encode_sized`] wrote.
+    fn sized<T: Deserialize<'a>>(&mut self) -> Result<T, CodecError> {
+        let len = self.number()? as usize;
+        decode(WHAT, self.take(len)?)
     }
 
     fn append(&mut self) -> Result<CommandAppend, CodecError> {
-        let len = self.number()? as usize;
-        let stored: StoredMeta<'_> = decode(WHAT, self.take(len)?)?;
+        let stored: StoredMeta<'_> = self.sized()?;
         let name = CodecError::name;
-        let idempotency = match stored.idempotency {
-            None => None,
-            Some((key, digest)) => {
-                Some(Idempotency { key: IdempotencyKey::new(key).map_err(name(WHAT))?, digest })
-            }
-        };
+        let idempotency = read_idempotency(stored.idempotency)?;
         let meta = AppendMeta {
             entity_id: EntityId::new(stored.entity_id).map_err(name(WHAT))?,
             entity_type: EntityType::new(stored.entity_type).map_err(name(WHAT))?,

@@ -2,21 +2,26 @@
 //!
 //! The body says all of the event except its position, which apply assigns and
 //! the index keeps. So one event is one small read, without the entry around it.
+//! An event without tags has a body of format 1; of format 2, its tags follow.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_types::{
     ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName, EventSource,
-    Position, RecordedEvent, StreamVersion, Timestamp,
+    Position, RecordedEvent, StreamVersion, Tag, Timestamp,
 };
 
-use super::{CodecError, decode as decode_value, encode_into, raw::Raw};
+use super::{
+    CodecError, FORMAT_VERSION, decode as decode_value, decode_as, encode_as, encode_into, raw::Raw,
+};
 
 /// Bytes of a frame before its body.
 pub const FRAME_HEADER_BYTES: usize = 8;
 
 const WHAT: &str = "event";
+/// The format of an event with tags.
+const TAGGED_VERSION: u8 = FORMAT_VERSION + 1;
 
 #[derive(Serialize, Deserialize)]
 struct StoredEvent<'a> {
@@ -37,11 +42,26 @@ struct StoredEvent<'a> {
     source: u8,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredTaggedEvent<'a> {
+    #[serde(borrow)]
+    event: StoredEvent<'a>,
+    #[serde(borrow)]
+    tags: Vec<&'a str>,
+}
+
 /// Appends the frame of `append`'s event with this version to `out`.
 pub fn encode_frame(append: &DecidedAppend, event: &DecidedEvent, version: StreamVersion, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-    encode_into(&stored(append, event, version), out);
+    let stored = stored(append, event, version);
+    match event.tags.is_empty() {
+        true => encode_into(&stored, out),
+        false => {
+            let tags = event.tags.iter().map(Tag::as_str).collect();
+            encode_as(TAGGED_VERSION, &StoredTaggedEvent { event: stored, tags }, out);
+        }
+    }
     let (header, body) = out[start..].split_at_mut(FRAME_HEADER_BYTES);
     let len = u32::try_from(body.len()).expect("an event's limits are far below 4 GiB");
     header[..4].copy_from_slice(&len.to_le_bytes());
@@ -98,7 +118,13 @@ pub(crate) fn read_header(frame: &[u8]) -> Result<(u32, u32), CodecError> {
 /// # Errors
 /// [`CodecError`] when the body is malformed or of another format.
 pub fn decode(body: &Bytes, position: Position) -> Result<RecordedEvent, CodecError> {
-    let stored: StoredEvent<'_> = decode_value(WHAT, body)?;
+    let (stored, tags) = match body.first() {
+        Some(&TAGGED_VERSION) => {
+            let tagged: StoredTaggedEvent<'_> = decode_as(TAGGED_VERSION, WHAT, body)?;
+            (tagged.event, tagged.tags)
+        }
+        _ => (decode_value(WHAT, body)?, Vec::new()),
+    };
     let name = CodecError::name;
     Ok(RecordedEvent {
         id: EventId(Uuid::from_bytes(stored.id)),
@@ -114,7 +140,26 @@ pub fn decode(body: &Bytes, position: Position) -> Result<RecordedEvent, CodecEr
         recorded_at: Timestamp(stored.recorded_at),
         occurred_at: stored.occurred_at.map(Timestamp),
         source: source_from_stored(stored.source)?,
+        tags: tags_from_stored(&tags)?,
     })
+}
+
+/// What apply indexes of an event: its name and its tags, unchecked.
+///
+/// # Errors
+/// [`CodecError`] when the body is malformed or of another format.
+pub fn facets(body: &[u8]) -> Result<(&str, Vec<&str>), CodecError> {
+    match body.first() {
+        Some(&TAGGED_VERSION) => {
+            let tagged: StoredTaggedEvent<'_> = decode_as(TAGGED_VERSION, WHAT, body)?;
+            Ok((tagged.event.name, tagged.tags))
+        }
+        _ => decode_value::<StoredEvent<'_>>(WHAT, body).map(|event| (event.name, Vec::new())),
+    }
+}
+
+pub(super) fn tags_from_stored(stored: &[&str]) -> Result<Vec<Tag>, CodecError> {
+    stored.iter().map(|text| Tag::new(text).map_err(CodecError::name(WHAT))).collect()
 }
 
 pub(super) fn content_type_to_stored(content_type: &ContentType) -> Option<&str> {

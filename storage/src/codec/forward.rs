@@ -2,13 +2,17 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weir_types::{AppendAck, AppendError, AppendRequest, RegistryCommand, RegistryOutcome};
+use weir_types::{
+    AppendAck, AppendError, AppendRequest, RegistryCommand, RegistryOutcome, TransactionAck,
+    TransactionRequest,
+};
 
 use super::{
     CodecError,
-    append::{StoredAck, StoredAppendError, StoredAppendRequest},
+    append::{StoredAck, StoredAppendError, StoredAppendRequest, StoredExtra},
     decode as decode_value, encode as encode_value,
     projection::{StoredRegistryCommand, StoredRegistryOutcome},
+    transaction::{StoredTransactionAck, StoredTransactionRequest},
 };
 
 /// A request on its way to the leader.
@@ -18,6 +22,8 @@ pub enum ForwardRequest {
     Append(AppendRequest),
     /// A change of the registry.
     Register(RegistryCommand),
+    /// A transaction.
+    Transact(TransactionRequest),
 }
 
 /// The leader's answer.
@@ -27,6 +33,8 @@ pub enum ForwardResponse {
     Append(Result<AppendAck, AppendError>),
     /// To a change of the registry.
     Register(Result<RegistryOutcome, AppendError>),
+    /// To a transaction.
+    Transact(Result<TransactionAck, AppendError>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,6 +43,10 @@ enum StoredRequest<'a> {
     Append(StoredAppendRequest<'a>),
     #[serde(borrow)]
     Register(StoredRegistryCommand<'a>),
+    /// An append of which some event has tags, or an id that its client chose.
+    AppendWithExtras(#[serde(borrow)] StoredAppendRequest<'a>, #[serde(borrow)] Vec<StoredExtra<'a>>),
+    #[serde(borrow)]
+    Transact(StoredTransactionRequest<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,6 +55,8 @@ enum StoredResponse<'a> {
     Append(Result<StoredAck, StoredAppendError<'a>>),
     #[serde(borrow)]
     Register(Result<StoredRegistryOutcome<'a>, StoredAppendError<'a>>),
+    #[serde(borrow)]
+    Transact(Result<StoredTransactionAck<'a>, StoredAppendError<'a>>),
 }
 
 impl ForwardRequest {
@@ -50,8 +64,12 @@ impl ForwardRequest {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         encode_value(&match self {
-            Self::Append(request) => StoredRequest::Append(request.into()),
+            Self::Append(request) => match StoredExtra::of(&request.events) {
+                extras if extras.is_empty() => StoredRequest::Append(request.into()),
+                extras => StoredRequest::AppendWithExtras(request.into(), extras),
+            },
             Self::Register(command) => StoredRequest::Register(command.into()),
+            Self::Transact(request) => StoredRequest::Transact(request.into()),
         })
         .into()
     }
@@ -64,6 +82,12 @@ impl ForwardRequest {
         Ok(match decode_value("forwarded request", message)? {
             StoredRequest::Append(stored) => Self::Append(stored.read(message)?),
             StoredRequest::Register(stored) => Self::Register(stored.try_into()?),
+            StoredRequest::AppendWithExtras(stored, extras) => {
+                let mut request = stored.read(message)?;
+                StoredExtra::give(&extras, &mut request.events)?;
+                Self::Append(request)
+            }
+            StoredRequest::Transact(stored) => Self::Transact(stored.read(message)?),
         })
     }
 }
@@ -79,6 +103,9 @@ impl ForwardResponse {
             Self::Register(result) => StoredResponse::Register(
                 result.as_ref().map(StoredRegistryOutcome::from).map_err(StoredAppendError::from),
             ),
+            Self::Transact(result) => StoredResponse::Transact(
+                result.as_ref().map(StoredTransactionAck::from).map_err(StoredAppendError::from),
+            ),
         })
         .into()
     }
@@ -93,6 +120,8 @@ impl ForwardResponse {
             StoredResponse::Append(Err(error)) => Self::Append(Err(error.try_into()?)),
             StoredResponse::Register(Ok(outcome)) => Self::Register(Ok(outcome.try_into()?)),
             StoredResponse::Register(Err(error)) => Self::Register(Err(error.try_into()?)),
+            StoredResponse::Transact(Ok(ack)) => Self::Transact(Ok(ack.try_into()?)),
+            StoredResponse::Transact(Err(error)) => Self::Transact(Err(error.try_into()?)),
         })
     }
 }

@@ -11,13 +11,13 @@ use uuid::Uuid;
 use weir_types::{
     AppendAck, AppendError, EntityId, EntityType, EventId, ExpectedVersion, IdempotencyKey, LogId, LogIndex,
     NodeId, Position, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome, StreamHead,
-    StreamVersion, Term, Timestamp,
+    StreamVersion, Term, Timestamp, TransactionAck, Violation,
     ports::{Checkpoint, View},
 };
 
 use super::{
-    StoredCheckpoint, StoredDefinition, StoredExpiry, StoredHead, StoredMark, StoredRegistryOutcome,
-    StoredRemembered, StoredRun, StoredView, command, decode, encode, event,
+    StoredCheckpoint, StoredDefinition, StoredExpiry, StoredHead, StoredMark, StoredPositions,
+    StoredRegistryOutcome, StoredRemembered, StoredRun, StoredView, command, decode, encode, event,
     forward::{ForwardRequest, ForwardResponse},
     peer, samples,
 };
@@ -41,11 +41,11 @@ fn golden(name: &str, encoded: &[u8]) -> Bytes {
 fn append_batches_keep_their_bytes() {
     let appends = samples::appends();
     let payload = golden("command_appends", &command::encode_appends(&appends));
-    let command::Command::Appends(decoded) = command::Command::decode(&payload).unwrap() else {
+    let command::Command::Writes(decoded) = command::Command::decode(&payload).unwrap() else {
         panic!("an append batch")
     };
     assert_eq!(decoded.len(), appends.len());
-    for (decoded, append) in decoded.iter().zip(&appends) {
+    for (decoded, append) in decoded.iter().flat_map(command::CommandWrite::appends).zip(&appends) {
         assert_eq!(decoded.meta.entity_id, append.entity_id);
         assert_eq!(decoded.meta.entity_type, append.entity_type);
         assert_eq!(decoded.meta.base, append.base);
@@ -58,6 +58,35 @@ fn append_batches_keep_their_bytes() {
             assert_eq!(read.version, append.base.plus(number));
         }
     }
+}
+
+#[test]
+fn mixed_batches_keep_their_bytes() {
+    let (writes, transaction) = samples::writes();
+    let payload = golden("command_writes", &command::encode_writes(&writes));
+    let command::Command::Writes(decoded) = command::Command::decode(&payload).unwrap() else {
+        panic!("a batch of writes")
+    };
+    let [command::CommandWrite::Append(_), command::CommandWrite::Transaction(read)] = &decoded[..] else {
+        panic!("an append and a transaction")
+    };
+    let meta = &read.meta;
+    assert_eq!((&meta.checks, &meta.conditions), (&transaction.checks, &transaction.conditions));
+    assert_eq!((&meta.idempotency, meta.recorded_at), (&transaction.idempotency, transaction.recorded_at));
+    let frame = read.appends[0].frames[0].body(&payload);
+    let event = event::decode(&frame, Position(1)).unwrap();
+    assert_eq!(event.tags, transaction.appends[0].events[0].tags);
+    assert_eq!(event::facets(&frame).unwrap(), ("order.placed", vec!["customer:42", "größe"]));
+}
+
+#[test]
+fn tagged_event_frames_keep_their_bytes() {
+    let (_, transaction) = samples::writes();
+    let (append, event) = (&transaction.appends[0], &transaction.appends[0].events[0]);
+    let mut frame = Vec::new();
+    event::encode_frame(append, event, StreamVersion(9), &mut frame);
+    let read = event::decode_frame(&golden("event_frame_tagged", &frame), Position(42)).unwrap();
+    assert_eq!((&read.tags, read.source), (&event.tags, event.source));
 }
 
 #[test]
@@ -92,6 +121,7 @@ fn registry_commands_keep_their_bytes() {
 fn forwarded_requests_keep_their_bytes() {
     let append = &samples::appends()[0];
     let event = weir_types::NewEvent {
+        id: None,
         name: append.events[0].name.clone(),
         schema_version: 1,
         content_type: append.events[1].content_type.clone(),
@@ -99,8 +129,26 @@ fn forwarded_requests_keep_their_bytes() {
         metadata: Bytes::new(),
         occurred_at: None,
         source: weir_types::EventSource::Webhook,
+        tags: Vec::new(),
+    };
+    let chosen = weir_types::NewEvent {
+        id: Some(EventId(Uuid::from_u128(7))),
+        tags: vec![weir_types::Tag::new("customer:42").unwrap()],
+        ..event.clone()
+    };
+    let exists = weir_types::AppendRequest {
+        expected: ExpectedVersion::Exists,
+        ..samples::request_of(append, vec![chosen, event.clone()])
+    };
+    let (_, decided) = samples::writes();
+    let transaction = weir_types::TransactionRequest {
+        checks: decided.checks,
+        conditions: decided.conditions,
+        ..exists.clone().into()
     };
     for (file, value) in [
+        ("forward_append_with_extras", ForwardRequest::Append(exists)),
+        ("forward_transaction", ForwardRequest::Transact(transaction)),
         ("forward_append", ForwardRequest::Append(samples::request_of(append, vec![event]))),
         ("forward_register", ForwardRequest::Register(RegistryCommand::Deploy(samples::definition()))),
     ] {
@@ -145,6 +193,25 @@ fn forwarded_responses_keep_their_bytes() {
     values.push(refused(RegistryError::NotFound));
     values.push(refused(RegistryError::TooMany { max: 256 }));
     values.push(ForwardResponse::Register(Err(AppendError::NotLeader { leader: None })));
+    let entity_id = EntityId::new("order-1").unwrap();
+    let ack = AppendAck {
+        first_version: StreamVersion(4),
+        last_version: StreamVersion(4),
+        first_position: Position(9),
+        event_ids: vec![EventId(Uuid::from_u128(1))],
+        repeated: false,
+    };
+    let whole = TransactionAck { streams: vec![(entity_id.clone(), ack)], repeated: false };
+    values.push(ForwardResponse::Transact(Ok(whole)));
+    let (expected, actual) = (ExpectedVersion::Exists, StreamVersion::ZERO);
+    let violations = vec![
+        Violation::Version { entity_id: entity_id.clone(), expected, actual },
+        Violation::Type { entity_id: entity_id.clone(), actual: EntityType::new("order").unwrap() },
+        Violation::Condition { number: 1, position: Position(7) },
+        Violation::ConditionTooWide { number: 2 },
+    ];
+    values.push(ForwardResponse::Transact(Err(AppendError::Violated { violations })));
+    values.push(ForwardResponse::Transact(Err(AppendError::NamedTwice { entity_id })));
     for (number, value) in values.into_iter().enumerate() {
         let bytes = golden(&format!("forward_response_{number:02}"), &value.encode());
         assert_eq!(ForwardResponse::decode(&bytes).unwrap(), value);
@@ -170,6 +237,11 @@ fn index_values_keep_their_bytes() {
     let run = Run { first_position: Position(100), segment: 1, payload: 5_000_000_000, frames };
     let bytes = golden("index_run", &encode(&StoredRun::from(&run)));
     assert_eq!(Run::try_from(decode::<StoredRun>("run", &bytes).unwrap()).unwrap(), run);
+
+    let positions = [100, 101, 355].map(Position);
+    let bytes = golden("index_positions", &encode(&StoredPositions::from(&positions[..])));
+    let read = decode::<StoredPositions>("positions", &bytes).unwrap().read(Position(100)).unwrap();
+    assert_eq!(read, positions);
 
     let remembered = Remembered {
         digest: 0xdead_beef_0bad_cafe,

@@ -6,7 +6,7 @@ use weir_types::Position;
 
 use super::{
     CodecError,
-    command::{Command, encode_appends, event_count},
+    command::{Command, CommandWrite, encode_appends, encode_writes, event_count},
     event,
     forward::ForwardRequest,
     samples,
@@ -16,10 +16,10 @@ proptest! {
     #[test]
     fn any_batch_reads_back(appends in proptest::collection::vec(samples::any_append(), 0..6)) {
         let payload = encode_appends(&appends);
-        let Command::Appends(decoded) = Command::decode(&payload).unwrap() else { panic!("an append batch") };
+        let Command::Writes(decoded) = Command::decode(&payload).unwrap() else { panic!("an append batch") };
         prop_assert_eq!(decoded.len(), appends.len());
         prop_assert_eq!(event_count(&payload), appends.iter().map(|a| a.events.len() as u64).sum::<u64>());
-        for (decoded, append) in decoded.iter().zip(&appends) {
+        for (decoded, append) in decoded.iter().flat_map(CommandWrite::appends).zip(&appends) {
             prop_assert_eq!(&decoded.meta.entity_id, &append.entity_id);
             prop_assert_eq!(&decoded.meta.idempotency, &append.idempotency);
             prop_assert_eq!(decoded.frames.len(), append.events.len());
@@ -34,6 +34,7 @@ proptest! {
                 prop_assert_eq!(&read.metadata, &wanted.metadata);
                 prop_assert_eq!(read.occurred_at, wanted.occurred_at);
                 prop_assert_eq!(read.source, wanted.source);
+                prop_assert_eq!(&read.tags, &wanted.tags);
                 prop_assert_eq!(read.version, append.base.plus(number));
                 prop_assert_eq!(read.recorded_at, append.recorded_at);
             }
@@ -58,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0_u8..4) {
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0_u8..5) {
         let mut payload = vec![1, kind];
         payload.extend_from_slice(&bytes);
         let payload = Bytes::from(payload);
@@ -67,6 +68,14 @@ proptest! {
         let _ = event::decode(&payload, Position(1));
         let _ = event::decode_frame(&payload, Position(1));
         let _ = super::peer::decode::<(String, Vec<u64>)>(&payload);
+    }
+}
+
+#[test]
+fn no_prefix_of_a_mixed_batch_is_a_batch() {
+    let payload = encode_writes(&samples::writes().0);
+    for len in 0..payload.len() {
+        assert!(Command::decode(&payload.slice(..len)).is_err(), "{len} of {}", payload.len());
     }
 }
 

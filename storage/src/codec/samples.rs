@@ -4,9 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use uuid::Uuid;
 use weir_types::{
-    ContentType, DecidedAppend, DecidedEvent, EntityId, EntityType, EventId, EventName, EventPattern,
-    EventSource, ExpectedVersion, GroupId, Idempotency, IdempotencyKey, NewEvent, ProjectionDefinition,
-    ProjectionName, StreamVersion, Timestamp,
+    Condition, ContentType, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite, EntityId,
+    EntityType, EventId, EventName, EventPattern, EventSource, ExpectedVersion, GroupId, Idempotency,
+    IdempotencyKey, NewEvent, Position, ProjectionDefinition, ProjectionName, StreamCheck, StreamVersion,
+    Tag, Timestamp,
 };
 
 pub(super) fn appends() -> Vec<DecidedAppend> {
@@ -19,6 +20,7 @@ pub(super) fn appends() -> Vec<DecidedAppend> {
         metadata: Bytes::from_static(metadata),
         occurred_at: Some(Timestamp(-62_135_596_800_000_000)),
         source: EventSource::Import,
+        tags: Vec::new(),
     };
     vec![
         DecidedAppend {
@@ -46,6 +48,30 @@ pub(super) fn appends() -> Vec<DecidedAppend> {
             }],
         },
     ]
+}
+
+/// An append and a transaction, and the transaction alone.
+pub(super) fn writes() -> (Vec<DecidedWrite>, DecidedTransaction) {
+    let [mut first, second] = <[DecidedAppend; 2]>::try_from(appends()).unwrap();
+    let append = first.clone();
+    let idempotency = first.idempotency.take();
+    first.events[0].tags = ["customer:42", "größe"].map(|text| Tag::new(text).unwrap()).to_vec();
+    let check = |entity: &str, expected| StreamCheck { entity_id: EntityId::new(entity).unwrap(), expected };
+    let transaction = DecidedTransaction {
+        idempotency,
+        recorded_at: first.recorded_at,
+        appends: vec![first, second],
+        checks: vec![
+            check("c", ExpectedVersion::Exists),
+            check("d", ExpectedVersion::Exact(StreamVersion(70_000))),
+        ],
+        conditions: vec![Condition {
+            after: Position(70_000),
+            names: vec![EventName::new("order.placed").unwrap()],
+            tags: vec![Tag::new("customer:42").unwrap()],
+        }],
+    };
+    (vec![DecidedWrite::Append(append), DecidedWrite::Transaction(transaction.clone())], transaction)
 }
 
 pub(super) fn definition() -> ProjectionDefinition {
@@ -80,8 +106,10 @@ fn content_type() -> impl Strategy<Value = ContentType> {
 }
 
 pub(super) fn any_new_event() -> impl Strategy<Value = NewEvent> {
-    (text(), any::<u32>(), content_type(), bytes(), bytes(), any::<Option<i64>>(), source()).prop_map(
-        |(name, schema_version, content_type, data, metadata, occurred_at, source)| NewEvent {
+    let extras = (any::<Option<u128>>(), proptest::collection::vec(text(), 0..3));
+    (text(), any::<u32>(), content_type(), bytes(), bytes(), any::<Option<i64>>(), source(), extras).prop_map(
+        |(name, schema_version, content_type, data, metadata, occurred_at, source, (id, tags))| NewEvent {
+            id: id.map(|id| EventId(Uuid::from_u128(id))),
             name: EventName::new(name).unwrap(),
             schema_version,
             content_type,
@@ -89,6 +117,7 @@ pub(super) fn any_new_event() -> impl Strategy<Value = NewEvent> {
             metadata,
             occurred_at: occurred_at.map(Timestamp),
             source,
+            tags: tags.into_iter().map(|text| Tag::new(text).unwrap()).collect(),
         },
     )
 }
@@ -103,6 +132,7 @@ fn any_event() -> impl Strategy<Value = DecidedEvent> {
         metadata: event.metadata,
         occurred_at: event.occurred_at,
         source: event.source,
+        tags: event.tags.clone(),
     })
 }
 

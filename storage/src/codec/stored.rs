@@ -108,6 +108,35 @@ impl TryFrom<StoredRun> for Run {
     }
 }
 
+/// Positions after the first, which is in the key: each as the distance from the one before.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredPositions {
+    distances: Vec<u32>,
+}
+
+impl From<&[Position]> for StoredPositions {
+    fn from(positions: &[Position]) -> Self {
+        let distance = |pair: &[Position]| {
+            let distance = pair[1].0.checked_sub(pair[0].0).and_then(|distance| u32::try_from(distance).ok());
+            distance.expect("positions rise, by less than a run")
+        };
+        Self { distances: positions.windows(2).map(distance).collect() }
+    }
+}
+
+impl StoredPositions {
+    pub(crate) fn read(self, first: Position) -> Result<Vec<Position>, CodecError> {
+        let mut positions = vec![first];
+        let mut last = first.0;
+        for distance in self.distances {
+            let next = last.checked_add(u64::from(distance)).filter(|next| *next > last);
+            last = next.ok_or_else(|| CodecError::malformed(WHAT, "positions do not rise"))?;
+            positions.push(Position(last));
+        }
+        Ok(positions)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredRemembered {
     digest: u64,

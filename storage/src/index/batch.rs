@@ -1,10 +1,12 @@
 //! One atomic write of the index.
 
-use weir_types::{EntityId, EntityType, GroupId, IdempotencyKey, Position, StreamVersion};
+use weir_types::{EntityId, EntityType, Facet, GroupId, IdempotencyKey, Position, StreamVersion};
 
-use super::{AppliedMark, Expiring, Index, IndexHead, Remembered, Run, merge::Entry};
+use super::{AppliedMark, CONTENTS_VERSION, Expiring, Index, IndexHead, Remembered, Run, merge::Entry};
 use crate::{
-    codec::{StoredExpiry, StoredHead, StoredMark, StoredRemembered, StoredRun, encode_into},
+    codec::{
+        StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun, encode_into,
+    },
     schema::{IndexKey, StreamNo},
 };
 
@@ -69,6 +71,14 @@ impl IndexBatch {
         self.put(IndexKey::Expiry(first), &StoredExpiry::from(keys));
     }
 
+    /// Rising positions of events with a facet, all within [`super::RUN_EVENTS_MAX`] of the first.
+    ///
+    /// # Panics
+    /// Panics when there is none, or when they do not rise.
+    pub fn put_facet(&mut self, facet: Facet<'_>, positions: &[Position]) {
+        self.put(IndexKey::Facet(facet, positions[0]), &StoredPositions::from(positions));
+    }
+
     /// Forgets an idempotency key.
     pub fn forget(&mut self, entity: &EntityId, key: &IdempotencyKey) {
         self.remove(IndexKey::Idempotency(entity.as_str(), key.as_str()));
@@ -85,7 +95,7 @@ impl IndexBatch {
     }
 
     pub(super) fn put_self_check(&mut self) {
-        self.put(IndexKey::SelfCheck, &self.group.0.clone());
+        self.put(IndexKey::SelfCheck, &(self.group.0, CONTENTS_VERSION));
     }
 
     /// The writes in key order, and the mark that holds once they are made.

@@ -9,7 +9,7 @@ use std::{
 
 use weir_types::{GroupId, Position};
 
-use super::{Index, IndexError, Inner, buffer::Buffer, spill::Spiller};
+use super::{CONTENTS_VERSION, Index, IndexError, Inner, buffer::Buffer, spill::Spiller};
 use crate::{codec::decode, condemned, schema::IndexKey};
 
 /// Bytes of block cache. With its two buffers the index stays near 100 MB.
@@ -76,7 +76,12 @@ impl Index {
             self.commit(batch)?;
             return self.persist();
         };
-        let group: u64 = decode("self-check", &bytes).map_err(|e| self.damaged("self-check", e))?;
+        let (group, contents): (u64, u64) =
+            decode("self-check", &bytes).map_err(|e| self.damaged("self-check", e))?;
+        if contents != CONTENTS_VERSION {
+            let reason = format!("it is of an index of version {contents}, not {CONTENTS_VERSION}");
+            return Err(self.damaged("self-check", reason));
+        }
         if group != self.inner.group.0 {
             return Err(self.damaged("self-check", format!("it is of group {group}")));
         }

@@ -17,8 +17,8 @@ use futures::channel::{mpsc, oneshot};
 use self::views::Folded;
 use super::ManualClock;
 use crate::{
-    AppendError, AppendOutcome, DecidedAppend, EntityId, IdempotencyKey, LogIndex, NodeId, Position,
-    ProjectionDefinition, ProjectionId, RecordedEvent, Term, Timestamp,
+    AppendError, AppendOutcome, DecidedAppend, DecidedWrite, EntityId, IdempotencyKey, LogIndex, NodeId,
+    Position, ProjectionDefinition, ProjectionId, RecordedEvent, Term, Timestamp,
     ports::{Leadership, OnOutcome, Ports, RememberedAppend},
 };
 
@@ -56,7 +56,7 @@ struct Inner {
 }
 
 enum Queued {
-    Append(Box<DecidedAppend>, OnOutcome),
+    Write(Box<DecidedWrite>, OnOutcome),
     Barrier(oneshot::Sender<Result<(), AppendError>>),
 }
 

@@ -25,8 +25,11 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         Planted::ApplyUsesOwnValue => (Plan::Kills, &[Invariant(R1), Invariant(A3)]),
         Planted::HoleAfterActivation => (Plan::Calm, &[Invariant(A2)]),
         Planted::HeadCacheNotUpdated => (Plan::Calm, &[Wrong("takes no append although all is healed")]),
-        Planted::AppendAppliedInPart | Planted::AnswersSwapped => (Plan::Calm, &[Invariant(A1)]),
+        Planted::AppendAppliedInPart | Planted::AnswersSwapped | Planted::TransactionAppliedInPart => {
+            (Plan::Calm, &[Invariant(A1)])
+        }
         Planted::SessionAnswersSwapped => (Plan::Calm, &[Invariant(A1), Invariant(A4)]),
+        Planted::ConditionIgnored => (Plan::Calm, &[Wrong("workload transactions")]),
         // The actor and the edge.
         Planted::GuardIgnored | Planted::ZeroMeansAny => (Plan::Calm, &[Streams]),
         Planted::RefusalNotHeld => (Plan::Cuts, &[Streams]),

@@ -100,8 +100,9 @@ fn address(rig: &Rig, id: u64) -> Ipv4Addr {
     rig.node(id).site.address
 }
 
-/// The links that a shape cuts.
+/// The links that a shape cuts. A node that was hit and has left since has none.
 fn links(shape: Shape, hit: &[u64], all: &[u64]) -> Vec<Link> {
+    let hit: Vec<u64> = hit.iter().copied().filter(|id| all.contains(id)).collect();
     let pairs =
         hit.iter().flat_map(|one| all.iter().filter(move |other| *other != one).map(|other| (*one, *other)));
     match shape {
@@ -110,8 +111,8 @@ fn links(shape: Shape, hit: &[u64], all: &[u64]) -> Vec<Link> {
         }
         Shape::Deafen(_) => pairs.collect(),
         Shape::Mute(_) => pairs.map(|(one, other)| (other, one)).collect(),
-        Shape::Pair | Shape::Reset => match hit {
-            [one, other, ..] => vec![(*one, *other), (*other, *one)],
+        Shape::Pair | Shape::Reset => match hit[..] {
+            [one, other, ..] => vec![(one, other), (other, one)],
             _ => Vec::new(),
         },
     }
@@ -169,5 +170,14 @@ mod tests {
         assert_eq!(cut(Shape::Deafen(Target::One), &[2]), [(2, 1), (2, 3)]);
         assert_eq!(cut(Shape::Mute(Target::Leader), &[2]), [(1, 2), (3, 2)]);
         assert_eq!(cut(Shape::Pair, &[1, 3]), [(1, 3), (3, 1)]);
+    }
+
+    #[test]
+    fn a_node_that_left_while_it_flapped_is_cut_no_more() {
+        for (shape, hit) in
+            [(Shape::Flap, &[4][..]), (Shape::Isolate(Target::One), &[4]), (Shape::Pair, &[4, 1])]
+        {
+            assert_eq!(links(shape, hit, &[1, 2, 3]), []);
+        }
     }
 }

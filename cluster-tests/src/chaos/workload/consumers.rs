@@ -185,7 +185,8 @@ impl Reader {
         let mut events = Vec::new();
         let ended = self.read(stream, limits, &mut events).await;
         let complete = limits.goal < u64::MAX && self.reached >= limits.goal;
-        pending.ok(Seen::Observed { events, gap_to: None, complete });
+        let complete_to = complete.then_some(limits.goal);
+        pending.ok(Seen::Observed { events, gap_to: None, complete_to });
         ended
     }
 

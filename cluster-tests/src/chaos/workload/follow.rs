@@ -120,6 +120,8 @@ struct Page {
     events: Vec<EventView>,
     /// Whether the node said that there was nothing behind it.
     last: bool,
+    /// The position that the node had applied.
+    applied: u64,
 }
 
 impl Follower {
@@ -171,24 +173,24 @@ impl Follower {
             after: self.place.position,
         };
         let pending = self.caller.context.recorder.invoke(self.caller.context.client(), call);
-        let (mut events, mut complete, mut live) = (Vec::new(), false, false);
+        let (mut events, mut complete_to, mut live) = (Vec::new(), None, false);
         while Instant::now() < until && (to_the_end || !self.caller.context.stop.is_told()) {
             let Some(page) = self.page(node, &edge, to_the_end).await else { break };
-            complete = to_the_end && page.last;
+            complete_to = (to_the_end && page.last).then_some(page.applied);
             self.take(&page, &mut events);
             if live && !page.events.is_empty() {
                 self.caller.count("live");
             }
             live |= page.last;
-            if complete {
+            if complete_to.is_some() {
                 break;
             }
             if page.last && !self.caller.pace(PAGE_PACE).await && !to_the_end {
                 break;
             }
         }
-        pending.ok(Seen::Observed { events, gap_to: None, complete });
-        complete
+        pending.ok(Seen::Observed { events, gap_to: None, complete_to });
+        complete_to.is_some()
     }
 
     fn filter(&self) -> Filter {
@@ -205,7 +207,8 @@ impl Follower {
                 let path = format!("{}?from_position={}&limit={limit}", paths::LOG, self.place.next);
                 let page = self.caller.get::<LogPage>(edge, &path).await?;
                 self.place.next = page.next_position;
-                Some(Page { last: page.next_position > page.position, events: page.events })
+                let (last, applied) = (page.next_position > page.position, page.position);
+                Some(Page { last, applied, events: page.events })
             }
             Followed::Stream(stream) => {
                 let from = Some(self.place.next.max(1));
@@ -214,7 +217,8 @@ impl Follower {
                 let look = Look { from, limit, wait_ms, consistency, ..Look::at(&stream) };
                 let page = self.caller.read_at(node, edge, &look).await?;
                 self.place.next = page.events.last().map_or(self.place.next, |last| last.version + 1);
-                Some(Page { last: page.next_version.is_none(), events: page.events })
+                let (last, applied) = (page.next_version.is_none(), page.position);
+                Some(Page { last, applied, events: page.events })
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use super::{Fate, Inner, Queued};
 use crate::{
-    AppendError, AppendOutcome, DecidedAppend, DecidedEvent, Position, RecordedEvent, StreamVersion,
-    ports::RememberedAppend,
+    AppendError, AppendOutcome, Condition, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite,
+    ExpectedVersion, Position, RecordedEvent, StreamGuard, StreamVersion, TransactionOutcome, Violation,
+    WriteOutcome, ports::RememberedAppend,
 };
 
 impl Inner {
@@ -16,8 +17,8 @@ impl Inner {
     pub(super) fn apply_next(&mut self) {
         match self.queue.pop_front() {
             None => {}
-            Some(Queued::Append(append, done)) => {
-                let outcome = self.apply(*append);
+            Some(Queued::Write(write, done)) => {
+                let outcome = self.apply_write(*write);
                 // A caller that went away does not withdraw its append.
                 done(Ok(outcome));
             }
@@ -44,9 +45,9 @@ impl Inner {
     fn abandon(&mut self, queued: Queued, fate: Fate) {
         let unknown = || AppendError::OutcomeUnknown { reason: "leadership was lost".into() };
         match queued {
-            Queued::Append(append, done) => {
+            Queued::Write(write, done) => {
                 if fate == Fate::Committed {
-                    self.apply(*append);
+                    self.apply_write(*write);
                 }
                 done(Err(unknown()));
             }
@@ -54,6 +55,70 @@ impl Inner {
                 let _gone = answer.send(Err(unknown()));
             }
         }
+    }
+
+    fn apply_write(&mut self, write: DecidedWrite) -> WriteOutcome {
+        match write {
+            DecidedWrite::Append(append) => WriteOutcome::Append(self.apply(append)),
+            DecidedWrite::Transaction(transaction) => WriteOutcome::Transaction(self.transact(transaction)),
+        }
+    }
+
+    fn transact(&mut self, transaction: DecidedTransaction) -> TransactionOutcome {
+        let scope = transaction.appends[0].entity_id.clone();
+        if let Some(wanted) = &transaction.idempotency
+            && let Some(known) = self.keys.get(&(scope.clone(), wanted.key.clone()))
+        {
+            return match known.outcome {
+                AppendOutcome::Repeated { first_position, .. } if known.idempotency == *wanted => {
+                    TransactionOutcome::Repeated { first_position }
+                }
+                _ => TransactionOutcome::IdempotencyConflict,
+            };
+        }
+        let written = transaction.appends.iter().map(|append| StreamGuard {
+            entity_id: append.entity_id.clone(),
+            entity_type: Some(append.entity_type.clone()),
+            expected: ExpectedVersion::Exact(append.base),
+        });
+        let checked = transaction.checks.iter().map(|check| StreamGuard {
+            entity_id: check.entity_id.clone(),
+            entity_type: None,
+            expected: check.expected,
+        });
+        let violations = self.violated(&written.chain(checked).collect::<Vec<_>>(), &transaction.conditions);
+        if !violations.is_empty() {
+            return TransactionOutcome::Violated(violations);
+        }
+        let first_position = self.applied().next();
+        let mut idempotency = transaction.idempotency;
+        for append in transaction.appends {
+            self.write(DecidedAppend { idempotency: idempotency.take(), ..append });
+        }
+        TransactionOutcome::Committed { first_position }
+    }
+
+    pub(super) fn violated(&self, guards: &[StreamGuard], conditions: &[Condition]) -> Vec<Violation> {
+        let of_stream = guards.iter().filter_map(|guard| self.stream_violation(guard));
+        let of_log = (0..).zip(conditions).filter_map(|(number, condition)| {
+            let found = self.events.iter().find(|event| condition.matches(event))?;
+            Some(Violation::Condition { number, position: found.position })
+        });
+        of_stream.chain(of_log).collect()
+    }
+
+    fn stream_violation(&self, guard: &StreamGuard) -> Option<Violation> {
+        let entity_id = guard.entity_id.clone();
+        let positions = self.streams.get(&entity_id).map_or(&[][..], Vec::as_slice);
+        let first = positions.first().map(|first| &self.events[first.0 as usize - 1]);
+        if let (Some(wanted), Some(first)) = (&guard.entity_type, first)
+            && first.entity_type != *wanted
+        {
+            return Some(Violation::Type { entity_id, actual: first.entity_type.clone() });
+        }
+        let actual = StreamVersion(positions.len() as u64);
+        let met = guard.expected.met_by(actual);
+        (!met).then_some(Violation::Version { entity_id, expected: guard.expected, actual })
     }
 
     pub(super) fn apply(&mut self, append: DecidedAppend) -> AppendOutcome {
@@ -129,5 +194,6 @@ fn recorded(
         recorded_at: append.recorded_at,
         occurred_at: event.occurred_at,
         source: event.source,
+        tags: event.tags.clone(),
     }
 }

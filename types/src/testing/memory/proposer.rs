@@ -10,7 +10,7 @@ use futures::{
 
 use super::{Inner, MemoryLog, Queued};
 use crate::{
-    AppendError, DecidedAppend, LogIndex, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError,
+    AppendError, DecidedWrite, LogIndex, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError,
     RegistryOutcome, Term, limits,
     ports::{Leadership, LeadershipWatch, OnOutcome, Proposer},
 };
@@ -48,13 +48,13 @@ fn settled<T: Send + 'static>(
 
 #[async_trait]
 impl Proposer for MemoryLog {
-    fn propose(&self, term: Term, append: DecidedAppend, done: OnOutcome) {
+    fn propose(&self, term: Term, write: DecidedWrite, done: OnOutcome) {
         let mut inner = self.inner();
         if let Some(refusal) = inner.refusal(term).or_else(|| inner.refusals.pop_front()) {
             drop(inner);
             return done(Err(refusal));
         }
-        inner.queue.push_back(Queued::Append(Box::new(append), done));
+        inner.queue.push_back(Queued::Write(Box::new(write), done));
         if !inner.held {
             inner.drain();
         }

@@ -5,8 +5,8 @@ use futures::{StreamExt, channel::mpsc, stream::BoxStream};
 
 use super::{Inner, MemoryLog};
 use crate::{
-    Consistency, Direction, EntityId, EntityType, GroupId, IdempotencyKey, Position, ReadError,
-    RecordedEvent, StreamHead, StreamPage, StreamRead, limits,
+    Condition, Consistency, Direction, EntityId, EntityType, GroupId, IdempotencyKey, Position, ReadError,
+    RecordedEvent, StreamGuard, StreamHead, StreamPage, StreamRead, Violation, limits,
     ports::{EventReader, RememberedAppend},
 };
 
@@ -116,6 +116,15 @@ impl EventReader for MemoryLog {
         key: &IdempotencyKey,
     ) -> Result<Option<RememberedAppend>, ReadError> {
         Ok(self.inner().keys.get(&(entity.clone(), key.clone())).cloned())
+    }
+
+    async fn violations(
+        &self,
+        _group: GroupId,
+        guards: Vec<StreamGuard>,
+        conditions: Vec<Condition>,
+    ) -> Result<Vec<Violation>, ReadError> {
+        Ok(self.inner().violated(&guards, &conditions))
     }
 
     fn applied(&self, _group: GroupId) -> Position {

@@ -1,0 +1,235 @@
+//! Transactions: the streams that one writes are reserved, it is decided on
+//! where they stand, queued, and they go on after it without waiting for it.
+//!
+//! Checks and conditions are judged by apply alone, in the order of the log.
+
+mod decide;
+mod in_flight;
+
+pub(crate) use self::decide::decided_event;
+
+use tokio::sync::oneshot;
+use weir_types::{
+    AppendAck, AppendError, AppendOutcome, Consistency, DecidedTransaction, DecidedWrite, EntityId, EventId,
+    IdempotencyKey, Position, RecordedEvent, StreamVersion, Term, TransactionAck, TransactionOutcome,
+    TransactionRequest, Violation,
+};
+
+use self::in_flight::InFlight;
+use crate::{
+    admission::Room,
+    router::{ATTEMPTS_MAX, Router},
+    stream::{
+        actor::{nothing_written, unread},
+        digest::digest_of_transaction,
+        reservation::Reserved,
+    },
+};
+
+/// How a transaction ended: `None` when nothing of it is written and it must be decided once more.
+type Settled = Result<Option<TransactionAck>, AppendError>;
+
+impl Router {
+    pub(crate) async fn transact(&self, request: TransactionRequest) -> Result<TransactionAck, AppendError> {
+        request.check_limits()?;
+        if request.group != self.config.group {
+            return Err(AppendError::Unavailable { reason: format!("no group {} here", request.group) });
+        }
+        // Before admission, so that a node that does not lead never looks busy.
+        self.deciding_term()?;
+        let mut room = Some(self.admission.room(request.weight()).await?);
+        for _ in 0..ATTEMPTS_MAX {
+            let term = self.deciding_term()?;
+            if room.is_none() {
+                room = Some(self.admission.room(request.weight()).await?);
+            }
+            if let Some(ack) = self.attempt_transaction(&request, term, &mut room).await? {
+                return Ok(ack);
+            }
+        }
+        Err(AppendError::Unavailable { reason: "streams did not come to rest".into() })
+    }
+
+    async fn attempt_transaction(
+        &self,
+        request: &TransactionRequest,
+        term: Term,
+        room: &mut Option<Room>,
+    ) -> Settled {
+        if let Some(first) = self.remembered_transaction(request).await? {
+            return self.repeat_transaction(request, first).await.map(Some);
+        }
+        let Some(reserved) = self.reserve(request, term).await? else { return Ok(None) };
+        let standings: Vec<_> = reserved.iter().map(|stream| &stream.standing).collect();
+        let now = self.streams.clock.now();
+        let decided = decide::decide(request, &standings, now, || self.streams.ids.next(now));
+        let Some(decided) = decided else {
+            drop(reserved);
+            return self.refuse_transaction(request, term).await;
+        };
+        let room = room.take().expect("taken by the caller");
+        let written = written_of(&decided);
+        let outcome = self.propose_transaction(term, decided, reserved, room);
+        let outcome = outcome.await.unwrap_or_else(|_| {
+            let reason = "node stopped before the outcome was known".into();
+            Err(AppendError::OutcomeUnknown { reason })
+        });
+        match outcome? {
+            TransactionOutcome::Committed { first_position } => {
+                Ok(Some(ack_of(request, written, first_position, false)))
+            }
+            TransactionOutcome::Repeated { first_position } => {
+                self.repeat_transaction(request, first_position).await.map(Some)
+            }
+            TransactionOutcome::IdempotencyConflict => Err(AppendError::IdempotencyConflict),
+            // What a stream was thought to stand at did not hold: decide on what is there now.
+            TransactionOutcome::Violated(violations) if violations.iter().any(|v| of_written(request, v)) => {
+                Ok(None)
+            }
+            TransactionOutcome::Violated(violations) => Err(AppendError::Violated { violations }),
+        }
+    }
+
+    /// Queues a decided transaction and lets its streams go on.
+    fn propose_transaction(
+        &self,
+        term: Term,
+        decided: DecidedTransaction,
+        reserved: Vec<Reserved>,
+        room: Room,
+    ) -> oneshot::Receiver<Result<TransactionOutcome, AppendError>> {
+        let last = |base: StreamVersion, events: usize| base.plus(events as u64);
+        let versions: Vec<_> =
+            decided.appends.iter().map(|append| last(append.base, append.events.len())).collect();
+        let mut leases = Vec::with_capacity(reserved.len());
+        for (stream, append) in reserved.into_iter().zip(&decided.appends) {
+            leases.push(stream.decided(append));
+        }
+        let (in_flight, outcome) = InFlight::new(leases.into_iter().zip(versions).collect(), room);
+        let done = Box::new(|outcome| in_flight.settle(outcome));
+        self.streams.proposer.propose(term, DecidedWrite::Transaction(decided), done);
+        outcome
+    }
+
+    /// Reserves the streams that are written, and gives them in the order of the
+    /// request; `None` when things moved and the caller must begin anew.
+    async fn reserve(
+        &self,
+        request: &TransactionRequest,
+        term: Term,
+    ) -> Result<Option<Vec<Reserved>>, AppendError> {
+        let mut order: Vec<usize> = (0..request.appends.len()).collect();
+        order.sort_unstable_by_key(|at| &request.appends[*at].entity_id);
+        let mut reserved: Vec<Option<Reserved>> = Vec::new();
+        reserved.resize_with(order.len(), || None);
+        for at in order {
+            let entity = &request.appends[at].entity_id;
+            let Some((stream, lease)) = self.stream(entity, term).await? else { return Ok(None) };
+            let Some(stream) = stream.reserve(lease).await? else { return Ok(None) };
+            reserved[at] = Some(stream);
+        }
+        Ok(reserved.into_iter().collect())
+    }
+
+    /// Refuses by what is durable and known to be so by the leader of today;
+    /// `None` when nothing stands against the transaction any more.
+    async fn refuse_transaction(&self, request: &TransactionRequest, term: Term) -> Settled {
+        self.streams.proposer.barrier(term).await.map_err(nothing_written)?;
+        let violations = self.violations(request).await?;
+        // Looked up later than what stands against it: a key that is not there now was not there then.
+        if let Some(first) = self.remembered_transaction(request).await? {
+            return self.repeat_transaction(request, first).await.map(Some);
+        }
+        match violations.is_empty() {
+            true => Ok(None),
+            false => Err(AppendError::Violated { violations }),
+        }
+    }
+
+    async fn violations(&self, request: &TransactionRequest) -> Result<Vec<Violation>, AppendError> {
+        let (reader, group) = (&self.streams.reader, self.config.group);
+        reader.ready(group, Consistency::Linearizable).await.map_err(unread)?;
+        reader.violations(group, request.guards(), request.conditions.clone()).await.map_err(unread)
+    }
+
+    /// Where the first event is of what the request's key led to before.
+    async fn remembered_transaction(
+        &self,
+        request: &TransactionRequest,
+    ) -> Result<Option<Position>, AppendError> {
+        let (Some(key), Some(scope)) = (&request.idempotency_key, request.scope()) else { return Ok(None) };
+        let Some(known) = self.look_up(scope, key).await? else { return Ok(None) };
+        if known.idempotency.digest != digest_of_transaction(request) {
+            return Err(AppendError::IdempotencyConflict);
+        }
+        match known.outcome {
+            AppendOutcome::Repeated { first_position, .. } => Ok(Some(first_position)),
+            other => unreachable!("a remembered outcome is always a repeat, not {other:?}"),
+        }
+    }
+
+    async fn look_up(
+        &self,
+        scope: &EntityId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<weir_types::ports::RememberedAppend>, AppendError> {
+        self.streams.reader.remembered(self.config.group, scope, key).await.map_err(unread)
+    }
+
+    /// Answers with what is in the log already, from `first` on.
+    async fn repeat_transaction(
+        &self,
+        request: &TransactionRequest,
+        first: Position,
+    ) -> Result<TransactionAck, AppendError> {
+        let mut events: Vec<RecordedEvent> = Vec::new();
+        while events.len() < request.events() {
+            let (from, more) = (first.plus(events.len() as u64), request.events() - events.len());
+            let page = self.streams.reader.read_log(self.config.group, from, more).await.map_err(unread)?;
+            if page.first().is_none_or(|event| event.position != from) {
+                return Err(AppendError::Storage { reason: format!("position {from} is not in the log") });
+            }
+            events.extend(page);
+        }
+        let mut written = Vec::new();
+        let mut rest = &events[..];
+        for append in &request.appends {
+            let (now, later) = rest.split_at(append.events.len());
+            written.push((now[0].version, now.iter().map(|event| event.id).collect()));
+            rest = later;
+        }
+        Ok(ack_of(request, written, first, true))
+    }
+}
+
+/// First versions and event ids of what is written.
+type Written = Vec<(StreamVersion, Vec<EventId>)>;
+
+fn written_of(decided: &DecidedTransaction) -> Written {
+    let part = |append: &weir_types::DecidedAppend| {
+        (append.base.next(), append.events.iter().map(|event| event.id).collect())
+    };
+    decided.appends.iter().map(part).collect()
+}
+
+fn ack_of(request: &TransactionRequest, written: Written, first: Position, repeated: bool) -> TransactionAck {
+    let mut next = first;
+    let streams = request.appends.iter().zip(written).map(|(append, (first_version, event_ids))| {
+        let more = append.events.len() as u64 - 1;
+        let last_version = first_version.plus(more);
+        let ack = AppendAck { first_version, last_version, first_position: next, event_ids, repeated };
+        next = next.plus(more + 1);
+        (append.entity_id.clone(), ack)
+    });
+    TransactionAck { streams: streams.collect(), repeated }
+}
+
+/// Whether a violation is of a stream that the transaction writes.
+fn of_written(request: &TransactionRequest, violation: &Violation) -> bool {
+    match violation {
+        Violation::Version { entity_id, .. } | Violation::Type { entity_id, .. } => {
+            request.appends.iter().any(|append| append.entity_id == *entity_id)
+        }
+        Violation::Condition { .. } | Violation::ConditionTooWide { .. } => false,
+    }
+}

@@ -92,7 +92,7 @@ fn connect() -> Vec<(&'static str, &'static str, Vec<u8>, u16, &'static str)> {
         ("Connect: not JSON", json, b"{".to_vec(), 400, invalid),
         ("Connect: an empty id", json, body("", -1), 400, invalid),
         ("Connect: an id with NUL", json, body("a\0", -1), 400, invalid),
-        ("Connect: a version below -1", json, body("s", -2), 400, invalid),
+        ("Connect: a version below -2", json, body("s", -2), 400, invalid),
         ("Connect: another version", json, body("s", 7), 409, "aborted"),
     ]
 }
@@ -131,7 +131,7 @@ fn bodies() -> Vec<Case> {
         ("data nested too deep", deep.into_bytes(), 400, invalid),
         ("an unknown field", event(json!({ "expectedVersoin": 1 })), 400, invalid),
         ("metadata that is no object", event(json!({ "metadata": [1] })), 400, invalid),
-        ("a version below -1", event(json!({ "expectedVersion": -2 })), 400, invalid),
+        ("a version below -2", event(json!({ "expectedVersion": -3 })), 400, invalid),
         (
             "a version past i64",
             event(json!({ "expectedVersion": 9_223_372_036_854_775_808_u64 })),

@@ -18,6 +18,7 @@ mod projections;
 mod reads;
 mod retries;
 mod told;
+mod transactions;
 mod unguarded;
 
 pub use folds::folds;
@@ -135,6 +136,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(members::Members::default()),
         Arc::new(imports::Imports::default()),
         Arc::new(bank::Bank::default()),
+        Arc::new(transactions::Transactions),
         Arc::new(bad_input::BadInput),
         Arc::new(follow::Follow::default()),
         // Last: when it says that it has everything, nobody may write any more.

@@ -10,3 +10,4 @@ mod rest;
 mod running;
 mod session;
 mod stopping;
+mod transactions;

@@ -35,7 +35,7 @@ fn bad_requests() -> Vec<(Method, String, String, u16, &'static str)> {
         post(EVENTS, &append(r#""data":1e999"#), 400, "invalid_request"),
         post(EVENTS, &append(r#""metadata":[1]"#), 400, "invalid_request"),
         post(EVENTS, &append(r#""unheardOf":1"#), 400, "invalid_request"),
-        post(EVENTS, &append(r#""expectedVersion":-2"#), 400, "invalid_request"),
+        post(EVENTS, &append(r#""expectedVersion":-3"#), 400, "invalid_request"),
         post(EVENTS, &append(r#""expectedVersion":9223372036854775808"#), 400, "invalid_request"),
         post(EVENTS, &append(r#""expectedVersion":9223372036854775807"#), 409, "version_conflict"),
         post(EVENTS, &append(r#""occurredAt":"yesterday""#), 400, "invalid_request"),

@@ -49,7 +49,7 @@ impl Plan {
 
     /// The flags of `chaos` that stand for it.
     pub(super) fn flags(self) -> [(&'static str, &'static str); 4] {
-        let clients = "guarded,unguarded,reads,retries,freshness,projections";
+        let clients = "guarded,unguarded,reads,retries,freshness,projections,transactions";
         let (workloads, faults, nats, load) = match self {
             Self::Calm => (clients, "transfer", "1", "1"),
             Self::Kills => (clients, "kill-one,kill-leader,kill-all,restart-loop", "1", "1"),

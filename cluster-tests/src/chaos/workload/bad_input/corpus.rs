@@ -311,7 +311,7 @@ const REST_BODIES: &[(&str, &[u8])] = &[
     ),
     ("an unknown field", br#"{"entityType":"t","name":"n","data":{"op":"MARK"},"expectedVersoin":1}"#),
     ("a field twice", br#"{"entityType":"t","name":"n","name":"m","data":{"op":"MARK"}}"#),
-    ("a version below -1", br#"{"entityType":"t","name":"n","expectedVersion":-2,"data":{"op":"MARK"}}"#),
+    ("a version below -2", br#"{"entityType":"t","name":"n","expectedVersion":-3,"data":{"op":"MARK"}}"#),
     ("half a version", br#"{"entityType":"t","name":"n","expectedVersion":1.5,"data":{"op":"MARK"}}"#),
     (
         "a version past i64",
@@ -350,7 +350,7 @@ const CONNECT_BODIES: &[(&str, &[u8])] = &[
     ("Connect: a list", b"[]"),
     ("Connect: no id", br#"{"entityType":"t","eventName":"n","expectedVersion":-1,"data":{"op":"MARK"}}"#),
     ("Connect: data that is a list", br#"{"entityId":"bad-input-bodies","entityType":"t","eventName":"n","expectedVersion":-1,"data":["MARK"]}"#),
-    ("Connect: a version below -1", br#"{"entityId":"bad-input-bodies","entityType":"t","eventName":"n","expectedVersion":"-2","data":{"op":"MARK"}}"#),
+    ("Connect: a version below -2", br#"{"entityId":"bad-input-bodies","entityType":"t","eventName":"n","expectedVersion":"-3","data":{"op":"MARK"}}"#),
     ("Connect: a version in words", br#"{"entityId":"bad-input-bodies","entityType":"t","eventName":"n","expectedVersion":"x","data":{"op":"MARK"}}"#),
     ("Connect: a lone surrogate", br#"{"entityId":"\udc00","entityType":"t","eventName":"n","expectedVersion":-1,"data":{"op":"MARK"}}"#),
 ];

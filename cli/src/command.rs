@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     bench::BenchCommand, cluster::ClusterCommand, error::CliError, exit, global::GlobalArgs,
-    import::ImportArgs, outbox::OutboxCommand, output::Output, projection::ProjectionCommand,
+    import::ImportArgs, log::LogArgs, outbox::OutboxCommand, output::Output, projection::ProjectionCommand,
     stream::StreamCommand, transact::TransactArgs,
 };
 
@@ -13,6 +13,8 @@ use crate::{
 pub enum Command {
     /// Append to streams, read and watch them
     Stream(Noun<StreamCommand>),
+    /// Read events of all streams, by position
+    Log(Alone<LogArgs>),
     /// Append to several streams, all of it or nothing
     Transact(Alone<TransactArgs>),
     /// Import a CSV file as events, exactly once
@@ -63,6 +65,7 @@ impl Command {
     fn global(&self) -> &GlobalArgs {
         match self {
             Self::Stream(noun) => &noun.global,
+            Self::Log(alone) => &alone.global,
             Self::Transact(alone) => &alone.global,
             Self::Import(alone) => &alone.global,
             Self::Projection(noun) => &noun.global,
@@ -77,6 +80,7 @@ async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
     let client = command.global().client()?;
     match command {
         Command::Stream(noun) => crate::stream::run(&noun.verb, &client, output).await,
+        Command::Log(alone) => crate::log::run(&alone.args, &client, output).await,
         Command::Transact(alone) => crate::transact::run(&alone.args, &client, output).await,
         Command::Import(alone) => crate::import::run(&alone.args, &client, output).await,
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
@@ -110,6 +114,7 @@ mod tests {
             "weir stream append o-1 --type order --name n --data @f.json --expected-version 3 --idempotency-key k",
             "weir stream append o-1 --type order --name n --data {} --expected-version exists --tag a --tag b",
             "weir transact @t.json --validate-only",
+            "weir log --backward --limit 10 --name order.* --type order --tag customer:42 --json",
             "weir stream read o-1 --from 3 --limit 10 --backward --server http://a:1,http://b:2",
             "weir stream watch o-1 --from now --json",
             "weir stream ls --type order",

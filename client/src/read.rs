@@ -97,8 +97,17 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn read_log(&self, from_position: u64, limit: u64) -> Result<LogPage, ClientError> {
-        let query = LogQuery { from_position: Some(from_position), limit: Some(limit) };
-        self.call(Call::new(Method::GET, paths::LOG, Repeat::Harmless).query(&query)).await
+        let query =
+            LogQuery { from_position: Some(from_position), limit: Some(limit), ..LogQuery::default() };
+        self.search_log(&query).await
+    }
+
+    /// One page of the log, either way and through a filter.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn search_log(&self, query: &LogQuery) -> Result<LogPage, ClientError> {
+        self.call(Call::new(Method::GET, paths::LOG, Repeat::Harmless).query(query)).await
     }
 }
 

@@ -84,7 +84,7 @@ async fn streams(Search(query): Search<ListQuery>) -> Answer {
 }
 
 async fn log(Search(query): Search<LogQuery>) -> Answer {
-    told(query.to_page()?)
+    told((query.to_read(GroupId::DEFAULT)?, query.to_consistency()?))
 }
 
 async fn view(Params(name): Params<String>, Search(query): Search<ViewQuery>) -> Answer {

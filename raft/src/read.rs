@@ -17,8 +17,9 @@ use tokio::{
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use weir_storage::group_store::GroupStore;
 use weir_types::{
-    Condition, Consistency, EntityId, EntityType, GroupId, IdempotencyKey, Planted, Position, ReadError,
-    RecordedEvent, StreamGuard, StreamHead, StreamPage, StreamRead, Violation, limits, planted,
+    Condition, Consistency, EntityId, EntityType, GroupId, IdempotencyKey, LogRead, LogSlice, Planted,
+    Position, ReadError, RecordedEvent, StreamGuard, StreamHead, StreamPage, StreamRead, Violation, limits,
+    planted,
     ports::{EventReader, RememberedAppend},
 };
 
@@ -141,6 +142,11 @@ impl EventReader for GroupReader {
     ) -> Result<Vec<RecordedEvent>, ReadError> {
         self.check(group)?;
         self.blocking(move |store| store.read_log(from, limit)).await
+    }
+
+    async fn search_log(&self, read: LogRead) -> Result<LogSlice, ReadError> {
+        self.check(read.group)?;
+        self.blocking(move |store| store.search_log(&read)).await
     }
 
     async fn list_streams(

@@ -118,6 +118,24 @@ fn decode_as<'a, T: Deserialize<'a>>(
     what: &'static str,
     bytes: &'a [u8],
 ) -> Result<T, CodecError> {
+    let (value, left) = decode_some(version, what, bytes)?;
+    match left {
+        0 => Ok(value),
+        left => Err(CodecError::malformed(what, format!("{left} bytes follow it"))),
+    }
+}
+
+/// Reads the first fields of what [`encode`] wrote.
+fn decode_beginning<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<T, CodecError> {
+    decode_some(FORMAT_VERSION, what, bytes).map(|(value, _)| value)
+}
+
+/// A value and how many bytes follow it.
+fn decode_some<'a, T: Deserialize<'a>>(
+    version: u8,
+    what: &'static str,
+    bytes: &'a [u8],
+) -> Result<(T, usize), CodecError> {
     let Some((&found, rest)) = bytes.split_first() else {
         return Err(CodecError::Short { what, bytes: 0 });
     };
@@ -126,8 +144,5 @@ fn decode_as<'a, T: Deserialize<'a>>(
     }
     let (value, used) = bincode::serde::borrow_decode_from_slice(rest, CONFIG)
         .map_err(|error| CodecError::malformed(what, error))?;
-    if used != rest.len() {
-        return Err(CodecError::malformed(what, format!("{} bytes follow it", rest.len() - used)));
-    }
-    Ok(value)
+    Ok((value, rest.len() - used))
 }

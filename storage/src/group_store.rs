@@ -3,6 +3,7 @@
 mod open;
 mod read;
 mod replay;
+mod search;
 
 use std::path::PathBuf;
 

@@ -40,7 +40,9 @@ pub use position::{LogIndex, Position, StreamVersion, Term};
 pub use projection::{
     EventPattern, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome,
 };
-pub use read::{Consistency, Direction, ReadError, StreamHead, StreamPage, StreamRead};
+pub use read::{
+    Consistency, Direction, LogFilter, LogRead, LogSlice, ReadError, StreamHead, StreamPage, StreamRead,
+};
 pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
 pub use time::Timestamp;
 pub use transaction::{

@@ -45,6 +45,10 @@ pub const READ_EVENTS_MAX: usize = 4_096;
 pub const BLOCKING_THREADS_MAX: usize = 8;
 /// Reads that have such a thread at once; the others wait, so that apply and peers always find one.
 pub const READS_AT_ONCE_MAX: usize = BLOCKING_THREADS_MAX - 2;
+/// Events that one page of a filtered read of the log looks at.
+pub const SEARCH_EVENTS_MAX: usize = 10_000;
+/// Event names that one prefix of a filtered read stands for.
+pub const SEARCH_NAMES_MAX: usize = 256;
 /// Events in one page of a read that names no limit.
 pub const READ_EVENTS_DEFAULT: usize = 1_000;
 /// Bytes of data and metadata in one page of a read; a page holds at least one event.

@@ -9,9 +9,9 @@ use futures::{channel::oneshot, future::BoxFuture, stream::BoxStream};
 
 use crate::{
     AppendError, Condition, Consistency, DecidedWrite, EntityId, EntityType, GroupId, Idempotency, LogIndex,
-    NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent,
-    RegistryCommand, RegistryOutcome, StreamGuard, StreamHead, StreamPage, StreamRead, Term, Timestamp,
-    Violation, WriteOutcome,
+    LogRead, LogSlice, NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError,
+    RecordedEvent, RegistryCommand, RegistryOutcome, StreamGuard, StreamHead, StreamPage, StreamRead, Term,
+    Timestamp, Violation, WriteOutcome,
 };
 
 /// Wall-clock time. The only source of recorded times.
@@ -129,6 +129,9 @@ pub trait EventReader: Send + Sync {
         from: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// One page of the log's events that fit a filter, either way.
+    async fn search_log(&self, read: LogRead) -> Result<LogSlice, ReadError>;
 
     /// Heads in order of creation, of one type or of all, and their number in all.
     async fn list_streams(

@@ -40,6 +40,12 @@ impl EventPattern {
         }
     }
 
+    /// The beginning that names share, where the pattern is no single name.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        self.0.strip_suffix('*')
+    }
+
     /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,6 +1,8 @@
 //! Reads of a stream.
 
-use crate::{EntityId, EntityType, GroupId, Position, RecordedEvent, StreamVersion, Timestamp};
+use crate::{
+    EntityId, EntityType, EventPattern, GroupId, Position, RecordedEvent, StreamVersion, Tag, Timestamp,
+};
 
 /// Which way a read walks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +55,59 @@ pub struct StreamPage {
     pub applied: Position,
 }
 
+/// Which events of the log are wanted; each part that is given must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFilter {
+    /// Names.
+    pub names: Option<EventPattern>,
+    /// The type of the entity.
+    pub entity_type: Option<EntityType>,
+    /// A tag.
+    pub tag: Option<Tag>,
+}
+
+impl LogFilter {
+    /// Whether it lets every event through.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it lets an event through.
+    #[must_use]
+    pub fn matches(&self, event: &RecordedEvent) -> bool {
+        self.names.as_ref().is_none_or(|names| names.matches(&event.name))
+            && self.entity_type.as_ref().is_none_or(|wanted| *wanted == event.entity_type)
+            && self.tag.as_ref().is_none_or(|tag| event.tags.contains(tag))
+    }
+}
+
+/// A read of one page of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRead {
+    /// The namespace's group.
+    pub group: GroupId,
+    /// First position to look at, inclusive. `None` is the log's start, or its end when backward.
+    pub from: Option<Position>,
+    /// Which way.
+    pub direction: Direction,
+    /// Events in the page, at most [`crate::limits::READ_EVENTS_MAX`].
+    pub limit: usize,
+    /// Which events.
+    pub filter: LogFilter,
+}
+
+/// One page of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSlice {
+    /// The events, in the read's direction. There may be none although there are more.
+    pub events: Vec<RecordedEvent>,
+    /// Where the next page begins. Forward, past `applied` when there is no more yet; backward, 0 at the start.
+    pub next: Position,
+    /// The position that the answering node had applied: no event that fits and lies before it is missing.
+    pub applied: Position,
+}
+
 /// What is known of a stream without reading its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamHead {
@@ -94,6 +149,12 @@ pub enum ReadError {
     Damaged {
         /// File, offset and what to do.
         detail: String,
+    },
+    /// The read would have to look at too much.
+    #[error("read is too wide: {reason}")]
+    TooWide {
+        /// What there is too much of.
+        reason: String,
     },
     /// The store failed.
     #[error("storage failed: {reason}")]

@@ -175,7 +175,9 @@ async fn load(args: &mut Arguments) -> Result<StreamState, AppendError> {
 pub(crate) fn unread(error: ReadError) -> AppendError {
     match error {
         ReadError::Unavailable { reason } => AppendError::Unavailable { reason },
-        ReadError::Stale { .. } => AppendError::Unavailable { reason: error.to_string() },
+        ReadError::Stale { .. } | ReadError::TooWide { .. } => {
+            AppendError::Unavailable { reason: error.to_string() }
+        }
         ReadError::Damaged { detail } => AppendError::Storage { reason: detail },
         ReadError::Storage { reason } => AppendError::Storage { reason },
     }

@@ -85,6 +85,7 @@ impl From<ReadError> for ApiError {
             ReadError::Stale { wanted, applied } => {
                 of(ErrorCode::Stale).with("wanted", wanted.0).with("applied", applied.0)
             }
+            ReadError::TooWide { .. } => of(ErrorCode::TooLarge),
             ReadError::Unavailable { .. } => of(ErrorCode::Unavailable),
             ReadError::Damaged { .. } => of(ErrorCode::StorageDamaged),
             ReadError::Storage { .. } => of(ErrorCode::StorageFailed),

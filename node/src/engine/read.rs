@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 use weir_types::{
-    Consistency, Direction, EntityId, EntityType, Position, ReadError, RecordedEvent, StreamHead, StreamPage,
-    StreamRead,
+    Consistency, Direction, EntityId, EntityType, LogRead, LogSlice, Position, ReadError, StreamHead,
+    StreamPage, StreamRead,
 };
 
 use super::Engine;
@@ -81,22 +81,14 @@ impl Engine {
         self.ports.reader.list_streams(self.group, entity_type, offset, limit).await
     }
 
-    /// Events by position as this node has applied them, and how far that is.
+    /// One page of the log, through a filter.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn log(
-        &self,
-        from: Position,
-        limit: usize,
-    ) -> Result<(Vec<RecordedEvent>, Position), ReadError> {
+    pub async fn log(&self, read: LogRead, consistency: Consistency) -> Result<LogSlice, ReadError> {
         let _timer = Timer::start("log");
-        // Asked before, it promises no event that the page lacks; what was applied
-        // meanwhile, the page itself tells.
-        let applied = self.ports.reader.applied(self.group);
-        let events = self.ports.reader.read_log(self.group, from, limit).await?;
-        let applied = events.last().map_or(applied, |last| applied.max(last.position));
-        Ok((events, applied))
+        self.ready(consistency).await?;
+        self.ports.reader.search_log(read).await
     }
 
     /// Waits until this node is fresh enough, over a change of leaders if need be.

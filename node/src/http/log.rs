@@ -6,12 +6,11 @@ use weir_api::v1::{LogPage, LogQuery};
 use super::{error::HttpError, extract::Search};
 use crate::engine::Engine;
 
-/// Events by position, as this node has applied them.
+/// Events by position.
 pub(super) async fn read(
     State(engine): State<Arc<Engine>>,
     Search(query): Search<LogQuery>,
 ) -> Result<Json<LogPage>, HttpError> {
-    let (from, limit) = query.to_page()?;
-    let (events, applied) = engine.log(from, limit).await?;
-    Ok(Json(LogPage::new(from, &events, applied)))
+    let slice = engine.log(query.to_read(engine.group())?, query.to_consistency()?).await?;
+    Ok(Json(LogPage::from(&slice)))
 }

@@ -54,9 +54,9 @@ impl Changes {
         self.facets.begin_entry();
     }
 
-    /// An event's facet; positions rise.
-    pub(super) fn put_facet(&mut self, facet: Facet<'_>, position: Position) {
-        self.facets.put(facet, position);
+    /// A facet of `count` events from `first` on; positions of a facet rise.
+    pub(super) fn put_facets(&mut self, facet: Facet<'_>, first: Position, count: u64) {
+        self.facets.put(facet, first, count);
     }
 
     /// Positions of events with a facet among the changes so far, from `from` on, rising.

@@ -198,14 +198,14 @@ impl<C: ApplyContext> Entry<'_, C> {
     ) -> Result<(), CommandError> {
         let there = usize::try_from(accepted.events()).expect("an append's events are few");
         let frames = &append.frames[..there];
+        changes.put_facets((&append.meta.entity_type).into(), accepted.first_position, accepted.events());
         for (number, frame) in (0..).zip(frames) {
             let position = accepted.first_position.plus(number);
             let body = frame.body(self.payload.bytes);
             let (name, tags) = event::facets(&body)?;
-            changes.put_facet(Facet { kind: FacetKind::Name, text: name }, position);
-            changes.put_facet((&append.meta.entity_type).into(), position);
+            changes.put_facets(Facet { kind: FacetKind::Name, text: name }, position, 1);
             for text in tags {
-                changes.put_facet(Facet { kind: FacetKind::Tag, text }, position);
+                changes.put_facets(Facet { kind: FacetKind::Tag, text }, position, 1);
             }
         }
         let placed = frames.iter().map(|frame| Frame { offset: frame.offset, len: frame.len });

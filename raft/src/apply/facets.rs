@@ -29,25 +29,34 @@ impl FacetChanges {
         self.newest.clear();
     }
 
-    /// Positions are put in rising order.
-    pub(super) fn put(&mut self, facet: Facet<'_>, position: Position) {
+    /// Puts `count` positions from `first` on, all of them after what was put before.
+    pub(super) fn put(&mut self, facet: Facet<'_>, first: Position, count: u64) {
         self.key.clear();
         self.key.push(facet.kind as u8);
         self.key.extend_from_slice(facet.text.as_bytes());
-        if let Some(at) = self.newest.get(self.key.as_slice()) {
-            let positions = &mut self.records[*at].positions;
-            // An event that has a tag twice has it once.
-            if positions.last() == Some(&position) {
-                return;
+        let mut newest = self.newest.get(self.key.as_slice()).copied();
+        for position in (0..count).map(|number| first.plus(number)) {
+            if let Some(at) = newest {
+                let positions = &mut self.records[at].positions;
+                // An event that has a tag twice has it once.
+                if positions.last() == Some(&position) {
+                    continue;
+                }
+                if position.0 - positions[0].0 < RUN_EVENTS_MAX as u64 {
+                    positions.push(position);
+                    continue;
+                }
             }
-            if position.0 - positions[0].0 < RUN_EVENTS_MAX as u64 {
-                positions.push(position);
-                return;
+            newest = Some(self.records.len());
+            let text = facet.text.into();
+            self.records.push(FacetRecord { kind: facet.kind, text, positions: vec![position] });
+        }
+        if let Some(at) = newest {
+            match self.newest.get_mut(self.key.as_slice()) {
+                Some(known) => *known = at,
+                None => drop(self.newest.insert(self.key.clone(), at)),
             }
         }
-        self.newest.insert(self.key.clone(), self.records.len());
-        let text = facet.text.into();
-        self.records.push(FacetRecord { kind: facet.kind, text, positions: vec![position] });
     }
 
     /// Positions from `from` on, rising.

@@ -1,5 +1,6 @@
 //! A group's real stores in a temporary folder, with one record appended,
 //! flushed, committed and applied at a time, or in runs.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::{path::Path, sync::mpsc};
 

@@ -13,7 +13,8 @@ use weir_types::{
 };
 
 use super::{
-    CodecError, FORMAT_VERSION, decode as decode_value, decode_as, encode_as, encode_into, raw::Raw,
+    CodecError, FORMAT_VERSION, decode as decode_value, decode_as, decode_beginning, encode_as, encode_into,
+    raw::Raw,
 };
 
 /// Bytes of a frame before its body.
@@ -144,6 +145,15 @@ pub fn decode(body: &Bytes, position: Position) -> Result<RecordedEvent, CodecEr
     })
 }
 
+/// The beginning of a [`StoredEvent`].
+#[derive(Deserialize)]
+struct StoredName<'a> {
+    _id: [u8; 16],
+    _entity_id: &'a str,
+    _entity_type: &'a str,
+    name: &'a str,
+}
+
 /// What apply indexes of an event: its name and its tags, unchecked.
 ///
 /// # Errors
@@ -154,7 +164,7 @@ pub fn facets(body: &[u8]) -> Result<(&str, Vec<&str>), CodecError> {
             let tagged: StoredTaggedEvent<'_> = decode_as(TAGGED_VERSION, WHAT, body)?;
             Ok((tagged.event.name, tagged.tags))
         }
-        _ => decode_value::<StoredEvent<'_>>(WHAT, body).map(|event| (event.name, Vec::new())),
+        _ => decode_beginning::<StoredName<'_>>(WHAT, body).map(|event| (event.name, Vec::new())),
     }
 }
 

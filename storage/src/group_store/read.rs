@@ -130,6 +130,27 @@ impl GroupStore {
         self.read_events(&places)
     }
 
+    /// The events at these positions, in their order, as many as a page's bytes allow and at least one.
+    pub(super) fn read_positions(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, ReadError> {
+        let mut places = Vec::with_capacity(positions.len());
+        let mut rest = positions;
+        while let Some(first) = rest.first() {
+            // Neighbours are looked up together.
+            let dense = rest.iter().zip(first.0..).take_while(|(position, next)| position.0 == *next).count();
+            let found = self.index.log_places(*first, dense)?;
+            let there = found.iter().zip(rest).all(|(place, position)| place.position == *position);
+            if found.len() != dense || !there {
+                return Err(ReadError::Damaged { detail: format!("index has a hole at or after {first}") });
+            }
+            places.extend(found);
+            rest = &rest[dense..];
+        }
+        if !places.is_empty() {
+            cut_to_bytes(&mut places);
+        }
+        self.read_events(&places)
+    }
+
     fn read_events(&self, places: &[Located]) -> Result<Vec<RecordedEvent>, ReadError> {
         let mut events = Vec::with_capacity(places.len());
         let mut rest = places;

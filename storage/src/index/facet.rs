@@ -1,7 +1,7 @@
 //! Events by their names, entity types and tags.
 
 use fjall::Slice;
-use weir_types::{Direction, Facet, Position};
+use weir_types::{Direction, EventName, Facet, FacetKind, Position};
 
 use super::{Index, IndexError, merge::Order};
 use crate::{
@@ -62,6 +62,34 @@ impl Index {
             None => Ok(false),
             Some(entry) => Ok(self.facet_record(&entry?)?.binary_search(&position).is_ok()),
         }
+    }
+
+    /// Event names that begin with `prefix`, in byte order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn names_from(&self, prefix: &str, limit: usize) -> Result<Vec<EventName>, IndexError> {
+        let bare = Facet { kind: FacetKind::Name, text: prefix };
+        let key = |facet: Facet<'_>, position| IndexKey::Facet(facet, position).encode(self.inner.group);
+        // Of the bare prefix, without what ends a name.
+        let mut first = key(bare, Position::ZERO);
+        first.truncate(first.len() - 2);
+        let mut last = first.clone();
+        // No name has this byte.
+        last.push(0xff);
+        let mut names = Vec::new();
+        while names.len() < limit {
+            let Some(entry) = self.scan_keys(first..=last.clone(), Order::Rising, 1).next() else { break };
+            let found = entry?.0;
+            let Some((_, IndexKey::Facet(facet, _))) = IndexKey::decode(&found) else {
+                return Err(self.damaged("facet", "its key is malformed"));
+            };
+            names.push(EventName::new(facet.text).map_err(|error| self.damaged("facet", error))?);
+            // Past all of this name's records.
+            first = key(facet, Position(u64::MAX));
+            first.push(0);
+        }
+        Ok(names)
     }
 
     fn facet_record(&self, (key, value): &(Slice, Slice)) -> Result<Vec<Position>, IndexError> {

@@ -37,7 +37,7 @@ impl Index {
         self.scan_keys(Vec::new()..=LAST_KEY.to_vec(), Order::Rising, usize::MAX)
     }
 
-    fn scan_keys(
+    pub(super) fn scan_keys(
         &self,
         keys: std::ops::RangeInclusive<Vec<u8>>,
         order: Order,

@@ -5,8 +5,8 @@ use futures::{StreamExt, channel::mpsc, stream::BoxStream};
 
 use super::{Inner, MemoryLog};
 use crate::{
-    Condition, Consistency, Direction, EntityId, EntityType, GroupId, IdempotencyKey, Position, ReadError,
-    RecordedEvent, StreamGuard, StreamHead, StreamPage, StreamRead, Violation, limits,
+    Condition, Consistency, Direction, EntityId, EntityType, GroupId, IdempotencyKey, LogRead, LogSlice,
+    Position, ReadError, RecordedEvent, StreamGuard, StreamHead, StreamPage, StreamRead, Violation, limits,
     ports::{EventReader, RememberedAppend},
 };
 
@@ -92,6 +92,32 @@ impl EventReader for MemoryLog {
             fits
         });
         Ok(page.cloned().collect())
+    }
+
+    async fn search_log(&self, read: LogRead) -> Result<LogSlice, ReadError> {
+        let inner = self.inner();
+        let applied = inner.applied();
+        let limit = read.limit.clamp(1, limits::READ_EVENTS_MAX);
+        let fits = |event: &&RecordedEvent| read.filter.matches(event);
+        let (events, next): (Vec<_>, _) = match read.direction {
+            Direction::Forward => {
+                let from = read.from.map_or(0, |from| from.0.saturating_sub(1) as usize);
+                let all = inner.events.iter().skip(from).filter(fits);
+                let events: Vec<_> = all.take(limit).cloned().collect();
+                let whole = events.len() < limit;
+                let last = events.last().map_or(applied, |last: &RecordedEvent| last.position);
+                (events, if whole { applied.next() } else { last.next() })
+            }
+            Direction::Backward => {
+                let end = read.from.map_or(applied, |from| from.min(applied)).0 as usize;
+                let events: Vec<_> =
+                    inner.events[..end].iter().rev().filter(fits).take(limit).cloned().collect();
+                let whole = events.len() < limit;
+                let last = events.last().map_or(Position(1), |last: &RecordedEvent| last.position);
+                (events, if whole { Position::ZERO } else { Position(last.0 - 1) })
+            }
+        };
+        Ok(LogSlice { events, next, applied })
     }
 
     async fn list_streams(

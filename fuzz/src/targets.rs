@@ -40,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     names::NAMES,
     names::TIMES,
     rest::APPEND,
+    rest::TRANSACTION,
     connect::CONNECT,
     grpc::GRPC,
     answers::ANSWERS,

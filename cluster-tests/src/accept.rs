@@ -24,6 +24,7 @@ pub mod prove_repair;
 pub mod prove_simulation;
 pub mod prove_speed;
 mod prove_storage;
+pub mod transfers;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -114,7 +115,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 22] = [
+pub const RECIPES: [Recipe; 23] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -137,4 +138,5 @@ pub const RECIPES: [Recipe; 22] = [
     prove_repair::RECIPE,
     prove_simulation::RECIPE,
     prove_speed::RECIPE,
+    transfers::RECIPE,
 ];

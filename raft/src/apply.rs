@@ -12,6 +12,7 @@ mod condition;
 mod digest;
 mod facets;
 mod head_cache;
+mod kv;
 mod registry;
 mod transaction;
 
@@ -19,6 +20,7 @@ pub use append::{Standing, judge_append};
 pub use applier::{Applier, ApplyError, Committed};
 pub use changes::Changes;
 pub use command::{ApplyContext, CommandError, Payload, apply_command};
+pub use kv::{KeyChange, KvStanding, KvStored, judge_delete, judge_put};
 pub use registry::{Registry, judge_registry};
 pub use transaction::violations;
 use weir_types::{RegistryOutcome, WriteOutcome};

@@ -160,6 +160,7 @@ fn commit(index: &Index, entry: u64) {
         membership: Bytes::new(),
         membership_at: None,
         registry: LogIndex::ZERO,
+        kv: LogIndex::ZERO,
         digest: entry,
     });
     index.commit(batch).unwrap();

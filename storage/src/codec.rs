@@ -12,6 +12,7 @@ pub mod peer;
 mod append;
 #[cfg(test)]
 mod golden;
+mod kv;
 mod projection;
 mod raw;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod samples;
 mod stored;
 mod transaction;
 
+pub(crate) use kv::{StoredBucket, StoredKvHead, StoredKvMark};
 pub(crate) use projection::{StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView};
 pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun};
 
@@ -98,6 +100,17 @@ fn encode_as<T: Serialize>(version: u8, value: &T, out: &mut Vec<u8>) {
     out.push(version);
     bincode::serde::encode_into_std_write(value, out, CONFIG)
         .expect("a vector takes all bytes, and the mirror structs have no unsized part");
+}
+
+/// The version byte and a byte string, which is read back by [`decode_bytes`].
+pub(crate) fn encode_bytes(bytes: &[u8]) -> Vec<u8> {
+    encode(&raw::Raw(bytes))
+}
+
+/// Reads what [`encode_bytes`] wrote.
+pub(crate) fn decode_bytes(what: &'static str, bytes: &[u8]) -> Result<bytes::Bytes, CodecError> {
+    let raw: raw::Raw<'_> = decode(what, bytes)?;
+    Ok(bytes::Bytes::copy_from_slice(raw.0))
 }
 
 /// The version byte and the value.

@@ -29,7 +29,7 @@ pub use mark::AppliedMark;
 pub(crate) use open::panic_text;
 pub use place::{Frame, IndexHead, Located, RUN_EVENTS_MAX, Run};
 pub use remembered::{Expiring, Remembered};
-use weir_types::{GroupId, Position};
+use weir_types::{GroupId, LogIndex, Position};
 
 use self::{buffer::Buffer, spill::Spiller};
 use crate::{
@@ -117,6 +117,25 @@ impl Index {
     fn load_mark(&self) -> Result<Option<AppliedMark>, IndexError> {
         let Some(bytes) = self.get(IndexKey::Mark)? else { return Ok(None) };
         let stored: StoredMark<'_> = decode("applied mark", &bytes).map_err(|e| self.damaged("mark", e))?;
-        Ok(Some(stored.into()))
+        let kv = match self.get(IndexKey::KvApplied)? {
+            None => LogIndex::ZERO,
+            Some(bytes) => {
+                decode("key-value mark", &bytes).map(LogIndex).map_err(|e| self.damaged("mark", e))?
+            }
+        };
+        Ok(Some(AppliedMark { kv, ..stored.into() }))
+    }
+
+    /// The last log index that is applied and on disk; 0 when there is none. It
+    /// is behind [`Index::applied`] by what a crash would lose.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn persisted(&self) -> Result<LogIndex, IndexError> {
+        let key = IndexKey::Mark.encode(self.inner.group);
+        let found = self.inner.keys.get(key).map_err(|error| self.failed("mark", error))?;
+        let Some(bytes) = found else { return Ok(LogIndex::ZERO) };
+        let stored: StoredMark<'_> = decode("applied mark", &bytes).map_err(|e| self.damaged("mark", e))?;
+        Ok(AppliedMark::from(stored).log_id.index)
     }
 }

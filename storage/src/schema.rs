@@ -13,12 +13,20 @@
 //! | index | `i` idempotency | entity id, NUL, key | digest and first result |
 //! | index | `x` expiry | first position | keys remembered from there on |
 //! | index | `N` `T` `G` facet | event name, entity type or tag, NUL, first position | positions of such events |
+//! | index | `k` key-value applied | | last log index that held a key-value command |
 //! | state | `s` self-check | | format version and group |
 //! | state | `a` registry applied | | last log index that changed the registry |
 //! | state | `r` registry | projection name | log index of the deploy, definition |
 //! | state | `o` registry outcome | log index | what that command led to |
 //! | state | `c` checkpoint | projection name, NUL, log index | checkpoint |
 //! | state | `v` view | projection name, NUL, log index, partition key | state and position |
+//! | state | `k` key-value mark | | last log index of a key-value command, its time, buckets numbered so far |
+//! | state | `b` bucket | bucket name | its number, what was asked for, counts |
+//! | state | `d` bucket that is gone | bucket number | nothing: keys are still to be dropped |
+//! | state | `h` key | bucket number, key | the versions that are kept, and when they are due |
+//! | state | `w` value | bucket number, key, NUL, revision | the value's bytes |
+//! | state | `x` due | time, bucket number, key | nothing |
+//! | state | `y` key-value digest | log index | a digest of what that entry's key-value commands led to |
 //!
 //! Every key begins with its group id. A number is one byte that counts its
 //! significant bytes, and those, big-endian: byte order is number order, and
@@ -28,11 +36,15 @@
 //! of its first event: keys stay short, and a name never becomes structure.
 //! The last column is encoded by `codec`, behind its version byte.
 
-use weir_types::{Facet, FacetKind, GroupId, LogIndex, Position, StreamVersion};
+use weir_types::{Facet, FacetKind, GroupId, LogIndex, Position, Revision, StreamVersion, Timestamp};
 
 /// A stream's number: the position of its first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamNo(pub u64);
+
+/// A bucket's number, never given twice: keys of a bucket that is gone are not those of its successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketNo(pub u64);
 
 const NUL: u8 = 0;
 
@@ -61,6 +73,8 @@ pub enum IndexKey<'a> {
     Expiry(Position),
     /// Positions of events with a facet, by the first of them.
     Facet(Facet<'a>, Position),
+    /// The last log index that held a key-value command.
+    KvApplied,
 }
 
 impl<'a> IndexKey<'a> {
@@ -78,7 +92,7 @@ impl<'a> IndexKey<'a> {
         push_number(out, group.0);
         out.push(self.family());
         match self {
-            Self::SelfCheck | Self::Mark | Self::Count(None) => {}
+            Self::SelfCheck | Self::Mark | Self::Count(None) | Self::KvApplied => {}
             Self::Head(name) | Self::Count(Some(name)) => out.extend_from_slice(name.as_bytes()),
             Self::StreamRun(stream, version) => {
                 push_number(out, stream.0);
@@ -120,6 +134,7 @@ impl<'a> IndexKey<'a> {
             Self::Idempotency(..) => b'i',
             Self::Expiry(_) => b'x',
             Self::Facet(facet, _) => facet_family(facet.kind),
+            Self::KvApplied => b'k',
         }
     }
 
@@ -131,6 +146,7 @@ impl<'a> IndexKey<'a> {
         let key = match family {
             b's' if rest.is_empty() => Self::SelfCheck,
             b'm' if rest.is_empty() => Self::Mark,
+            b'k' if rest.is_empty() => Self::KvApplied,
             b'c' if rest.is_empty() => Self::Count(None),
             b'c' => Self::Count(Some(text(rest)?)),
             b'h' => Self::Head(text(rest)?),
@@ -189,6 +205,20 @@ pub enum StateKey<'a> {
     Checkpoint(&'a str, LogIndex),
     /// One partition's state of a deployment.
     View(&'a str, LogIndex, &'a str),
+    /// How far key-value commands are applied.
+    KvMark,
+    /// A bucket, by name.
+    Bucket(&'a str),
+    /// A bucket that is gone.
+    GoneBucket(BucketNo),
+    /// A key of a bucket.
+    KvHead(BucketNo, &'a str),
+    /// A value of a key.
+    KvValue(BucketNo, &'a str, Revision),
+    /// A key that is due; times are not negative.
+    KvDue(Timestamp, BucketNo, &'a str),
+    /// What the key-value commands of an entry led to.
+    KvDigest(LogIndex),
 }
 
 impl<'a> StateKey<'a> {
@@ -217,8 +247,57 @@ impl<'a> StateKey<'a> {
                 push_deployment(&mut out, name, deployed);
                 out.extend_from_slice(partition.as_bytes());
             }
+            kv => kv.encode_kv(&mut out),
         }
         out
+    }
+
+    fn encode_kv(self, out: &mut Vec<u8>) {
+        let mut keyed = |family: u8, numbers: &[u64], text: &str| {
+            out.push(family);
+            for number in numbers {
+                push_number(out, *number);
+            }
+            out.extend_from_slice(text.as_bytes());
+        };
+        match self {
+            Self::KvMark => keyed(b'k', &[], ""),
+            Self::Bucket(name) => keyed(b'b', &[], name),
+            Self::GoneBucket(bucket) => keyed(b'd', &[bucket.0], ""),
+            Self::KvHead(bucket, key) => keyed(b'h', &[bucket.0], key),
+            Self::KvDue(at, bucket, key) => keyed(b'x', &[at.0.max(0).unsigned_abs(), bucket.0], key),
+            Self::KvDigest(index) => keyed(b'y', &[index.0], ""),
+            Self::KvValue(bucket, key, revision) => {
+                keyed(b'w', &[bucket.0], key);
+                out.push(NUL);
+                push_number(out, revision.0);
+            }
+            _ => unreachable!("the other families are encoded by the caller"),
+        }
+    }
+
+    fn decode_kv(family: u8, rest: &'a [u8]) -> Option<Self> {
+        Some(match family {
+            b'k' if rest.is_empty() => Self::KvMark,
+            b'b' => Self::Bucket(text(rest)?),
+            b'd' => Self::GoneBucket(BucketNo(number(rest)?)),
+            b'h' => {
+                let (bucket, key) = take_number(rest)?;
+                Self::KvHead(BucketNo(bucket), text(key)?)
+            }
+            b'w' => {
+                let (bucket, rest) = take_number(rest)?;
+                let (key, revision) = until_nul(rest)?;
+                Self::KvValue(BucketNo(bucket), key, Revision(number(revision)?))
+            }
+            b'x' => {
+                let (at, rest) = take_number(rest)?;
+                let (bucket, key) = take_number(rest)?;
+                Self::KvDue(Timestamp(i64::try_from(at).ok()?), BucketNo(bucket), text(key)?)
+            }
+            b'y' => Self::KvDigest(LogIndex(number(rest)?)),
+            _ => return None,
+        })
     }
 
     /// Reads a key; `None` when the bytes are not one.
@@ -240,7 +319,7 @@ impl<'a> StateKey<'a> {
                 let (deployed, partition) = take_number(rest)?;
                 Self::View(name, LogIndex(deployed), text(partition)?)
             }
-            _ => return None,
+            family => Self::decode_kv(*family, rest)?,
         };
         Some((GroupId(group), key))
     }
@@ -313,6 +392,7 @@ mod tests {
                 IndexKey::Facet(Facet { kind: FacetKind::Name, text: &a }, Position(x)),
                 IndexKey::Facet(Facet { kind: FacetKind::EntityType, text: &b }, Position(y)),
                 IndexKey::Facet(Facet { kind: FacetKind::Tag, text: &b }, Position(x)),
+                IndexKey::KvApplied,
             ] {
                 let bytes = key.encode(GroupId(y));
                 prop_assert_eq!(IndexKey::decode(&bytes), Some((GroupId(y), key)));
@@ -328,6 +408,13 @@ mod tests {
                 StateKey::RegistryOutcome(LogIndex(x)),
                 StateKey::Checkpoint(&a, LogIndex(x)),
                 StateKey::View(&a, LogIndex(x), &b),
+                StateKey::KvMark,
+                StateKey::Bucket(&a),
+                StateKey::GoneBucket(BucketNo(x)),
+                StateKey::KvHead(BucketNo(x), &a),
+                StateKey::KvValue(BucketNo(x), &a, Revision(x / 3)),
+                StateKey::KvDue(Timestamp((x >> 1).cast_signed()), BucketNo(x / 7), &b),
+                StateKey::KvDigest(LogIndex(x)),
             ] {
                 let bytes = key.encode(GROUP);
                 prop_assert_eq!(StateKey::decode(&bytes), Some((GROUP, key)));

@@ -1,4 +1,4 @@
-//! The state: the registry of projections, their views and checkpoints.
+//! The state: the registry of projections, their views and checkpoints, and key-value buckets.
 //!
 //! A materialization of the log in sled, in one tree per group, so that a view
 //! and its checkpoint are one atomic batch. Views are flushed every few
@@ -6,16 +6,18 @@
 //! flushed at once: the index relies on it.
 
 mod error;
+mod kv;
 mod registry;
 mod views;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, RwLock},
 };
 
 pub use error::StateError;
+pub use kv::{Bucket, BucketNo, KvBatch, KvDue, KvHead, KvMark, KvVersion};
 pub use registry::RegistryChange;
 use weir_types::{GroupId, LogIndex};
 
@@ -37,6 +39,8 @@ pub struct State {
     dir: PathBuf,
     group: GroupId,
     failure: Arc<OnceLock<String>>,
+    /// Held by apply while it writes buckets, and by who reads several keys of them.
+    kv_gate: Arc<RwLock<()>>,
     tree: sled::Tree,
     // After the tree, which belongs to it.
     db: sled::Db,
@@ -61,6 +65,9 @@ impl State {
             state.check_self(is_new)?;
             state.registry()?;
             state.checkpoints()?;
+            state.kv_mark()?;
+            state.kv_buckets()?;
+            state.kv_gone()?;
             Ok(state)
         }));
         checked.unwrap_or_else(|panic| {
@@ -78,7 +85,7 @@ impl State {
             .open()
             .map_err(refused)?;
         let tree = db.open_tree(format!("group-{group}")).map_err(refused)?;
-        Ok(Self { dir: dir.to_owned(), group, failure: Arc::default(), tree, db })
+        Ok(Self { dir: dir.to_owned(), group, failure: Arc::default(), kv_gate: Arc::default(), tree, db })
     }
 
     /// A new state gets its self-check record; any other must have it. (The

@@ -172,6 +172,7 @@ fn put(index: &Index, number: u64) {
         membership: Bytes::from_static(b"members"),
         membership_at: None,
         registry: LogIndex::ZERO,
+        kv: LogIndex::ZERO,
         digest: number,
     });
     index.commit(batch).unwrap();

@@ -31,6 +31,7 @@ fn mark(index: u64, position: u64) -> AppliedMark {
         membership: Bytes::from_static(b"members"),
         membership_at: None,
         registry: LogIndex::ZERO,
+        kv: LogIndex::ZERO,
         digest: index ^ position,
     }
 }

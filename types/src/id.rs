@@ -47,7 +47,7 @@ pub enum NameError {
     },
 }
 
-fn check(kind: &'static str, text: &str, max: usize) -> Result<(), NameError> {
+pub(crate) fn check(kind: &'static str, text: &str, max: usize) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty { kind });
     }

@@ -9,6 +9,7 @@ mod event;
 mod facet;
 mod id;
 mod invariant;
+mod kv;
 pub mod limits;
 mod log_id;
 pub mod planted;
@@ -34,6 +35,10 @@ pub use id::{
     NodeId, PartitionKey, ProjectionName, Tag,
 };
 pub use invariant::InvariantId;
+pub use kv::{
+    BucketConfig, BucketInfo, BucketName, KvCommand, KvEntry, KvError, KvFilter, KvGuard, KvKey, KvKeys,
+    KvOperation, KvOutcome, KvRead, KvReadError, KvVersions, Revision, StampedKv,
+};
 pub use log_id::LogId;
 pub use planted::{Planted, planted};
 pub use position::{LogIndex, Position, StreamVersion, Term};

@@ -99,6 +99,30 @@ pub const PROJECTION_PATTERNS_MAX: usize = 64;
 pub const PROJECTION_SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one partition's state, as JSON.
 pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Key-value buckets of one group.
+pub const KV_BUCKETS_MAX: usize = 1_000;
+/// Characters in a bucket's name.
+pub const KV_BUCKET_NAME_BYTES_MAX: usize = 128;
+/// Bytes of UTF-8 in a bucket's description.
+pub const KV_DESCRIPTION_BYTES_MAX: usize = 1_024;
+/// Bytes of UTF-8 in a key, or in a filter over keys.
+pub const KV_KEY_BYTES_MAX: usize = 512;
+/// Bytes of one value, unless its bucket takes less.
+pub const KV_VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Values that are kept of one key, the newest included.
+pub const KV_HISTORY_MAX: usize = 64;
+/// Seconds that an entry may be told to live: 100 years.
+pub const KV_TTL_SECONDS_MAX: u64 = 3_155_760_000;
+/// Keys in one page of a listing.
+pub const KV_LIST_MAX: usize = 1_000;
+/// Keys that one page of a listing looks at, whether they match its filter or not.
+pub const KV_SCAN_MAX: usize = 50_000;
+/// Keys that are dropped by one command of a leader's keeper.
+pub const KV_SWEEP_KEYS_MAX: u32 = 500;
+/// Key-value commands in flight on one node.
+pub const KV_IN_FLIGHT_MAX: usize = 4 * 1024;
+/// Bytes of the key-value commands in flight on one node.
+pub const KV_IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of memory of one projection's JavaScript runtime.
 pub const REDUCER_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one log record's payload.

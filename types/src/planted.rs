@@ -47,6 +47,8 @@ plants! {
     ReplaySkipsOne = "replay-skips-one",
     /// The replay at start leaves out the registry that a lost state held.
     RegistryNotReplayed = "registry-not-replayed",
+    /// The replay at start leaves out the key-value commands that a lost state held.
+    KvNotReplayed = "kv-not-replayed",
 
     // Raft and apply.
     /// A restarted node does not know its members: the cluster does not come back.
@@ -65,6 +67,10 @@ plants! {
     AppendAppliedInPart = "append-applied-in-part",
     /// A1: the appends of one entry are answered in the wrong order.
     AnswersSwapped = "answers-swapped",
+    /// Keys: a put by revision does not compare it.
+    CasIgnoresRevision = "cas-ignores-revision",
+    /// Keys: what is to live for a time is taken for due at once.
+    DueTooEarly = "due-too-early",
 
     // The actor and the edge.
     /// Streams: the expected version is not checked.

@@ -268,6 +268,7 @@ fn index_values_keep_their_bytes() {
         membership: Bytes::from_static(b"opaque"),
         membership_at: Some(id(1)),
         registry: LogIndex(12),
+        kv: LogIndex::ZERO,
         digest: u64::MAX - 1,
     };
     let bytes = golden("index_mark", &encode(&StoredMark::from(&mark)));

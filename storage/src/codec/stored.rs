@@ -245,6 +245,8 @@ impl From<StoredMark<'_>> for AppliedMark {
             position: Position(stored.position),
             digest: stored.digest,
             registry: LogIndex(stored.registry),
+            // Kept under a key of its own, which older indexes lack.
+            kv: LogIndex::ZERO,
             membership_at: stored.membership_at.map(LogId::from),
             membership: Bytes::copy_from_slice(stored.membership.0),
         }

@@ -87,7 +87,24 @@ impl GroupStore {
         let index = open_index(&folder.index_dir(), group, &log, &mut rebuilt)?;
         let state = open_state(&folder.state_dir(), group, &log, &index, &mut rebuilt)?;
         let store = Self { log, index, state, group, log_dir: folder.log_dir(group) };
+        store.check_kv()?;
         Ok(Opened { store, rebuilt })
+    }
+
+    /// Drops the buckets where they are ahead of the index and the digests are
+    /// gone that the index lacks: they are then rebuilt from the log. Only an
+    /// index that was lost and begun again is so far behind.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    fn check_kv(&self) -> Result<(), OpenError> {
+        let applied = self.index.applied()?.map_or(LogIndex::ZERO, |mark| mark.log_id.index);
+        let mark = self.state.kv_mark()?;
+        if mark.applied > applied && mark.pruned > applied {
+            warn!(index = applied.0, state = mark.applied.0, "buckets are rebuilt from the log");
+            self.state.clear_kv()?;
+        }
+        Ok(())
     }
 }
 
@@ -146,6 +163,10 @@ fn ahead_of_log(state: &State, log: &Log, index: &Index) -> Result<Option<String
     let registry = state.registry_applied()?;
     if registry > last {
         return Ok(Some(format!("its registry reflects log index {registry}, and the log ends at {last}")));
+    }
+    let kv = state.kv_mark()?.applied;
+    if kv > last {
+        return Ok(Some(format!("its buckets reflect log index {kv}, and the log ends at {last}")));
     }
     let checkpoint = state.highest_checkpoint()?;
     if !log_reaches(checkpoint, log, index)? {

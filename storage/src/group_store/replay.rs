@@ -11,23 +11,28 @@ use crate::{
 
 impl GroupStore {
     /// The first log index that has to be applied again: the record after the
-    /// index's mark, or earlier if the state has lost registry commands that
-    /// the index reflects.
+    /// index's mark, or earlier if the state has lost registry or key-value
+    /// commands that the index reflects.
     ///
     /// # Errors
     /// [`IndexError`] or [`StateError`], as the caller's error.
     pub fn replay_from<E: From<IndexError> + From<StateError>>(&self) -> Result<LogIndex, E> {
         let Some(mark) = self.index.applied()? else { return Ok(LogIndex(1)) };
+        let mut next = mark.log_id.index.next();
         let registry = self.state.registry_applied()?;
         if registry < mark.registry && !planted(Planted::RegistryNotReplayed) {
-            return Ok(registry.next());
+            next = next.min(registry.next());
         }
-        Ok(mark.log_id.index.next())
+        let kv = self.state.kv_mark()?.applied;
+        if kv < mark.kv && !planted(Planted::KvNotReplayed) {
+            next = next.min(kv.next());
+        }
+        Ok(next)
     }
 
     /// Applies what the log knows to be committed and the index or the state
     /// lack, in large batches, oldest first. `apply` gets consecutive records;
-    /// those at or below the index's mark only matter for the registry. What
+    /// those at or below the index's mark only matter for the state. What
     /// was committed after the mark was last saved comes through raft.
     ///
     /// `progress` is told the last index applied and the one to reach.

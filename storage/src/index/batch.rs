@@ -1,6 +1,6 @@
 //! One atomic write of the index.
 
-use weir_types::{EntityId, EntityType, Facet, GroupId, IdempotencyKey, Position, StreamVersion};
+use weir_types::{EntityId, EntityType, Facet, GroupId, IdempotencyKey, LogIndex, Position, StreamVersion};
 
 use super::{AppliedMark, CONTENTS_VERSION, Expiring, Index, IndexHead, Remembered, Run, merge::Entry};
 use crate::{
@@ -106,6 +106,9 @@ impl IndexBatch {
         let mark = self.mark.take();
         if let Some(mark) = &mark {
             self.put(IndexKey::Mark, &StoredMark::from(mark));
+            if mark.kv > LogIndex::ZERO {
+                self.put(IndexKey::KvApplied, &mark.kv.0);
+            }
         }
         self.writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         assert!(self.writes.windows(2).all(|pair| pair[0].0 != pair[1].0), "a batch names a key once");

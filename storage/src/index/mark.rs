@@ -17,6 +17,8 @@ pub struct AppliedMark {
     /// The log index of the last registry command; 0 when there was none. The
     /// state holds at least this one, or has been lost.
     pub registry: LogIndex,
+    /// The log index of the last entry that held a key-value command; 0 when none did.
+    pub kv: LogIndex,
     /// A running digest of everything applied: equal at an equal log id on
     /// every replica (invariant R1).
     pub digest: u64,

@@ -8,6 +8,7 @@ mod cluster;
 mod event;
 mod health;
 mod history;
+mod kv;
 mod limits;
 mod log;
 mod outbox;
@@ -26,6 +27,10 @@ pub(crate) use event::tests as event_tests;
 pub(crate) use event::{data_of, metadata_of};
 pub use health::{Capabilities, Health};
 pub use history::{HistoryEntry, HistoryPage};
+pub use kv::{
+    BucketBody, BucketList, BucketView, KvDeleteQuery, KvEntryView, KvHistory, KvKeysPage, KvKeysQuery,
+    KvPutQuery, KvPutResult, KvReadQuery,
+};
 pub use limits::Limits;
 pub use log::{LogPage, LogQuery};
 pub use outbox::OutboxStatus;

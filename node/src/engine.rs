@@ -7,6 +7,7 @@
 mod append;
 mod cluster;
 mod forward;
+mod kv;
 mod meter;
 mod observe;
 mod outbox;
@@ -28,6 +29,7 @@ use weir_raft::{PeerNode, RaftNode};
 use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
 
 use self::meter::Meter;
+use crate::buckets::Buckets;
 
 /// The parts that an engine is made of.
 pub struct EngineParts {
@@ -41,6 +43,8 @@ pub struct EngineParts {
     pub raft: Arc<RaftNode>,
     /// Where appends are decided.
     pub router: RouterHandle,
+    /// Where changes of the key-value buckets enter the log.
+    pub(crate) buckets: Arc<Buckets>,
     /// Where events are folded.
     pub projections: ProjectionsHandle,
     /// Where events leave; absent without a bus.
@@ -59,6 +63,7 @@ pub struct Engine {
     ports: Ports,
     raft: Arc<RaftNode>,
     router: RouterHandle,
+    buckets: Arc<Buckets>,
     projections: ProjectionsHandle,
     outbox: Option<OutboxHandle>,
     leader_wait: Duration,
@@ -75,7 +80,18 @@ impl Engine {
     /// An engine for the default group.
     #[must_use]
     pub fn new(parts: EngineParts) -> Self {
-        let EngineParts { node, own, ports, raft, router, projections, outbox, leader_wait, closing } = parts;
+        let EngineParts {
+            node,
+            own,
+            ports,
+            raft,
+            router,
+            buckets,
+            projections,
+            outbox,
+            leader_wait,
+            closing,
+        } = parts;
         Self {
             node,
             own,
@@ -83,6 +99,7 @@ impl Engine {
             ports,
             raft,
             router,
+            buckets,
             projections,
             outbox,
             leader_wait,

@@ -12,11 +12,14 @@ use weir_raft::ForwardHandler;
 use weir_storage::codec::forward::{ForwardRequest, ForwardResponse};
 use weir_types::{AppendError, NodeId, ports::Proposer};
 
+use crate::buckets::Buckets;
+
 /// Where forwarded requests are decided; set once the node is wired.
 #[derive(Clone)]
 pub(crate) struct Deciders {
     pub(crate) router: RouterHandle,
     pub(crate) proposer: Arc<dyn Proposer>,
+    pub(crate) buckets: Arc<Buckets>,
 }
 
 /// Answers forwarded requests. The peers' link needs it before the router is
@@ -44,6 +47,10 @@ impl LeaderSide {
             (ForwardRequest::Transact(request), Some(deciders)) => {
                 ForwardResponse::Transact(deciders.router.transact(request).await)
             }
+            (ForwardRequest::Kv(command), Some(deciders)) => {
+                ForwardResponse::Kv(deciders.buckets.decide(command).await)
+            }
+            (ForwardRequest::Kv(_), None) => ForwardResponse::Kv(Err(starting())),
             (ForwardRequest::Transact(_), None) => ForwardResponse::Transact(Err(starting())),
             (ForwardRequest::Append(_), None) => ForwardResponse::Append(Err(starting())),
             (ForwardRequest::Register(_), None) => ForwardResponse::Register(Err(starting())),

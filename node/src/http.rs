@@ -7,6 +7,7 @@ pub(crate) mod extract;
 mod fallback;
 mod guard;
 mod health;
+mod kv;
 mod log;
 mod outbox;
 mod projections;
@@ -55,6 +56,10 @@ fn in_a_cluster(engine: &Arc<Engine>) -> Router<Arc<Engine>> {
         .route(paths::STREAM_EVENTS, get(streams::read).post(streams::append))
         .route(paths::STREAM_HISTORY, get(streams::history))
         .route(paths::TRANSACTIONS, post(transactions::transact))
+        .route(paths::KV_BUCKETS, get(kv::list).post(kv::create))
+        .route(paths::KV_BUCKET, get(kv::info).delete(kv::remove))
+        .route(paths::KV_KEYS, get(kv::keys))
+        .route(paths::KV_KEY, get(kv::get).put(kv::put).delete(kv::delete))
         .route(paths::LOG, get(log::read))
         .route(paths::PROJECTIONS, get(projections::list).post(projections::deploy))
         .route(paths::PROJECTION, get(projections::view).delete(projections::remove))

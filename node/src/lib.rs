@@ -2,6 +2,7 @@
 
 mod ask;
 mod begin;
+mod buckets;
 mod build_info;
 mod clock;
 mod command;
@@ -16,6 +17,7 @@ mod guard;
 mod http;
 #[cfg(feature = "inside")]
 pub mod inside;
+mod keeper;
 pub mod node;
 mod parent;
 pub mod platform;

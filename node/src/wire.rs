@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use weir_actors::{
@@ -20,9 +20,11 @@ use weir_types::{
 
 use crate::{
     begin::{begin_cluster, peer_node},
+    buckets::Buckets,
     config::{Nats, NodePlan},
     engine::{Engine, EngineParts},
     forward::{Deciders, LeaderSide},
+    keeper,
     node::StartError,
     platform::{Platform, Stores},
 };
@@ -39,6 +41,8 @@ pub struct Parts {
     router: RouterHandle,
     projections: ProjectionsHandle,
     outbox: Option<OutboxHandle>,
+    /// Has dropped what is due.
+    keeper: JoinHandle<()>,
     /// The last handle of the log's thread: it flushes when it is dropped.
     log_thread: LogThread,
     /// The lock on the data folder, held until all else has ended.
@@ -81,24 +85,29 @@ pub async fn wire(
     let ids = EventIds::seeded(seed);
     let router = RouterHandle::start(router_config(plan), ports.clone(), ids).await;
     let router = router.map_err(|error| StartError::part("router", &error))?;
-    leader_side.begin(Deciders { router: router.clone(), proposer: ports.proposer.clone() });
+    let buckets = Buckets::new(&ports);
+    let deciders =
+        Deciders { router: router.clone(), proposer: ports.proposer.clone(), buckets: buckets.clone() };
+    leader_side.begin(deciders);
     // The bus knows a node by its seat, whose consumers it takes over with whatever folder.
     let bus = open_bus(plan.node, cluster, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
     let projections = start_projections(plan.node, &ports, bus.as_ref()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
+    let keeper = tokio::spawn(keeper::keep(ports.clone(), raft.buckets(), buckets.clone(), closing.clone()));
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
         ports,
         raft: raft.clone(),
         router: router.clone(),
+        buckets,
         projections: projections.clone(),
         outbox: outbox.clone(),
         leader_wait: plan.leader_wait(),
         closing,
     }));
-    Ok(Parts { engine, raft, router, projections, outbox, log_thread, folder })
+    Ok(Parts { engine, raft, router, projections, outbox, keeper, log_thread, folder })
 }
 
 impl Parts {
@@ -118,7 +127,10 @@ impl Parts {
 
     /// Ends everything and makes it durable.
     pub async fn stop(self) {
-        let Self { engine, raft, router, projections, outbox, log_thread, folder } = self;
+        let Self { engine, raft, router, projections, outbox, keeper, log_thread, folder } = self;
+        keeper.abort();
+        // It holds the stores, and ends by this or by itself.
+        let _ = keeper.await;
         if let Some(outbox) = outbox {
             outbox.stop();
         }

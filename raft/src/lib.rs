@@ -9,6 +9,7 @@
 mod admission;
 mod applied;
 pub mod apply;
+mod buckets;
 mod entry;
 mod fields;
 mod heard;
@@ -37,6 +38,7 @@ mod views;
 mod vote_record;
 
 pub use admission::Admitted;
+pub use buckets::BucketReader;
 pub use join::{JoinOptions, Standing, ask_for_seat};
 pub use log_store::LogStore;
 pub use meeting::Founders;

@@ -17,6 +17,7 @@ use crate::{
     admission::{self, Admissions},
     applied::Applied,
     apply::{Applier, ApplyError},
+    buckets::BucketReader,
     heard::Heard,
     leadership::{Contact, GroupLeadership},
     log_store::LogStore,
@@ -199,6 +200,12 @@ impl RaftNode {
     #[must_use]
     pub fn leadership(&self) -> Arc<dyn LeadershipWatch> {
         Arc::new(self.leadership.clone())
+    }
+
+    /// What is in the key-value buckets here.
+    #[must_use]
+    pub fn buckets(&self) -> Arc<BucketReader> {
+        BucketReader::new(self.store.clone())
     }
 
     /// Views and checkpoints.

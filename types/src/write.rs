@@ -1,6 +1,6 @@
 //! What one log entry holds many of: decided writes, each with its outcome.
 
-use crate::{AppendOutcome, DecidedAppend, DecidedTransaction, TransactionOutcome};
+use crate::{AppendOutcome, DecidedAppend, DecidedTransaction, KvOutcome, StampedKv, TransactionOutcome};
 
 /// One decided write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum DecidedWrite {
     Append(DecidedAppend),
     /// Appends to several streams, with checks and conditions.
     Transaction(DecidedTransaction),
+    /// A change of the key-value buckets.
+    Kv(StampedKv),
 }
 
 /// What apply made of one write; of the same kind as the write.
@@ -18,6 +20,8 @@ pub enum WriteOutcome {
     Append(AppendOutcome),
     /// Of a transaction.
     Transaction(TransactionOutcome),
+    /// Of a change of the buckets.
+    Kv(KvOutcome),
 }
 
 impl DecidedWrite {
@@ -27,6 +31,7 @@ impl DecidedWrite {
         match self {
             Self::Append(append) => append.weight(),
             Self::Transaction(transaction) => transaction.weight(),
+            Self::Kv(stamped) => stamped.command.weight(),
         }
     }
 
@@ -36,6 +41,7 @@ impl DecidedWrite {
         match self {
             Self::Append(append) => append.events.len(),
             Self::Transaction(transaction) => transaction.appends.iter().map(|a| a.events.len()).sum(),
+            Self::Kv(_) => 0,
         }
     }
 }

@@ -31,6 +31,14 @@ macro_rules! codes {
 codes! {
     /// The cluster was initialized before.
     AlreadyInitialized = "already_initialized",
+    /// There is a bucket of this name.
+    BucketExists = "bucket_exists",
+    /// The bucket would hold more bytes than it may.
+    BucketFull = "bucket_full",
+    /// There is no such bucket.
+    BucketNotFound = "bucket_not_found",
+    /// The group has as many buckets as it may.
+    BucketsFull = "buckets_full",
     /// JetStream holds something that this log did not publish.
     BusDiverged = "bus_diverged",
     /// JetStream is not reachable.
@@ -49,6 +57,8 @@ codes! {
     InvalidName = "invalid_name",
     /// The request is not legal.
     InvalidRequest = "invalid_request",
+    /// The key holds no value.
+    KeyNotFound = "key_not_found",
     /// The change of members is not possible now.
     MembershipConflict = "membership_conflict",
     /// The path exists, the method does not.
@@ -69,6 +79,8 @@ codes! {
     ProjectionNotFound = "projection_not_found",
     /// The group has as many projections as it may.
     ProjectionsFull = "projections_full",
+    /// The key is at another revision.
+    RevisionConflict = "revision_conflict",
     /// The position asked for was not reached in time.
     Stale = "stale",
     /// Bytes on disk are damaged.
@@ -97,9 +109,16 @@ impl ErrorCode {
     pub const fn status(self) -> u16 {
         match self {
             Self::EmptyAppend | Self::InvalidName | Self::InvalidRequest | Self::ProjectionInvalid => 400,
-            Self::NotFound | Self::ProjectionNotFound | Self::StreamNotFound => 404,
+            Self::BucketNotFound
+            | Self::KeyNotFound
+            | Self::NotFound
+            | Self::ProjectionNotFound
+            | Self::StreamNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::AlreadyInitialized
+            | Self::BucketExists
+            | Self::BucketFull
+            | Self::BucketsFull
             | Self::BusDiverged
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
@@ -107,6 +126,7 @@ impl ErrorCode {
             | Self::ProjectionsFull
             | Self::TransactionRefused
             | Self::VersionConflict => 409,
+            Self::RevisionConflict => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::Overloaded => 429,
@@ -127,14 +147,24 @@ impl ErrorCode {
             | Self::ProjectionInvalid
             | Self::TooLarge
             | Self::UnsupportedMediaType => ConnectCode::InvalidArgument,
-            Self::NotFound | Self::ProjectionNotFound | Self::StreamNotFound => ConnectCode::NotFound,
-            Self::AlreadyInitialized | Self::EntityTypeConflict | Self::IdempotencyConflict => {
+            Self::BucketNotFound
+            | Self::KeyNotFound
+            | Self::NotFound
+            | Self::ProjectionNotFound
+            | Self::StreamNotFound => ConnectCode::NotFound,
+            Self::AlreadyInitialized
+            | Self::BucketExists
+            | Self::EntityTypeConflict
+            | Self::IdempotencyConflict => {
                 ConnectCode::AlreadyExists
             }
-            Self::MembershipConflict | Self::TransactionRefused | Self::VersionConflict => {
+            Self::MembershipConflict
+            | Self::RevisionConflict
+            | Self::TransactionRefused
+            | Self::VersionConflict => {
                 ConnectCode::Aborted
             }
-            Self::BusDiverged | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
+            Self::BucketFull | Self::BucketsFull | Self::BusDiverged | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
             Self::Overloaded => ConnectCode::ResourceExhausted,
             Self::Internal | Self::StorageFailed => ConnectCode::Internal,
             Self::StorageDamaged => ConnectCode::DataLoss,
@@ -162,6 +192,10 @@ impl ErrorCode {
             | Self::StorageFailed
             | Self::Unavailable => true,
             Self::AlreadyInitialized
+            | Self::BucketExists
+            | Self::BucketFull
+            | Self::BucketNotFound
+            | Self::BucketsFull
             | Self::BusDiverged
             | Self::EmptyAppend
             | Self::EntityTypeConflict
@@ -169,12 +203,14 @@ impl ErrorCode {
             | Self::Internal
             | Self::InvalidName
             | Self::InvalidRequest
+            | Self::KeyNotFound
             | Self::MembershipConflict
             | Self::MethodNotAllowed
             | Self::NotFound
             | Self::ProjectionInvalid
             | Self::ProjectionNotFound
             | Self::ProjectionsFull
+            | Self::RevisionConflict
             | Self::StorageDamaged
             | Self::StreamNotFound
             | Self::TooLarge
@@ -191,6 +227,10 @@ impl ErrorCode {
         match self {
             Self::DeadlineExceeded | Self::Internal | Self::OutcomeUnknown | Self::StorageFailed => true,
             Self::AlreadyInitialized
+            | Self::BucketExists
+            | Self::BucketFull
+            | Self::BucketNotFound
+            | Self::BucketsFull
             | Self::BusDiverged
             | Self::BusUnavailable
             | Self::EmptyAppend
@@ -198,6 +238,7 @@ impl ErrorCode {
             | Self::IdempotencyConflict
             | Self::InvalidName
             | Self::InvalidRequest
+            | Self::KeyNotFound
             | Self::MembershipConflict
             | Self::MethodNotAllowed
             | Self::NotFound
@@ -207,6 +248,7 @@ impl ErrorCode {
             | Self::ProjectionInvalid
             | Self::ProjectionNotFound
             | Self::ProjectionsFull
+            | Self::RevisionConflict
             | Self::Stale
             | Self::StorageDamaged
             | Self::StreamNotFound

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use weir_types::{
-    AppendError, ExpectedVersion, NameError, ReadError, RegistryError, Violation, limits, ports::BusError,
+    AppendError, ExpectedVersion, KvError, KvReadError, NameError, ReadError, RegistryError, Violation, limits, ports::BusError,
 };
 
 use super::{ApiError, ErrorCode};
@@ -101,6 +101,38 @@ impl From<RegistryError> for ApiError {
             RegistryError::Invalid { .. } => of(ErrorCode::ProjectionInvalid),
             RegistryError::NotFound => of(ErrorCode::ProjectionNotFound),
             RegistryError::TooMany { max } => of(ErrorCode::ProjectionsFull).with("max", max),
+        }
+    }
+}
+
+impl From<KvError> for ApiError {
+    fn from(error: KvError) -> Self {
+        let message = error.to_string();
+        let of = |code| Self::new(code, message);
+        match error {
+            KvError::Invalid { .. } => of(ErrorCode::InvalidRequest),
+            KvError::BucketExists => of(ErrorCode::BucketExists),
+            KvError::BucketNotFound => of(ErrorCode::BucketNotFound),
+            KvError::TooManyBuckets { max } => of(ErrorCode::BucketsFull).with("max", max),
+            KvError::KeyNotFound => of(ErrorCode::KeyNotFound),
+            KvError::RevisionConflict { actual } => {
+                of(ErrorCode::RevisionConflict).with("actualRevision", actual.0)
+            }
+            KvError::ValueTooLarge { actual, max } => {
+                of(ErrorCode::TooLarge).with("what", "value bytes").with("actual", actual).with("max", max)
+            }
+            KvError::BucketFull { actual, max } => {
+                of(ErrorCode::BucketFull).with("actual", actual).with("max", max)
+            }
+        }
+    }
+}
+
+impl From<KvReadError> for ApiError {
+    fn from(error: KvReadError) -> Self {
+        match error {
+            KvReadError::Refused(error) => error.into(),
+            KvReadError::Read(error) => error.into(),
         }
     }
 }

@@ -36,6 +36,14 @@ pub const OUTBOX: &str = "/api/v1/outbox";
 pub const OUTBOX_REBUILD: &str = "/api/v1/outbox/rebuild";
 /// GET: events by position.
 pub const LOG: &str = "/api/v1/log";
+/// POST creates, GET lists: key-value buckets.
+pub const KV_BUCKETS: &str = "/api/v1/kv/buckets";
+/// GET: what is in a bucket; DELETE: remove it.
+pub const KV_BUCKET: &str = "/api/v1/kv/buckets/{bucket}";
+/// GET: the keys of a bucket.
+pub const KV_KEYS: &str = "/api/v1/kv/buckets/{bucket}/keys";
+/// GET, PUT, DELETE: a key, which is all that follows, percent-decoded.
+pub const KV_KEY: &str = "/api/v1/kv/buckets/{bucket}/keys/{*key}";
 /// GET: what the server can do.
 pub const CAPABILITIES: &str = "/api/v1/capabilities";
 /// GET: the limits that the server keeps.
@@ -65,6 +73,15 @@ pub fn fill(template: &str, name: &str) -> String {
     path.push_str(&template[..open]);
     encode_segment(&mut path, name);
     path.push_str(&template[close + 1..]);
+    path
+}
+
+/// The path of a key.
+#[must_use]
+pub fn kv_key(bucket: &str, key: &str) -> String {
+    let mut path = fill(KV_KEYS, bucket);
+    path.push('/');
+    encode_segment(&mut path, key);
     path
 }
 
@@ -98,5 +115,6 @@ mod tests {
             assert_eq!(fill(STREAM_EVENTS, id), path);
         }
         assert_eq!(fill(STREAMS, "x"), STREAMS);
+        assert_eq!(kv_key("b", "user:1/x"), "/api/v1/kv/buckets/b/keys/user%3A1%2Fx");
     }
 }

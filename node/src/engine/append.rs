@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// Tries by whoever leads, until the deadline and as long as nothing can have been written.
-    async fn on_the_leader<T, F: Future<Output = Result<T, AppendError>>>(
+    pub(super) async fn on_the_leader<T, F: Future<Output = Result<T, AppendError>>>(
         &self,
         attempt: impl Fn(Leadership) -> F,
         deadline: Instant,
@@ -155,7 +155,7 @@ impl Engine {
 }
 
 /// Why no node decides, where `leader` is this one or not known.
-fn nobody_decides(leader: Option<NodeId>) -> AppendError {
+pub(super) fn nobody_decides(leader: Option<NodeId>) -> AppendError {
     let reason = match leader {
         Some(_) => "the leader is catching up with its log",
         None => "none is known",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_raft::ForwardError;
 use weir_storage::codec::forward::{ForwardRequest, ForwardResponse};
 use weir_types::{
-    AppendAck, AppendError, AppendRequest, NodeId, Planted, RegistryCommand, RegistryOutcome, TransactionAck,
+    AppendAck, AppendError, AppendRequest, KvCommand, KvOutcome, NodeId, Planted, RegistryCommand, RegistryOutcome, TransactionAck,
     TransactionRequest, planted,
 };
 
@@ -22,7 +22,7 @@ impl Engine {
     ) -> Result<AppendAck, AppendError> {
         match self.ask(leader, ForwardRequest::Append(request)).await? {
             ForwardResponse::Append(result) => result,
-            ForwardResponse::Register(_) | ForwardResponse::Transact(_) => Err(odd()),
+            _ => Err(odd()),
         }
     }
 
@@ -35,7 +35,19 @@ impl Engine {
             ForwardResponse::Transact(result) => result,
             // A leader that cannot read a request does not know which kind it is.
             ForwardResponse::Append(Err(error)) => Err(error),
-            ForwardResponse::Append(Ok(_)) | ForwardResponse::Register(_) => Err(odd()),
+            _ => Err(odd()),
+        }
+    }
+
+    pub(super) async fn forward_kv(
+        &self,
+        leader: NodeId,
+        command: KvCommand,
+    ) -> Result<KvOutcome, AppendError> {
+        match self.ask(leader, ForwardRequest::Kv(command)).await? {
+            ForwardResponse::Kv(result) => result,
+            ForwardResponse::Append(Err(error)) => Err(error),
+            _ => Err(odd()),
         }
     }
 
@@ -46,10 +58,9 @@ impl Engine {
     ) -> Result<RegistryOutcome, AppendError> {
         match self.ask(leader, ForwardRequest::Register(command)).await? {
             ForwardResponse::Register(result) => result,
-            ForwardResponse::Transact(_) => Err(odd()),
             // A leader that cannot read a request does not know which kind it is.
             ForwardResponse::Append(Err(error)) => Err(error),
-            ForwardResponse::Append(Ok(_)) => Err(odd()),
+            _ => Err(odd()),
         }
     }
 

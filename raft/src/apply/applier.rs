@@ -2,20 +2,23 @@
 
 use bytes::Bytes;
 use weir_storage::{
-    codec::{CodecError, command::Command},
+    codec::{
+        CodecError,
+        command::{Command, CommandWrite},
+    },
     group_store::GroupStore,
     index::{AppliedMark, Index, IndexError, IndexHead, Remembered},
     log::{Log, LogError, LogRecord, Place, RecordKind},
     state::{State, StateError},
 };
 use weir_types::{
-    EntityId, Facet, IdempotencyKey, LogIndex, Planted, Position, RegistryCommand, RegistryOutcome, limits,
-    planted,
+    EntityId, Facet, IdempotencyKey, KvOutcome, LogIndex, Planted, Position, RegistryCommand,
+    RegistryOutcome, StampedKv, WriteOutcome, limits, planted,
 };
 
 use super::{
     ApplyContext, Changes, CommandError, CommandOutcome, Payload, Registry, apply_command, digest::Digest,
-    head_cache::HeadCache, judge_registry,
+    head_cache::HeadCache, judge_registry, kv::KvWriter,
 };
 
 /// Why committed records could not be applied. The node must stop: it cannot
@@ -84,6 +87,7 @@ pub struct Applier {
     state: State,
     registry: Registry,
     registry_applied: LogIndex,
+    kv: KvWriter,
     mark: Option<AppliedMark>,
     heads: HeadCache,
     digest: Digest,
@@ -147,6 +151,7 @@ impl Applier {
             state: store.state.clone(),
             registry: Registry::new(store.state.registry()?),
             registry_applied: store.state.registry_applied()?,
+            kv: KvWriter::new(&store.state)?,
             mark: store.index.applied()?,
             heads: HeadCache::default(),
             digest: Digest::default(),
@@ -163,9 +168,9 @@ impl Applier {
 
     /// Applies consecutive committed records and gives one outcome each. The
     /// first must follow the mark, or lie at or below it: what is at or below it
-    /// is applied already, and only the registry takes what it has lost.
+    /// is applied already, and only the state takes what it has lost.
     ///
-    /// All of them are in the index afterwards, or none. The registry may be
+    /// All of them are in the index afterwards, or none. The state may be
     /// ahead of the index when this fails, which a replay allows for.
     ///
     /// # Errors
@@ -238,10 +243,18 @@ impl Applier {
                 let context = Cached { index: &self.index, heads: &self.heads };
                 let applied =
                     apply_command(&context, &writes, payload, self.window, &mut mark.position, changes);
-                let outcomes = applied.map_err(|error| match error {
+                let mut outcomes = applied.map_err(|error| match error {
                     CommandError::Index(error) => ApplyError::Index(error),
                     CommandError::Event(source) => ApplyError::Payload { index: record.id.index, source },
                 })?;
+                if let Some((answers, digest)) = self.apply_kv(record.id.index, &writes, false)? {
+                    mark.kv = record.id.index;
+                    self.digest.kv(digest);
+                    let asked = outcomes.iter_mut().filter(|outcome| matches!(outcome, WriteOutcome::Kv(_)));
+                    for (outcome, answer) in asked.zip(answers) {
+                        *outcome = WriteOutcome::Kv(answer);
+                    }
+                }
                 for (write, outcome) in writes.iter().zip(&outcomes) {
                     self.digest.write(write, outcome);
                 }
@@ -250,14 +263,37 @@ impl Applier {
         }
     }
 
+    /// Applies an entry's key-value commands, if it has any.
+    fn apply_kv(
+        &mut self,
+        index: LogIndex,
+        writes: &[CommandWrite],
+        indexed: bool,
+    ) -> Result<Option<(Vec<KvOutcome>, u64)>, ApplyError> {
+        let commands: Vec<&StampedKv> = writes
+            .iter()
+            .filter_map(|write| match write {
+                CommandWrite::Kv(stamped) => Some(stamped),
+                CommandWrite::Append(_) | CommandWrite::Transaction(_) => None,
+            })
+            .collect();
+        if commands.is_empty() { Ok(None) } else { self.kv.apply(index, &commands, indexed).map(Some) }
+    }
+
     /// A record that the index reflects already: the state may have lost it.
     fn apply_again(&mut self, record: &LogRecord) -> Result<CommandOutcome, ApplyError> {
-        if record.kind == RecordKind::Command
-            && let Command::Registry(command) = decode(record)?
-        {
-            return Ok(CommandOutcome::Registry(self.apply_registry(record.id.index, &command)?));
+        if record.kind != RecordKind::Command {
+            return Ok(CommandOutcome::Nothing);
         }
-        Ok(CommandOutcome::Nothing)
+        match decode(record)? {
+            Command::Registry(command) => {
+                Ok(CommandOutcome::Registry(self.apply_registry(record.id.index, &command)?))
+            }
+            Command::Writes(writes) => {
+                self.apply_kv(record.id.index, &writes, true)?;
+                Ok(CommandOutcome::Nothing)
+            }
+        }
     }
 
     fn apply_registry(
@@ -277,6 +313,7 @@ impl Applier {
     }
 
     fn commit(&mut self, pass: Pass) -> Result<(), ApplyError> {
+        self.kv.commit(&self.index)?;
         let Pass { changes, mark: Some(mark) } = pass else { return Ok(()) };
         if self.mark.as_ref() == Some(&mark) {
             return Ok(());
@@ -315,6 +352,7 @@ impl Pass {
                 membership: Bytes::new(),
                 membership_at: None,
                 registry: LogIndex::ZERO,
+                kv: LogIndex::ZERO,
                 digest: 0,
             },
         }

@@ -12,7 +12,7 @@ use weir_storage::{
     schema::StreamNo,
 };
 use weir_types::{
-    AppendOutcome, Direction, EntityId, Facet, FacetKind, Idempotency, IdempotencyKey, Planted, Position,
+    AppendOutcome, Direction, EntityId, Facet, FacetKind, Idempotency, IdempotencyKey, KvOutcome, Planted, Position,
     StreamHead, StreamVersion, TransactionOutcome, WriteOutcome, planted,
 };
 
@@ -95,7 +95,7 @@ pub enum CommandError {
 
 /// Applies one entry's writes in order: later ones see what earlier ones did.
 /// `last` is the last position assigned so far and is moved on; `window` is how
-/// long idempotency keys count.
+/// long idempotency keys count. Key-value commands are left to the applier.
 ///
 /// # Errors
 /// [`CommandError`]. The changes are then half made and must be dropped.
@@ -116,6 +116,8 @@ pub fn apply_command(
             CommandWrite::Transaction(transaction) => {
                 WriteOutcome::Transaction(entry.transaction(transaction, changes)?)
             }
+            // They touch nothing that the others see; the applier judges them.
+            CommandWrite::Kv(_) => WriteOutcome::Kv(KvOutcome::AppliedBefore),
         });
     }
     *last = entry.last;

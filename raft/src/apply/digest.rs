@@ -29,8 +29,15 @@ impl Digest {
             (CommandWrite::Transaction(transaction), WriteOutcome::Transaction(outcome)) => {
                 self.transaction(transaction, outcome);
             }
+            // All of an entry's at once: see `kv`.
+            (CommandWrite::Kv(_), WriteOutcome::Kv(_)) => {}
             _ => unreachable!("apply answers a write with an outcome of its kind"),
         }
+    }
+
+    /// What the entry's key-value commands led to.
+    pub(super) fn kv(&mut self, digest: u64) {
+        self.numbers(&[20, digest]);
     }
 
     fn transaction(&mut self, transaction: &CommandTransaction, outcome: &TransactionOutcome) {

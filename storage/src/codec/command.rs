@@ -4,7 +4,8 @@
 //! `[count u32 LE]`, per append `[meta len u32 LE][meta]`, per event of it a
 //! frame (see [`super::event`]); for kind 2, a registry command; for kind 3, a
 //! batch of any writes: `[count u32 LE]`, per write `[kind u8]`, and then for
-//! kind 1 an append as above, for kind 2 a transaction (see [`transaction`]).
+//! kind 1 an append as above, for kind 2 a transaction (see [`transaction`]), for
+//! kind 3 `[len u32 LE]` and a stamped key-value command.
 
 mod transaction;
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     DecidedAppend, DecidedWrite, EntityId, EntityType, Idempotency, IdempotencyKey, RegistryCommand,
-    StreamVersion, Timestamp, limits,
+    StampedKv, StreamVersion, Timestamp, limits,
 };
 
 pub use self::transaction::{CommandTransaction, TransactionMeta};
@@ -20,6 +21,7 @@ pub(super) use self::transaction::{StoredCondition, read_check};
 use super::{
     CodecError, FORMAT_VERSION, decode, encode_into,
     event::{FRAME_HEADER_BYTES, encode_frame, read_header},
+    kv::StoredStampedKv,
     projection::StoredRegistryCommand,
 };
 
@@ -30,6 +32,7 @@ const KIND_WRITES: u8 = 3;
 
 const WRITE_APPEND: u8 = 1;
 const WRITE_TRANSACTION: u8 = 2;
+const WRITE_KV: u8 = 3;
 
 /// What a command's payload says, without its events' bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub enum CommandWrite {
     Append(CommandAppend),
     /// To several.
     Transaction(CommandTransaction),
+    /// To the key-value buckets.
+    Kv(StampedKv),
 }
 
 impl CommandWrite {
@@ -56,6 +61,7 @@ impl CommandWrite {
         match self {
             Self::Append(append) => std::slice::from_ref(append),
             Self::Transaction(transaction) => &transaction.appends,
+            Self::Kv(_) => &[],
         }
     }
 }
@@ -148,6 +154,10 @@ pub fn encode_writes(writes: &[DecidedWrite]) -> Bytes {
             DecidedWrite::Transaction(transaction) => {
                 out.push(WRITE_TRANSACTION);
                 transaction::encode(transaction, &mut out);
+            }
+            DecidedWrite::Kv(stamped) => {
+                out.push(WRITE_KV);
+                encode_sized(&StoredStampedKv::from(stamped), &mut out);
             }
         }
     }
@@ -254,7 +264,7 @@ fn read_idempotency(stored: Option<(&str, u64)>) -> Result<Option<Idempotency>, 
 }
 
 struct Reader<'a> {
-    payload: &'a [u8],
+    payload: &'a Bytes,
     at: usize,
 }
 
@@ -298,6 +308,10 @@ impl<'a> Reader<'a> {
         match self.array::<1>()? {
             [WRITE_APPEND] => self.append().map(CommandWrite::Append),
             [WRITE_TRANSACTION] => transaction::decode(self).map(CommandWrite::Transaction),
+            [WRITE_KV] => {
+                let stored: StoredStampedKv<'_> = self.sized()?;
+                stored.read(self.payload).map(CommandWrite::Kv)
+            }
             [other] => Err(CodecError::malformed(WHAT, format!("write of kind {other} is not known"))),
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    AppendAck, AppendError, AppendRequest, RegistryCommand, RegistryOutcome, TransactionAck,
+    AppendAck, AppendError, AppendRequest, KvCommand, KvOutcome, RegistryCommand, RegistryOutcome, TransactionAck,
     TransactionRequest,
 };
 
@@ -11,6 +11,7 @@ use super::{
     CodecError,
     append::{StoredAck, StoredAppendError, StoredAppendRequest, StoredExtra},
     decode as decode_value, encode as encode_value,
+    kv::{StoredKvCommand, StoredKvOutcome},
     projection::{StoredRegistryCommand, StoredRegistryOutcome},
     transaction::{StoredTransactionAck, StoredTransactionRequest},
 };
@@ -24,6 +25,8 @@ pub enum ForwardRequest {
     Register(RegistryCommand),
     /// A transaction.
     Transact(TransactionRequest),
+    /// A change of the key-value buckets.
+    Kv(KvCommand),
 }
 
 /// The leader's answer.
@@ -35,6 +38,8 @@ pub enum ForwardResponse {
     Register(Result<RegistryOutcome, AppendError>),
     /// To a transaction.
     Transact(Result<TransactionAck, AppendError>),
+    /// To a change of the buckets.
+    Kv(Result<KvOutcome, AppendError>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +52,8 @@ enum StoredRequest<'a> {
     AppendWithExtras(#[serde(borrow)] StoredAppendRequest<'a>, #[serde(borrow)] Vec<StoredExtra<'a>>),
     #[serde(borrow)]
     Transact(StoredTransactionRequest<'a>),
+    #[serde(borrow)]
+    Kv(StoredKvCommand<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +64,8 @@ enum StoredResponse<'a> {
     Register(Result<StoredRegistryOutcome<'a>, StoredAppendError<'a>>),
     #[serde(borrow)]
     Transact(Result<StoredTransactionAck<'a>, StoredAppendError<'a>>),
+    #[serde(borrow)]
+    Kv(Result<StoredKvOutcome<'a>, StoredAppendError<'a>>),
 }
 
 impl ForwardRequest {
@@ -70,6 +79,7 @@ impl ForwardRequest {
             },
             Self::Register(command) => StoredRequest::Register(command.into()),
             Self::Transact(request) => StoredRequest::Transact(request.into()),
+            Self::Kv(command) => StoredRequest::Kv(command.into()),
         })
         .into()
     }
@@ -88,6 +98,7 @@ impl ForwardRequest {
                 Self::Append(request)
             }
             StoredRequest::Transact(stored) => Self::Transact(stored.read(message)?),
+            StoredRequest::Kv(stored) => Self::Kv(stored.read(message)?),
         })
     }
 }
@@ -106,6 +117,9 @@ impl ForwardResponse {
             Self::Transact(result) => StoredResponse::Transact(
                 result.as_ref().map(StoredTransactionAck::from).map_err(StoredAppendError::from),
             ),
+            Self::Kv(result) => StoredResponse::Kv(
+                result.as_ref().map(StoredKvOutcome::from).map_err(StoredAppendError::from),
+            ),
         })
         .into()
     }
@@ -122,6 +136,8 @@ impl ForwardResponse {
             StoredResponse::Register(Err(error)) => Self::Register(Err(error.try_into()?)),
             StoredResponse::Transact(Ok(ack)) => Self::Transact(Ok(ack.try_into()?)),
             StoredResponse::Transact(Err(error)) => Self::Transact(Err(error.try_into()?)),
+            StoredResponse::Kv(Ok(outcome)) => Self::Kv(Ok(outcome.try_into()?)),
+            StoredResponse::Kv(Err(error)) => Self::Kv(Err(error.try_into()?)),
         })
     }
 }

@@ -55,10 +55,6 @@ pub(super) struct KvChanges {
 }
 
 impl KvChanges {
-    pub(super) fn is_empty(&self) -> bool {
-        self.heads.is_empty()
-    }
-
     /// What is kept of a key now.
     pub(super) fn head(
         &self,

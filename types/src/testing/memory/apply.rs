@@ -3,7 +3,7 @@
 use super::{Fate, Inner, Queued};
 use crate::{
     AppendError, AppendOutcome, Condition, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite,
-    ExpectedVersion, Position, RecordedEvent, StreamGuard, StreamVersion, TransactionOutcome, Violation,
+    ExpectedVersion, KvError, KvOutcome, Position, RecordedEvent, StreamGuard, StreamVersion, TransactionOutcome, Violation,
     WriteOutcome, ports::RememberedAppend,
 };
 
@@ -61,6 +61,10 @@ impl Inner {
         match write {
             DecidedWrite::Append(append) => WriteOutcome::Append(self.apply(append)),
             DecidedWrite::Transaction(transaction) => WriteOutcome::Transaction(self.transact(transaction)),
+            DecidedWrite::Kv(_) => {
+                let reason = "buckets are not kept in memory".to_owned();
+                WriteOutcome::Kv(KvOutcome::Refused(KvError::Invalid { reason }))
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 
 use crate::{
     bench::BenchCommand, cluster::ClusterCommand, error::CliError, exit, global::GlobalArgs,
-    import::ImportArgs, log::LogArgs, outbox::OutboxCommand, output::Output, projection::ProjectionCommand,
-    stream::StreamCommand, transact::TransactArgs,
+    import::ImportArgs, kv::KvCommand, log::LogArgs, outbox::OutboxCommand, output::Output,
+    projection::ProjectionCommand, stream::StreamCommand, transact::TransactArgs,
 };
 
 /// The nouns of the command line. The `weir` binary flattens them beside its own.
@@ -19,6 +19,8 @@ pub enum Command {
     Transact(Alone<TransactArgs>),
     /// Import a CSV file as events, exactly once
     Import(Box<Alone<ImportArgs>>),
+    /// Keep keys and values in buckets
+    Kv(Noun<KvCommand>),
     /// Deploy and read projections
     Projection(Noun<ProjectionCommand>),
     /// Look at the cluster and change its members
@@ -68,6 +70,7 @@ impl Command {
             Self::Log(alone) => &alone.global,
             Self::Transact(alone) => &alone.global,
             Self::Import(alone) => &alone.global,
+            Self::Kv(noun) => &noun.global,
             Self::Projection(noun) => &noun.global,
             Self::Cluster(noun) => &noun.global,
             Self::Outbox(noun) => &noun.global,
@@ -83,6 +86,7 @@ async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
         Command::Log(alone) => crate::log::run(&alone.args, &client, output).await,
         Command::Transact(alone) => crate::transact::run(&alone.args, &client, output).await,
         Command::Import(alone) => crate::import::run(&alone.args, &client, output).await,
+        Command::Kv(noun) => crate::kv::run(&noun.verb, &client, output).await,
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
         Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
         Command::Outbox(noun) => crate::outbox::run(&noun.verb, &client, output).await,
@@ -120,6 +124,11 @@ mod tests {
             "weir stream ls --type order",
             "weir import --csv f.csv --entity-id case --entity-type order --event-name activity --occurred-at t",
             "weir import --csv f.csv --mapping m.toml --json --in-flight 8 --unary",
+            "weir kv create b --ttl 168h --history 5",
+            "weir kv put b user:1 {} --create --ttl 30s",
+            "weir kv put b k @f --revision 7",
+            "weir kv ls b --filter order.*",
+            "weir kv rm b k --purge",
             "weir projection deploy p.js",
             "weir projection get p --partition k --min-position 7",
             "weir cluster init --member 1,a:9124,http://a:9123 --member 2,b:9124,http://b:9123",

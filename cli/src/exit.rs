@@ -8,7 +8,7 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line is not legal.
 pub const USAGE: u8 = 2;
-/// There is no such stream, projection or partition.
+/// There is no such stream, projection, partition, bucket or key.
 pub const NOT_FOUND: u8 = 3;
 /// A conflict: wrong version, other type, exists already.
 pub const CONFLICT: u8 = 4;
@@ -41,11 +41,17 @@ fn of_known(error: &ClientError) -> u8 {
 
 fn of_code(code: ErrorCode) -> u8 {
     match code {
-        ErrorCode::StreamNotFound | ErrorCode::ProjectionNotFound | ErrorCode::NotFound => NOT_FOUND,
+        ErrorCode::BucketNotFound
+        | ErrorCode::KeyNotFound
+        | ErrorCode::StreamNotFound
+        | ErrorCode::ProjectionNotFound
+        | ErrorCode::NotFound => NOT_FOUND,
         ErrorCode::VersionConflict
         | ErrorCode::EntityTypeConflict
         | ErrorCode::IdempotencyConflict
         | ErrorCode::AlreadyInitialized
+        | ErrorCode::BucketExists
+        | ErrorCode::RevisionConflict
         | ErrorCode::MembershipConflict
         | ErrorCode::TransactionRefused => CONFLICT,
         ErrorCode::Stale | ErrorCode::BusDiverged | ErrorCode::BusUnavailable => NOT_HEALTHY,

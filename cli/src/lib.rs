@@ -11,6 +11,7 @@ mod error;
 pub mod exit;
 mod global;
 mod import;
+mod kv;
 mod log;
 mod outbox;
 mod output;

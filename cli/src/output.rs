@@ -29,6 +29,15 @@ impl Output {
         self.line(&text)
     }
 
+    /// JSON, where it is asked for, or else what `text` prints.
+    pub(crate) fn json_or<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        if self.json { self.json(value) } else { text(value) }
+    }
+
     /// One line of text.
     pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();

@@ -1,4 +1,4 @@
-//! Arguments that are JSON, a file of it, or stdin.
+//! Arguments that are data, a file of it, or stdin.
 
 use std::{fs, io::Read as _};
 
@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::error::CliError;
 
 /// The bytes that an argument means: `@file`, `-` for stdin, or the argument itself.
-pub(crate) fn read_payload(argument: &str) -> Result<Bytes, CliError> {
-    let bytes = match argument.strip_prefix('@') {
+pub(crate) fn read_bytes(argument: &str) -> Result<Bytes, CliError> {
+    Ok(Bytes::from(match argument.strip_prefix('@') {
         Some(path) => fs::read(path).map_err(CliError::io(format!("read `{path}`")))?,
         None if argument == "-" => {
             let mut bytes = Vec::new();
@@ -16,9 +16,14 @@ pub(crate) fn read_payload(argument: &str) -> Result<Bytes, CliError> {
             bytes
         }
         None => argument.as_bytes().to_vec(),
-    };
+    }))
+}
+
+/// As [`read_bytes`], of JSON.
+pub(crate) fn read_payload(argument: &str) -> Result<Bytes, CliError> {
+    let bytes = read_bytes(argument)?;
     match serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
-        Ok(_) => Ok(Bytes::from(bytes)),
+        Ok(_) => Ok(bytes),
         Err(error) => Err(CliError::Usage(format!("`{argument}` is not JSON: {error}"))),
     }
 }

@@ -3,6 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -32,6 +33,10 @@ pub(crate) struct Call<'a, Q: ?Sized, B: ?Sized> {
     pub(crate) path: &'a str,
     pub(crate) query: Option<&'a Q>,
     pub(crate) body: Option<&'a B>,
+    /// A body of bytes, in place of `body`.
+    pub(crate) bytes: Option<Bytes>,
+    /// One header more.
+    pub(crate) header: Option<(&'static str, String)>,
     pub(crate) repeat: Repeat,
     /// How long the server may wait on purpose.
     pub(crate) wait: Duration,
@@ -39,19 +44,30 @@ pub(crate) struct Call<'a, Q: ?Sized, B: ?Sized> {
 
 impl<'a> Call<'a, (), ()> {
     pub(crate) fn new(method: Method, path: &'a str, repeat: Repeat) -> Self {
-        Self { method, path, query: None, body: None, repeat, wait: Duration::ZERO }
+        let wait = Duration::ZERO;
+        Self { method, path, query: None, body: None, bytes: None, header: None, repeat, wait }
     }
 }
 
 impl<'a, Q: ?Sized, B: ?Sized> Call<'a, Q, B> {
     pub(crate) fn query<T: ?Sized>(self, query: &'a T) -> Call<'a, T, B> {
-        let Self { method, path, body, repeat, wait, .. } = self;
-        Call { method, path, query: Some(query), body, repeat, wait }
+        let Self { method, path, body, bytes, header, repeat, wait, .. } = self;
+        Call { method, path, query: Some(query), body, bytes, header, repeat, wait }
     }
 
     pub(crate) fn body<T: ?Sized>(self, body: &'a T) -> Call<'a, Q, T> {
-        let Self { method, path, query, repeat, wait, .. } = self;
-        Call { method, path, query, body: Some(body), repeat, wait }
+        let Self { method, path, query, bytes, header, repeat, wait, .. } = self;
+        Call { method, path, query, body: Some(body), bytes, header, repeat, wait }
+    }
+
+    pub(crate) fn bytes(mut self, bytes: Bytes) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    pub(crate) fn header(mut self, header: Option<(&'static str, String)>) -> Self {
+        self.header = header;
+        self
     }
 
     pub(crate) fn wait(mut self, wait: Duration) -> Self {
@@ -196,6 +212,12 @@ impl Client {
         }
         if let Some(body) = call.body {
             request = request.json(body);
+        }
+        if let Some(bytes) = &call.bytes {
+            request = request.body(bytes.clone()).header("content-type", "application/octet-stream");
+        }
+        if let Some((name, value)) = &call.header {
+            request = request.header(*name, value);
         }
         request
     }

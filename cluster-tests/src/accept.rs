@@ -8,6 +8,8 @@ pub mod fresh_clone;
 pub mod hundred_writers;
 pub mod import_through_leader_kills;
 pub mod kill_all_under_load;
+pub mod kv;
+pub mod kv_claims;
 pub mod members;
 pub mod nats_outage;
 pub mod outbox_rebuild;
@@ -115,7 +117,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 23] = [
+pub const RECIPES: [Recipe; 25] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -127,6 +129,8 @@ pub const RECIPES: [Recipe; 23] = [
     members::RECIPE,
     paused_leader::RECIPE,
     fresh_clone::RECIPE,
+    kv::RECIPE,
+    kv_claims::RECIPE,
     prove_chaos::RECIPE,
     prove_crash_points::RECIPE,
     prove_damage_sweep::RECIPE,

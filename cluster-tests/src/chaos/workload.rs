@@ -13,6 +13,7 @@ mod follow;
 mod freshness;
 mod guarded;
 mod imports;
+mod kv;
 mod members;
 mod projections;
 mod reads;
@@ -136,6 +137,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(members::Members::default()),
         Arc::new(imports::Imports::default()),
         Arc::new(bank::Bank::default()),
+        Arc::new(kv::Kv::default()),
         Arc::new(transactions::Transactions),
         Arc::new(bad_input::BadInput),
         Arc::new(follow::Follow::default()),

@@ -5,6 +5,7 @@
 mod cluster;
 mod connect;
 mod eventually;
+mod kv;
 mod refusals;
 mod rest;
 mod running;

@@ -9,6 +9,8 @@ pub(super) enum Catch {
     Invariant(InvariantId),
     /// The exact checker of streams.
     Streams,
+    /// The checker of keys.
+    Keys,
     /// What is no invariant's, by a part of its message: a workload that was
     /// told what cannot be, a node that ends by itself, a cluster that does not go on.
     Wrong(&'static str),
@@ -19,6 +21,7 @@ impl fmt::Display for Catch {
         match self {
             Self::Invariant(id) => write!(f, "{id:?}"),
             Self::Streams => f.write_str("streams"),
+            Self::Keys => f.write_str("keys"),
             Self::Wrong(part) => write!(f, "“{part}”"),
         }
     }

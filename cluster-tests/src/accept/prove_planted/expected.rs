@@ -4,7 +4,7 @@ use weir_types::{
 };
 
 use super::{
-    catch::Catch::{self, Invariant, Streams, Wrong},
+    catch::Catch::{self, Invariant, Keys, Streams, Wrong},
     plan::Plan,
 };
 
@@ -20,6 +20,9 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         }
         Planted::ReplaySkipsOne => (Plan::Kills, &[Wrong("ended by itself")]),
         Planted::RegistryNotReplayed => (Plan::Losses, &[Invariant(P2), Invariant(R1), Wrong("no view of")]),
+        Planted::KvNotReplayed => (Plan::Keys, &[Keys, Invariant(R1), Wrong("workload kv")]),
+        Planted::CasIgnoresRevision => (Plan::Keys, &[Keys]),
+        Planted::DueTooEarly => (Plan::Keys, &[Wrong("workload kv")]),
         // Raft and apply.
         Planted::MembershipForgotten => (Plan::Kills, &[Wrong("the cluster does not come back")]),
         Planted::ApplyUsesOwnValue => (Plan::Kills, &[Invariant(R1), Invariant(A3)]),
@@ -76,7 +79,7 @@ mod tests {
         let caught = |check: Catch| Planted::ALL.iter().any(|plant| expected(*plant).1.contains(&check));
         // S1 has no subscriptions to check yet; what breaks R2 or O1 so far shows elsewhere before.
         let checks = [A1, A2, A3, A4, P1, P2, Q1, R1, W1].map(Invariant);
-        assert!(checks.into_iter().chain([Streams]).all(caught));
+        assert!(checks.into_iter().chain([Keys, Streams]).all(caught));
         assert!(Planted::ALL.len() >= 30, "the harness is proven by 30 bugs at least");
     }
 }

@@ -22,10 +22,12 @@ pub(super) enum Plan {
     Rewinds,
     /// An import is under way while leaders die.
     Imports,
+    /// Keys are changed and claimed while processes are killed.
+    Keys,
 }
 
 /// Every plan.
-pub(super) const PLANS: [Plan; 10] = [
+pub(super) const PLANS: [Plan; 11] = [
     Plan::Calm,
     Plan::Kills,
     Plan::Cuts,
@@ -36,6 +38,7 @@ pub(super) const PLANS: [Plan; 10] = [
     Plan::Bus,
     Plan::Rewinds,
     Plan::Imports,
+    Plan::Keys,
 ];
 
 impl Plan {
@@ -70,6 +73,7 @@ impl Plan {
                 "1",
             ),
             Self::Rewinds => ("guarded,unguarded", "lull,nats-rewind", "1", "1"),
+            Self::Keys => ("kv", "kill-one,kill-leader,kill-all,restart-loop,pause-leader", "0", "2"),
             Self::Imports => ("imports", "kill-leader,pause-leader,isolate-leader", "0", "1"),
         };
         [("--workloads", workloads), ("--faults", faults), ("--nats", nats), ("--load", load)]

@@ -2,6 +2,7 @@
 //! is written down with what came of it.
 
 mod appending;
+mod keys;
 mod looking;
 mod wire;
 
@@ -15,6 +16,7 @@ use super::Context;
 use crate::edge::Edge;
 
 pub(super) use appending::Way;
+pub(super) use keys::Changed;
 pub(super) use looking::{Look, mark_of};
 pub(super) use wire::{Answer, Lost};
 

@@ -25,6 +25,8 @@ pub(super) fn http() -> reqwest::Client {
 pub(in super::super) struct Answer {
     pub(in super::super) status: u16,
     pub(in super::super) bytes: Vec<u8>,
+    /// The revision that a header names.
+    pub(in super::super) revision: Option<u64>,
 }
 
 /// Why nothing came back.
@@ -81,9 +83,24 @@ impl Caller {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Answer, Lost> {
+        self.exchange_with(edge, method, path, &[], body).await
+    }
+
+    /// As [`Caller::exchange`], with headers.
+    pub(in super::super) async fn exchange_with(
+        &self,
+        edge: &Edge,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, Lost> {
         let mut request = self.http.request(method, format!("{}{path}", edge.base())).timeout(self.patience);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
         }
         let lost = |error: reqwest::Error| match error.is_connect() || error.is_builder() {
             true => Lost::NotSent,
@@ -92,9 +109,11 @@ impl Caller {
         };
         let response = request.send().await.map_err(lost)?;
         let status = response.status().as_u16();
+        let revision = response.headers().get("x-weir-revision");
+        let revision = revision.and_then(|value| value.to_str().ok()?.parse().ok());
         // A connection that breaks now was made before, whatever the error says.
         let bytes = response.bytes().await.map_err(|error| Lost::Sent(format!("cut answer: {error}")))?;
-        Ok(Answer { status, bytes: bytes.to_vec() })
+        Ok(Answer { status, bytes: bytes.to_vec(), revision })
     }
 
     /// GETs from one node; nothing when no good answer came.

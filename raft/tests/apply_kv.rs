@@ -1,0 +1,177 @@
+//! Key-value commands over the real log, index and state: what a replay
+//! rebuilds, whichever of the two was lost or is behind.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod scene;
+
+use std::{fs, path::Path, time::Duration};
+
+use bytes::Bytes;
+use scene::{Scene, append};
+use weir_raft::apply::CommandOutcome;
+use weir_storage::{codec::command::encode_writes, log::RecordKind};
+use weir_types::{
+    BucketConfig, BucketName, DecidedWrite, KvCommand, KvError, KvFilter, KvGuard, KvKey, KvOutcome,
+    KvRead, LogIndex, Revision, StampedKv, Timestamp, WriteOutcome,
+};
+
+const SECOND: i64 = 1_000_000;
+
+fn bucket(name: &str) -> BucketName {
+    BucketName::new(name).unwrap()
+}
+
+fn key(name: &str) -> KvKey {
+    KvKey::new(name).unwrap()
+}
+
+fn put(name: &str, of: &str, value: &str, guard: KvGuard) -> KvCommand {
+    let value = Bytes::from(value.to_owned());
+    KvCommand::Put { bucket: bucket(name), key: key(of), value, guard, ttl: None }
+}
+
+fn delete(name: &str, of: &str, purge: bool) -> KvCommand {
+    KvCommand::Delete { bucket: bucket(name), key: key(of), guard: KvGuard::Any, purge }
+}
+
+fn create(name: &str, history: u8, ttl: Option<u64>) -> KvCommand {
+    let ttl = ttl.map(Duration::from_secs);
+    KvCommand::CreateBucket(BucketConfig { history, ttl, ..BucketConfig::new(bucket(name)) })
+}
+
+/// One entry of commands, all stamped with the same second, with an append among them.
+fn entry(second: i64, commands: Vec<KvCommand>) -> Bytes {
+    let kv = |command| DecidedWrite::Kv(StampedKv { command, at: Timestamp(second * SECOND) });
+    let mut writes: Vec<DecidedWrite> = commands.into_iter().map(kv).collect();
+    writes.push(DecidedWrite::Append(append(&format!("e-{second}"), "order", 0, 1, None)));
+    encode_writes(&writes)
+}
+
+/// A long mixed history, always the same.
+fn history(entries: u64) -> Vec<Bytes> {
+    let mut seed = 7_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let mut payloads = vec![entry(0, vec![create("a", 3, None), create("b", 1, Some(5)), create("c", 2, None)])];
+    for second in 1..entries {
+        let mut commands = Vec::new();
+        for _ in 0..random(6) {
+            let (name, of) = (["a", "b", "c"][random(3) as usize], format!("k.{}", random(9)));
+            commands.push(match random(12) {
+                0 => delete(name, &of, false),
+                1 => delete(name, &of, true),
+                2 => put(name, &of, "created", KvGuard::Absent),
+                3 => put(name, &of, "set", KvGuard::Revision(Revision(random(60)))),
+                4 => KvCommand::Sweep { keys_max: 2 },
+                5 if random(6) == 0 => KvCommand::DeleteBucket(bucket(name)),
+                6 => create(name, 2, Some(4)),
+                _ => put(name, &of, &format!("v-{second}"), KvGuard::Any),
+            });
+        }
+        // A leader whose clock is behind: the log's time stays.
+        let second = second.cast_signed() - i64::from(random(5) == 0) * 40;
+        payloads.push(entry(second, commands));
+    }
+    payloads
+}
+
+/// All that can be read of the buckets.
+fn contents(scene: &Scene) -> Vec<String> {
+    let state = &scene.store.state;
+    let mut all = vec![format!("{:?} {:?}", state.kv_mark().unwrap().time, state.kv_gone().unwrap())];
+    for bucket in state.kv_buckets().unwrap() {
+        let name = &bucket.info.config.name;
+        all.push(format!("{bucket:?}"));
+        for of in state.kv_list(name, &KvFilter::all(), None, 1_000).unwrap().keys {
+            all.push(format!("{:?}", state.kv_history(name, &of, Revision::ZERO).unwrap()));
+        }
+    }
+    all
+}
+
+fn written(payloads: &[Bytes], run: usize) -> (Scene, Vec<CommandOutcome>) {
+    let mut scene = Scene::new(1_000);
+    let records = scene.write(payloads.iter().map(|p| (RecordKind::Command, p.clone())).collect());
+    let mut outcomes = Vec::new();
+    for chunk in records.chunks(run) {
+        outcomes.extend(scene.applier.apply(chunk).unwrap());
+    }
+    (scene, outcomes)
+}
+
+#[test]
+fn however_entries_are_batched_and_whatever_is_lost_the_buckets_are_the_same() {
+    let payloads = history(150);
+    let (first, outcomes) = written(&payloads, 1);
+    let (mark, expected) = (first.fingerprint().0, contents(&first));
+    for run in [3, 150] {
+        let (scene, again) = written(&payloads, run);
+        assert_eq!(again, outcomes, "outcomes in runs of {run}");
+        assert_eq!((scene.fingerprint().0, contents(&scene)), (mark.clone(), expected.clone()), "runs of {run}");
+    }
+    type Loss = fn(&Path);
+    let losses: [(&str, Loss, u64); 3] = [
+        ("the state", |dir| fs::remove_dir_all(dir.join("state")).unwrap(), 150),
+        ("the index", |dir| fs::remove_dir_all(dir.join("index")).unwrap(), 150),
+        ("nothing", |_| {}, 0),
+    ];
+    let mut scene = first;
+    for (what, loss, replayed) in losses {
+        scene = scene.reopen(loss);
+        assert_eq!(scene.replayed, replayed, "{what} was lost");
+        assert_eq!((scene.fingerprint().0, contents(&scene)), (mark.clone(), expected.clone()), "{what} was lost");
+    }
+    assert!(scene.store.state.kv_mark().unwrap().applied > LogIndex::ZERO);
+}
+
+#[test]
+fn every_kind_of_outcome_occurs_in_the_history() {
+    let mut seen = std::collections::BTreeSet::new();
+    for outcome in written(&history(150), 150).1 {
+        let CommandOutcome::Writes(outcomes) = outcome else { panic!("writes") };
+        for outcome in outcomes {
+            let WriteOutcome::Kv(outcome) = outcome else { continue };
+            seen.insert(match outcome {
+                KvOutcome::BucketCreated(_) => "created",
+                KvOutcome::BucketDeleted => "bucket deleted",
+                KvOutcome::Put { .. } => "put",
+                KvOutcome::Deleted { .. } => "deleted",
+                KvOutcome::Swept { keys: 0, .. } => "nothing swept",
+                KvOutcome::Swept { .. } => "swept",
+                KvOutcome::Refused(KvError::BucketExists) => "exists",
+                KvOutcome::Refused(KvError::BucketNotFound) => "no bucket",
+                KvOutcome::Refused(KvError::KeyNotFound) => "no key",
+                KvOutcome::Refused(KvError::RevisionConflict { .. }) => "conflict",
+                other => panic!("{other:?}"),
+            });
+        }
+    }
+    assert_eq!(seen.len(), 10, "{seen:?}");
+}
+
+#[test]
+fn a_due_key_counts_as_absent_before_it_is_dropped() {
+    let mut scene = Scene::new(1_000);
+    let mut run = |second, command| match scene.command(entry(second, vec![command])) {
+        CommandOutcome::Writes(outcomes) => match outcomes.into_iter().next() {
+            Some(WriteOutcome::Kv(outcome)) => outcome,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    run(0, create("b", 5, Some(10)));
+    run(1, put("b", "k", "old", KvGuard::Any));
+    let early = run(10, put("b", "k", "new", KvGuard::Absent));
+    assert_eq!(early, KvOutcome::Refused(KvError::RevisionConflict { actual: Revision(1) }));
+    assert_eq!(run(11, delete("b", "k", false)), KvOutcome::Refused(KvError::KeyNotFound));
+    // The refusal has moved the time, so a read sees the same.
+    assert!(scene.store.state.kv_get(&bucket("b"), &key("k"), KvRead::Latest).is_err());
+    let payload = entry(5, vec![put("b", "k", "new", KvGuard::Absent)]);
+    let CommandOutcome::Writes(outcomes) = scene.command(payload) else { panic!("writes") };
+    assert!(matches!(outcomes[0], WriteOutcome::Kv(KvOutcome::Put { revision: Revision(2), at: Timestamp(11_000_000), .. })));
+    let history = scene.store.state.kv_history(&bucket("b"), &key("k"), Revision::ZERO).unwrap();
+    assert_eq!(history.entries.len(), 1, "what was due is no history");
+}

@@ -78,6 +78,11 @@ async fn a_bank_keeps_its_money() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_are_registers_and_a_claim_is_held_by_one() {
+    quiet(&["kv"], QUIET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_or_comes_back() {
     quiet(&["bad-input"], QUIET).await;
 }

@@ -14,10 +14,10 @@ use anyhow::{Context, Result, ensure};
 use futures::{FutureExt as _, future::join_all};
 use serde_json::json;
 use weir_check::rng::Rng;
-use weir_client::{Append, Claim, Client, ClientOptions, CommandDedup, FinalizeError};
+use weir_client::{Append, Claim, Client, ClientError, ClientOptions, CommandDedup, FinalizeError};
 
 use super::{Flags, Outcome, Recipe};
-use crate::{Cluster, ClusterSpec, report::Report};
+use crate::{Cluster, ClusterSpec, report::Report, window};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -29,6 +29,8 @@ pub const RECIPE: Recipe = Recipe {
 
 /// How long a claim lives: longer than a change of leader.
 const LEASE: Duration = Duration::from_secs(6);
+/// How often another command arrives.
+const COMMAND_EVERY: Duration = Duration::from_millis(400);
 /// Of a hundred claimants so many crash with the claim.
 const CRASH_PERCENT: u64 = 15;
 /// How long all of it may take.
@@ -59,7 +61,7 @@ pub async fn story(flags: &Flags, report: &mut Report, clients: u64, commands: u
         })
         .collect();
     for number in 1..=kills {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        window(Duration::from_secs(3)).await;
         let leader = cluster.leader().await?;
         report.phase(&format!("kill {number}: node {leader} leads and dies"));
         cluster.node_mut(leader).kill()?;
@@ -105,13 +107,15 @@ async fn handle_all(
     urls.rotate_left(usize::try_from(number)? % nodes);
     let client = Client::new(&urls, ClientOptions::default())?;
     let dedup = CommandDedup::new(client.clone(), "commands").lease(LEASE);
-    let (mut results, end) = (BTreeMap::new(), Instant::now() + PATIENCE);
+    let (mut results, began) = (BTreeMap::new(), Instant::now());
+    let end = began + PATIENCE;
     while results.len() < usize::try_from(commands)? || !killed.load(Ordering::Relaxed) {
         ensure!(Instant::now() < end, "client {number} has only {} results", results.len());
-        let command = format!("cmd/{}", rng.within(0..commands));
-        let done = results.len() == usize::try_from(commands)?;
-        if (results.contains_key(&command) && !done) || rng.chance(30) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        // Commands come one after the other, so that leaders die over some of them.
+        let arrived = u64::try_from(began.elapsed().as_millis() / COMMAND_EVERY.as_millis())? + 1;
+        let command = format!("cmd/{}", rng.within(0..arrived.min(commands)));
+        if results.contains_key(&command) && !rng.chance(5) {
+            window(Duration::from_millis(5)).await;
             continue;
         }
         let claim = match dedup.try_claim::<String>(&command).await {
@@ -125,14 +129,22 @@ async fn handle_all(
                     ensure!(before == result, "{command} led to {before} and then to {result}");
                 }
             }
-            Claim::InProgress(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Claim::InProgress(_) => window(Duration::from_millis(20)).await,
             Claim::Mine(held) => {
                 tally.claimed.fetch_add(1, Ordering::Relaxed);
                 if rng.chance(CRASH_PERCENT) {
                     tally.crashed.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
-                let result = handle(&client, &command).await?;
+                let result = match handle(&client, &command).await {
+                    Ok(result) => result,
+                    // As if it had crashed: whoever takes the command over finds out.
+                    Err(error) if error.is_retryable() => {
+                        tally.crashed.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 let counted = match dedup.finalize(&held, &result).await {
                     Ok(()) => &tally.finalized,
                     Err(FinalizeError::Lost) => &tally.lost,
@@ -147,7 +159,7 @@ async fn handle_all(
 
 /// The command's effect: one event. Whoever takes a command over meets what the
 /// one before it has done, by the command's id as idempotency key.
-async fn handle(client: &Client, command: &str) -> Result<String> {
+async fn handle(client: &Client, command: &str) -> Result<String, ClientError> {
     let append = Append::to(command, "command").expect_version(0).idempotency_key(command);
     let ack = client.append(&append.event("command.handled", &json!({ "id": command })).build()?).await?;
     Ok(ack.event_ids.first().map(ToString::to_string).unwrap_or_default())

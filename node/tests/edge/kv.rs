@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use weir_client::{Claim, Client, ClientOptions, CommandDedup, ErrorCode, FinalizeError, KvExpect, v1::KvReadQuery};
+use weir_client::{
+    Append, Claim, Client, ClientOptions, CommandDedup, DecideError, ErrorCode, FinalizeError, KvExpect,
+    v1::{EventView, KvReadQuery},
+};
 
 use crate::{eventually::eventually, running::Running};
 
@@ -177,5 +180,25 @@ async fn a_command_is_claimed_once_and_a_crashed_claim_runs_out() {
     let conflict = client.kv_put(("commands", "c-2"), "x", KvExpect::Absent, None).await.unwrap_err();
     assert_eq!(conflict.code(), Some(ErrorCode::RevisionConflict));
     assert!(client.kv_get("commands", "c-3", &KvReadQuery::default()).await.unwrap().is_none());
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_decides_on_a_state_that_has_moved_on_decides_again() {
+    let node = Running::start().await;
+    let client = Client::new([node.url("")], ClientOptions::default()).unwrap();
+    let withdraw = |client: Client| async move {
+        let fold = |count: Option<u64>, _: &EventView| count.unwrap_or(0) + 1;
+        let decide = |count: Option<&u64>, append: Append| match count.copied().unwrap_or(0) {
+            0..6 => Ok(Some(append.event("account.withdrawn", &json!({})))),
+            _ => Err("empty"),
+        };
+        client.decide("account-1", "account", fold, decide).await
+    };
+    let all = futures::future::join_all((0..10).map(|_| withdraw(client.clone()))).await;
+    let done = all.iter().filter(|decided| matches!(decided, Ok(Some(_)))).count();
+    let refused = all.iter().filter(|decided| matches!(decided, Err(DecideError::Refused("empty")))).count();
+    assert_eq!((done, refused), (6, 4), "{all:?}");
+    assert_eq!(client.stream("account-1").await.unwrap().version, 6);
     node.node.stop().await;
 }

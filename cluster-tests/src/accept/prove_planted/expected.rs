@@ -20,7 +20,7 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         }
         Planted::ReplaySkipsOne => (Plan::Kills, &[Wrong("ended by itself")]),
         Planted::RegistryNotReplayed => (Plan::Losses, &[Invariant(P2), Invariant(R1), Wrong("no view of")]),
-        Planted::KvNotReplayed => (Plan::Keys, &[Keys, Invariant(R1), Wrong("workload kv")]),
+        Planted::KvNotReplayed => (Plan::Losses, &[Keys, Invariant(R1), Wrong("workload kv")]),
         Planted::CasIgnoresRevision => (Plan::Keys, &[Keys]),
         Planted::DueTooEarly => (Plan::Keys, &[Wrong("workload kv")]),
         // Raft and apply.

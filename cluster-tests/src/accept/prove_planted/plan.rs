@@ -65,7 +65,7 @@ impl Plan {
             Self::Leaders => ("guarded,unguarded,reads", "kill-leader,delay-all", "0", "3"),
             Self::Power => (clients, "power-cut-all,power-cut-leader,power-cut-one", "1", "1"),
             Self::Rot => (clients, "flip-log,lose-state,rot-index", "1", "1"),
-            Self::Losses => ("guarded,projections", "rolling-restart,lose-state", "0", "1"),
+            Self::Losses => ("guarded,projections,kv", "rolling-restart,lose-state", "0", "1"),
             Self::Bus => (
                 "guarded,unguarded,consumers",
                 "nats-kill-one,nats-kill-all,nats-rewind,stream-delete,transfer",

@@ -8,7 +8,9 @@ use weir_client::{
     v1::{BucketBody, KvKeysQuery, KvReadQuery},
 };
 
-use crate::{duration::parse_duration, error::CliError, output::Output, payload::read_bytes, projection::done};
+use crate::{
+    duration::parse_duration, error::CliError, output::Output, payload::read_bytes, projection::done,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum KvCommand {
@@ -205,11 +207,7 @@ fn not_found() -> weir_client::ClientError {
     weir_client::ApiError::new(weir_client::ErrorCode::KeyNotFound, "key not found").into()
 }
 
-async fn history(
-    (bucket, key): (&str, &str),
-    client: &Client,
-    output: &Output,
-) -> Result<(), CliError> {
+async fn history((bucket, key): (&str, &str), client: &Client, output: &Output) -> Result<(), CliError> {
     let history = client.kv_history(bucket, key, None).await?;
     if output.is_json() {
         return output.json(&history);

@@ -78,8 +78,7 @@ impl CommandDedup {
     /// Claims in this bucket, with a lease of 30 seconds; results are kept for a week.
     #[must_use]
     pub fn new(client: Client, bucket: &str) -> Self {
-        let bucket =
-            BucketBody { name: bucket.into(), ttl_seconds: Some(604_800), ..BucketBody::default() };
+        let bucket = BucketBody { name: bucket.into(), ttl_seconds: Some(604_800), ..BucketBody::default() };
         Self { client, bucket, lease: Duration::from_secs(30) }
     }
 

@@ -39,10 +39,8 @@ impl BucketReader {
     /// # Errors
     /// [`KvReadError`].
     pub async fn list(&self) -> Result<Vec<BucketInfo>, KvReadError> {
-        self.blocking(|store| {
-            Ok(store.state.kv_buckets()?.into_iter().map(|bucket| bucket.info).collect())
-        })
-        .await
+        self.blocking(|store| Ok(store.state.kv_buckets()?.into_iter().map(|bucket| bucket.info).collect()))
+            .await
     }
 
     /// A bucket and what is in it.
@@ -58,12 +56,7 @@ impl BucketReader {
     ///
     /// # Errors
     /// [`KvReadError`].
-    pub async fn get(
-        &self,
-        bucket: &BucketName,
-        key: &KvKey,
-        read: KvRead,
-    ) -> Result<KvEntry, KvReadError> {
+    pub async fn get(&self, bucket: &BucketName, key: &KvKey, read: KvRead) -> Result<KvEntry, KvReadError> {
         let (bucket, key) = (bucket.clone(), key.clone());
         self.blocking(move |store| store.state.kv_get(&bucket, &key, read)).await
     }

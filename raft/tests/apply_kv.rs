@@ -10,10 +10,10 @@ use std::{fs, path::Path, time::Duration};
 use bytes::Bytes;
 use scene::{Scene, append};
 use weir_raft::apply::CommandOutcome;
-use weir_storage::{codec::command::encode_writes, log::RecordKind};
+use weir_storage::{codec::command::encode_writes, log::RecordKind, state::KvMark};
 use weir_types::{
-    BucketConfig, BucketName, DecidedWrite, KvCommand, KvError, KvFilter, KvGuard, KvKey, KvOutcome,
-    KvRead, LogIndex, Revision, StampedKv, Timestamp, WriteOutcome,
+    BucketConfig, BucketName, DecidedWrite, KvCommand, KvError, KvFilter, KvGuard, KvKey, KvOutcome, KvRead,
+    LogIndex, Revision, StampedKv, Timestamp, WriteOutcome,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -55,7 +55,8 @@ fn history(entries: u64) -> Vec<Bytes> {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
     };
-    let mut payloads = vec![entry(0, vec![create("a", 3, None), create("b", 1, Some(5)), create("c", 2, None)])];
+    let mut payloads =
+        vec![entry(0, vec![create("a", 3, None), create("b", 1, Some(5)), create("c", 2, None)])];
     for second in 1..entries {
         let mut commands = Vec::new();
         for _ in 0..random(6) {
@@ -110,7 +111,11 @@ fn however_entries_are_batched_and_whatever_is_lost_the_buckets_are_the_same() {
     for run in [3, 150] {
         let (scene, again) = written(&payloads, run);
         assert_eq!(again, outcomes, "outcomes in runs of {run}");
-        assert_eq!((scene.fingerprint().0, contents(&scene)), (mark.clone(), expected.clone()), "runs of {run}");
+        assert_eq!(
+            (scene.fingerprint().0, contents(&scene)),
+            (mark.clone(), expected.clone()),
+            "runs of {run}"
+        );
     }
     type Loss = fn(&Path);
     let losses: [(&str, Loss, u64); 3] = [
@@ -122,9 +127,20 @@ fn however_entries_are_batched_and_whatever_is_lost_the_buckets_are_the_same() {
     for (what, loss, replayed) in losses {
         scene = scene.reopen(loss);
         assert_eq!(scene.replayed, replayed, "{what} was lost");
-        assert_eq!((scene.fingerprint().0, contents(&scene)), (mark.clone(), expected.clone()), "{what} was lost");
+        assert_eq!(
+            (scene.fingerprint().0, contents(&scene)),
+            (mark.clone(), expected.clone()),
+            "{what} was lost"
+        );
     }
-    assert!(scene.store.state.kv_mark().unwrap().applied > LogIndex::ZERO);
+    // As if the index had had all of it on disk, and is gone: no digest tells what the entries led to.
+    let kv = scene.store.state.kv_mark().unwrap();
+    assert!(kv.applied > LogIndex::ZERO);
+    let pruned = KvMark { pruned: LogIndex(150), ..kv };
+    scene.store.state.commit_kv(scene.store.state.kv_batch(), &pruned).unwrap();
+    let scene = scene.reopen(|dir| fs::remove_dir_all(dir.join("index")).unwrap());
+    assert_eq!((scene.fingerprint().0, contents(&scene)), (mark, expected), "buckets are rebuilt");
+    assert_eq!(scene.store.state.kv_mark().unwrap().pruned, LogIndex::ZERO);
 }
 
 #[test]
@@ -171,7 +187,10 @@ fn a_due_key_counts_as_absent_before_it_is_dropped() {
     assert!(scene.store.state.kv_get(&bucket("b"), &key("k"), KvRead::Latest).is_err());
     let payload = entry(5, vec![put("b", "k", "new", KvGuard::Absent)]);
     let CommandOutcome::Writes(outcomes) = scene.command(payload) else { panic!("writes") };
-    assert!(matches!(outcomes[0], WriteOutcome::Kv(KvOutcome::Put { revision: Revision(2), at: Timestamp(11_000_000), .. })));
+    assert!(matches!(
+        outcomes[0],
+        WriteOutcome::Kv(KvOutcome::Put { revision: Revision(2), at: Timestamp(11_000_000), .. })
+    ));
     let history = scene.store.state.kv_history(&bucket("b"), &key("k"), Revision::ZERO).unwrap();
     assert_eq!(history.entries.len(), 1, "what was due is no history");
 }

@@ -155,16 +155,14 @@ impl ErrorCode {
             Self::AlreadyInitialized
             | Self::BucketExists
             | Self::EntityTypeConflict
-            | Self::IdempotencyConflict => {
-                ConnectCode::AlreadyExists
-            }
+            | Self::IdempotencyConflict => ConnectCode::AlreadyExists,
             Self::MembershipConflict
             | Self::RevisionConflict
             | Self::TransactionRefused
-            | Self::VersionConflict => {
-                ConnectCode::Aborted
+            | Self::VersionConflict => ConnectCode::Aborted,
+            Self::BucketFull | Self::BucketsFull | Self::BusDiverged | Self::ProjectionsFull => {
+                ConnectCode::FailedPrecondition
             }
-            Self::BucketFull | Self::BucketsFull | Self::BusDiverged | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
             Self::Overloaded => ConnectCode::ResourceExhausted,
             Self::Internal | Self::StorageFailed => ConnectCode::Internal,
             Self::StorageDamaged => ConnectCode::DataLoss,

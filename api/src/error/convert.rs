@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use weir_types::{
-    AppendError, ExpectedVersion, KvError, KvReadError, NameError, ReadError, RegistryError, Violation, limits, ports::BusError,
+    AppendError, ExpectedVersion, KvError, KvReadError, NameError, ReadError, RegistryError, Violation,
+    limits, ports::BusError,
 };
 
 use super::{ApiError, ErrorCode};

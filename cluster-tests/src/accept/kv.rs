@@ -25,7 +25,13 @@ struct Curl {
 }
 
 impl Curl {
-    async fn ask(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, Value)> {
+    async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<(u16, Value)> {
         self.asked += 1;
         let url = format!("{}/api/v1/kv/buckets{path}", self.bases[self.asked % self.bases.len()]);
         let mut request = self.http.request(method, url).body(body.to_owned());

@@ -49,11 +49,18 @@ struct Tally {
 ///
 /// # Errors
 /// When a command is handled twice or not at all.
-pub async fn story(flags: &Flags, report: &mut Report, clients: u64, commands: u64, kills: u64) -> Result<Outcome> {
+pub async fn story(
+    flags: &Flags,
+    report: &mut Report,
+    clients: u64,
+    commands: u64,
+    kills: u64,
+) -> Result<Outcome> {
     let mut cluster = Cluster::start(ClusterSpec { nodes: 3, nats: false }).await?;
     let urls: Vec<String> = cluster.edges().iter().map(|edge| edge.base().to_owned()).collect();
     report.phase("cluster is ready");
-    let (began, tally, killed) = (Instant::now(), Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
+    let (began, tally, killed) =
+        (Instant::now(), Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
     let work: Vec<_> = (0..clients)
         .map(|number| {
             let rng = Rng::named(flags.seed, &format!("claimant-{number}"));
@@ -170,7 +177,11 @@ async fn handled_once(urls: &[String], results: &BTreeMap<String, String>) -> Re
     for (command, result) in results {
         let page = client.read_page(command, weir_client::ReadOptions::default()).await?;
         ensure!(page.events.len() == 1, "{command} was handled {} times", page.events.len());
-        ensure!(page.events[0].id == *result, "{command} was answered with {result}, and did {}", page.events[0].id);
+        ensure!(
+            page.events[0].id == *result,
+            "{command} was answered with {result}, and did {}",
+            page.events[0].id
+        );
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use weir_raft::ForwardError;
 use weir_storage::codec::forward::{ForwardRequest, ForwardResponse};
 use weir_types::{
-    AppendAck, AppendError, AppendRequest, KvCommand, KvOutcome, NodeId, Planted, RegistryCommand, RegistryOutcome, TransactionAck,
-    TransactionRequest, planted,
+    AppendAck, AppendError, AppendRequest, KvCommand, KvOutcome, NodeId, Planted, RegistryCommand,
+    RegistryOutcome, TransactionAck, TransactionRequest, planted,
 };
 
 use super::Engine;

@@ -23,7 +23,8 @@ impl Engine {
         let result = self.on_the_leader(attempt, began + self.leader_wait).await;
         let seconds = began.elapsed().as_secs_f64();
         metrics::histogram!("weir_kv_duration_seconds", "kind" => kind).record(seconds);
-        metrics::counter!("weir_kv_commands_total", "kind" => kind, "outcome" => outcome_of(&result)).increment(1);
+        metrics::counter!("weir_kv_commands_total", "kind" => kind, "outcome" => outcome_of(&result))
+            .increment(1);
         result
     }
 

@@ -67,7 +67,8 @@ async fn a_key_is_created_compared_and_set_deleted_and_purged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn buckets_are_listed_with_what_is_in_them_and_gone_with_it() {
     let node = Running::start().await;
-    let info = json!({"name": "b", "description": "d", "ttl_seconds": 3600, "max_value_size": 4, "max_bytes": 12});
+    let info =
+        json!({"name": "b", "description": "d", "ttl_seconds": 3600, "max_value_size": 4, "max_bytes": 12});
     node.bucket(info.clone()).await;
     let (status, refused) = node.kv(Method::POST, BUCKETS, &[], &info.to_string()).await;
     assert_eq!((status, &refused["code"]), (409, &json!("bucket_exists")));
@@ -80,7 +81,10 @@ async fn buckets_are_listed_with_what_is_in_them_and_gone_with_it() {
     assert_eq!((status, &refused["code"]), (409, &json!("bucket_full")));
     let (_, list) = node.kv(Method::GET, BUCKETS, &[], "").await;
     assert_eq!((&list["count"], &list["buckets"][0]["values"]), (&json!(1), &json!(3)));
-    assert_eq!((&list["buckets"][0]["bytes"], &list["buckets"][0]["ttl_seconds"]), (&json!(12), &json!(3600)));
+    assert_eq!(
+        (&list["buckets"][0]["bytes"], &list["buckets"][0]["ttl_seconds"]),
+        (&json!(12), &json!(3600))
+    );
     for (query, keys) in [
         ("", json!(["a.1", "a.2", "b.1"])),
         ("?filter=a.*", json!(["a.1", "a.2"])),

@@ -12,8 +12,8 @@ use weir_storage::{
     schema::StreamNo,
 };
 use weir_types::{
-    AppendOutcome, Direction, EntityId, Facet, FacetKind, Idempotency, IdempotencyKey, KvOutcome, Planted, Position,
-    StreamHead, StreamVersion, TransactionOutcome, WriteOutcome, planted,
+    AppendOutcome, Direction, EntityId, Facet, FacetKind, Idempotency, IdempotencyKey, KvOutcome, Planted,
+    Position, StreamHead, StreamVersion, TransactionOutcome, WriteOutcome, planted,
 };
 
 use super::{Changes, Standing, condition::Seen, judge_append, transaction::judge_transaction};

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    AppendAck, AppendError, AppendRequest, KvCommand, KvOutcome, RegistryCommand, RegistryOutcome, TransactionAck,
-    TransactionRequest,
+    AppendAck, AppendError, AppendRequest, KvCommand, KvOutcome, RegistryCommand, RegistryOutcome,
+    TransactionAck, TransactionRequest,
 };
 
 use super::{

@@ -45,7 +45,9 @@ impl Told {
     /// Whether this is among what was found.
     pub(super) fn shows(&self, catch: &Catch) -> bool {
         match catch {
-            Catch::Invariant(_) | Catch::Streams | Catch::Keys => self.broken().any(|checker| checker == catch.to_string()),
+            Catch::Invariant(_) | Catch::Streams | Catch::Keys => {
+                self.broken().any(|checker| checker == catch.to_string())
+            }
             Catch::Wrong(part) => self.wrong().any(|wrong| wrong.contains(part)),
         }
     }

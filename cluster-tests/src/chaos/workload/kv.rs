@@ -83,7 +83,15 @@ impl Workload for Kv {
     }
 
     fn coverage(&self) -> &'static [&'static str] {
-        &["kv.put", "kv.read", "kv.deleted", "kv.refused.revision_conflict", "kv.claimed", "kv.finalized", "kv.taken_over"]
+        &[
+            "kv.put",
+            "kv.read",
+            "kv.deleted",
+            "kv.refused.revision_conflict",
+            "kv.claimed",
+            "kv.finalized",
+            "kv.taken_over",
+        ]
     }
 }
 

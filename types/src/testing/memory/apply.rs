@@ -3,8 +3,8 @@
 use super::{Fate, Inner, Queued};
 use crate::{
     AppendError, AppendOutcome, Condition, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite,
-    ExpectedVersion, KvError, KvOutcome, Position, RecordedEvent, StreamGuard, StreamVersion, TransactionOutcome, Violation,
-    WriteOutcome, ports::RememberedAppend,
+    ExpectedVersion, KvError, KvOutcome, Position, RecordedEvent, StreamGuard, StreamVersion,
+    TransactionOutcome, Violation, WriteOutcome, ports::RememberedAppend,
 };
 
 impl Inner {

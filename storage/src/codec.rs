@@ -12,8 +12,6 @@ pub mod peer;
 mod append;
 #[cfg(test)]
 mod golden;
-#[cfg(test)]
-mod golden_kv;
 mod kv;
 mod projection;
 mod raw;

@@ -17,8 +17,8 @@ use weir_check::{
 use weir_node::engine::Engine;
 use weir_types::{
     AppendError, AppendRequest, Consistency, ContentType, Direction, EntityId, EntityType, EventName,
-    EventSource, ExpectedVersion, GroupId, IdempotencyKey, NewEvent, Position, RecordedEvent, StreamRead,
-    StreamVersion,
+    EventSource, ExpectedVersion, GroupId, IdempotencyKey, LogFilter, LogRead, LogSlice, NewEvent, Position,
+    ReadError, RecordedEvent, StreamRead, StreamVersion,
 };
 
 use crate::{
@@ -85,13 +85,24 @@ impl Desk {
             let ask: Ask = take(&mut stream).await?;
             let answer = match ask {
                 Ask::Call(call) => Answer::Outcome(self.answer(call).await),
-                Ask::Stored(from) => match self.engine.log(Position(from), 500).await {
-                    Ok((events, _)) => Answer::Stored(events.iter().map(stored).collect()),
+                Ask::Stored(from) => match self.page(from, 500).await {
+                    Ok(page) => Answer::Stored(page.events.iter().map(stored).collect()),
                     Err(error) => Answer::Failed(error.to_string()),
                 },
             };
             put(&mut stream, &answer).await?;
         }
+    }
+
+    async fn page(&self, from: u64, limit: usize) -> Result<LogSlice, ReadError> {
+        let read = LogRead {
+            group: GroupId::DEFAULT,
+            from: Some(Position(from)),
+            direction: Direction::Forward,
+            limit,
+            filter: LogFilter::default(),
+        };
+        self.engine.log(read, Consistency::Local).await
     }
 
     async fn answer(&self, call: Call) -> Outcome {
@@ -213,7 +224,7 @@ impl Desk {
 
     async fn log(&self, from: u64, limit: u64) -> Result<Seen, ApiError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let (events, applied) = self.engine.log(Position(from), limit).await?;
+        let LogSlice { events, applied, .. } = self.page(from, limit).await?;
         let events = events.iter().map(delivered).collect();
         Ok(Seen::Log { events, applied: Some(applied.0) })
     }

@@ -265,7 +265,7 @@ pub enum AppendError {
         entity_id: EntityId,
     },
     /// Guards, checks or conditions of a transaction do not hold. Nothing was written.
-    #[error("transaction is refused for {} reasons", violations.len())]
+    #[error("transaction is refused: {}", Violation::all(violations))]
     Violated {
         /// All of them; never empty.
         violations: Vec<Violation>,

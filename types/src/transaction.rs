@@ -1,7 +1,7 @@
 //! A transaction: appends to several streams of one namespace, with checks and
 //! conditions, in one log entry: all of it or nothing.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
 use crate::{
     AppendAck, AppendError, AppendRequest, DecidedAppend, EntityId, EntityType, EventName, ExpectedVersion,
@@ -125,6 +125,45 @@ pub enum Violation {
         /// The condition's place in the request, from 0.
         number: u32,
     },
+}
+
+/// Violations that a message tells; the others are counted.
+const TOLD: usize = 4;
+
+impl Violation {
+    /// Some of them in words, for people.
+    #[must_use]
+    pub fn all(violations: &[Self]) -> String {
+        let mut words: Vec<String> = violations.iter().take(TOLD).map(ToString::to_string).collect();
+        if violations.len() > TOLD {
+            words.push(format!("and {} more", violations.len() - TOLD));
+        }
+        words.join("; ")
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version { entity_id, expected: ExpectedVersion::Exists, .. } => {
+                write!(f, "stream `{entity_id}` does not exist")
+            }
+            Self::Version { entity_id, expected: ExpectedVersion::Exact(expected), actual } => {
+                write!(f, "stream `{entity_id}` is at version {actual}, not {expected}")
+            }
+            Self::Version { entity_id, expected: ExpectedVersion::Any, actual } => {
+                write!(f, "stream `{entity_id}` is at version {actual}")
+            }
+            Self::Type { entity_id, actual } => write!(f, "entity `{entity_id}` is of type `{actual}`"),
+            Self::Condition { number, position } => {
+                write!(f, "the event at position {position} matches condition {number}")
+            }
+            Self::ConditionTooWide { number } => {
+                let max = limits::CONDITION_EVENTS_MAX;
+                write!(f, "condition {number} would have to look at over {max} events")
+            }
+        }
+    }
 }
 
 /// What apply made of a decided transaction; equal on every replica.

@@ -139,6 +139,7 @@ fn shown(outcome: &WriteOutcome) -> String {
             format!("=@{first_position}")
         }
         WriteOutcome::Transaction(TransactionOutcome::IdempotencyConflict) => "key".to_owned(),
+        WriteOutcome::Kv(outcome) => panic!("no bucket was written: {outcome:?}"),
         WriteOutcome::Transaction(TransactionOutcome::Violated(violations)) => {
             violations.iter().map(shown_violation).collect::<Vec<_>>().join(" ")
         }

@@ -71,7 +71,7 @@ async fn assert_copied(nats: &NatsServer, log: &MemoryLog) {
     for event in events {
         let message = stream.direct_get(event.position.0).await.unwrap();
         assert_eq!(topology::position_of(&message.headers), Some(event.position));
-        assert_eq!(envelope::decode(&message.payload).unwrap(), Decoded::Event(event));
+        assert_eq!(envelope::decode(&message.payload).unwrap(), Decoded::Event(Box::new(event)));
     }
 }
 
@@ -295,7 +295,7 @@ async fn data_larger_than_nats_takes_is_left_out_and_said_to_be() {
     let large = stream.direct_get(2).await.unwrap();
     assert_eq!(envelope::decode(&large.payload).unwrap(), Decoded::Omitted(Position(2)));
     let small = stream.direct_get(3).await.unwrap();
-    assert_eq!(envelope::decode(&small.payload).unwrap(), Decoded::Event(log.events()[2].clone()));
+    assert_eq!(envelope::decode(&small.payload).unwrap(), Decoded::Event(Box::new(log.events()[2].clone())));
 }
 
 /// A bus whose client panics the first time that it is used.

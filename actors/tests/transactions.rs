@@ -204,7 +204,7 @@ async fn transactions_over_the_same_streams_in_any_order_never_wait_for_each_oth
         tokio::spawn(async move {
             let mut streams: Vec<_> = names.iter().map(|name| (*name, None)).collect();
             streams.rotate_left(number % 4);
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 streams.reverse();
             }
             match number % 5 {

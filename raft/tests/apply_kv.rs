@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[allow(dead_code, reason = "the scene serves other tests too")]
 mod scene;
 
 use std::{fs, path::Path, time::Duration};

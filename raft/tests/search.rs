@@ -21,8 +21,9 @@ fn varied(number: u64, base: u64, count: u64) -> DecidedAppend {
     for (at, event) in (base..).zip(&mut append.events) {
         let choice = number * 31 + at * 7;
         event.name = EventName::new(NAMES[choice as usize % NAMES.len()]).unwrap();
-        let tags = [("even", choice % 2 == 0), ("third", choice % 3 == 0), ("rare", choice % 401 == 0)];
-        event.tags = tags.iter().filter(|tag| tag.1).map(|tag| Tag::new(tag.0).unwrap()).collect();
+        let tags = [("even", 2), ("third", 3), ("rare", 401)];
+        let tags = tags.iter().filter(|(_, every)| choice.is_multiple_of(*every));
+        event.tags = tags.map(|(tag, _)| Tag::new(tag).unwrap()).collect();
     }
     append
 }

@@ -37,7 +37,7 @@ pub enum Data {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// The whole event.
-    Event(RecordedEvent),
+    Event(Box<RecordedEvent>),
     /// An event without its data: read it from the log.
     Omitted(Position),
 }
@@ -156,7 +156,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, EnvelopeError> {
     if envelope.data_omitted {
         return Ok(Decoded::Omitted(position));
     }
-    Ok(Decoded::Event(RecordedEvent {
+    Ok(Decoded::Event(Box::new(RecordedEvent {
         id: EventId(Uuid::parse_str(&envelope.id).map_err(field("id"))?),
         entity_id: EntityId::new(&envelope.entity_id).map_err(field("entityId"))?,
         entity_type: EntityType::new(&envelope.entity_type).map_err(field("entityType"))?,
@@ -174,7 +174,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, EnvelopeError> {
         occurred_at: envelope.occurred_at.map(|at| at.timestamp("occurredAt")).transpose()?,
         source: envelope.source.source(),
         tags: envelope.tags.iter().map(Tag::new).collect::<Result<_, _>>().map_err(field("tags"))?,
-    }))
+    })))
 }
 
 /// Bytes that are one JSON value and nothing around it, to be inlined as they are.
@@ -311,7 +311,7 @@ mod tests {
             let mut event = event();
             change(&mut event);
             let body = encode(&event, Data::Whole);
-            assert_eq!(decode(&body).unwrap(), Decoded::Event(event), "{case}");
+            assert_eq!(decode(&body).unwrap(), Decoded::Event(Box::new(event)), "{case}");
         }
     }
 

@@ -174,7 +174,7 @@ impl JetStreamSubscription {
             return Err(diverged(format!("message {sequence} holds position {position}")));
         }
         if let Decoded::Event(event) = decoded {
-            batch.push(event);
+            batch.push(*event);
         }
         self.last = Some((position, acker));
         Ok(())

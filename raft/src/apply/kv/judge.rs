@@ -31,7 +31,7 @@ impl KvStanding<'_> {
     /// What is kept and counts: what is due is gone, whether it was dropped or not.
     fn kept(&self) -> Option<&KvHead> {
         self.head.filter(|head| {
-            !head.is_due(self.now) && !(head.expires_at.is_some() && planted(Planted::DueTooEarly))
+            !(head.is_due(self.now) || head.expires_at.is_some() && planted(Planted::DueTooEarly))
         })
     }
 
@@ -103,7 +103,7 @@ pub fn judge_put(
 /// [`KvError`]; nothing changes then.
 pub fn judge_delete(standing: KvStanding<'_>, guard: KvGuard, purge: bool) -> Result<KeyChange, KvError> {
     let holds_value = standing.revision() > Revision::ZERO;
-    if !holds_value && !(purge && standing.kept().is_some()) {
+    if !(holds_value || purge && standing.kept().is_some()) {
         return Err(KvError::KeyNotFound);
     }
     standing.check(guard)?;

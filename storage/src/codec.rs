@@ -12,6 +12,8 @@ pub mod peer;
 mod append;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_kv;
 mod kv;
 mod projection;
 mod raw;

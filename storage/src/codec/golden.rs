@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The pinned bytes of `name`, after checking that `encoded` equals them.
-fn golden(name: &str, encoded: &[u8]) -> Bytes {
+pub(super) fn golden(name: &str, encoded: &[u8]) -> Bytes {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(format!("{name}.bin"));
     if !path.exists() && std::env::var_os("WEIR_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, encoded).unwrap();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::command::{cargo_program, command, output};
 
 /// Each crate of the workspace, and the crates of the workspace that it may use.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("weir-types", &[]),
     ("weir-storage", &["weir-types"]),
     ("weir-raft", &["weir-types", "weir-storage"]),
@@ -19,7 +19,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         &["weir-types", "weir-storage", "weir-raft", "weir-actors", "weir-api", "weir-client", "weir-cli"],
     ),
     ("weir-check", &["weir-types"]),
-    ("weir-cluster-tests", &["weir-types", "weir-api", "weir-client", "weir-check"]),
+    ("weir-example-orders", &["weir-client"]),
+    ("weir-cluster-tests", &["weir-types", "weir-api", "weir-client", "weir-check", "weir-example-orders"]),
     (
         "weir-fuzz",
         &["weir-types", "weir-storage", "weir-raft", "weir-actors", "weir-api", "weir-cli", "weir-node"],

@@ -1,0 +1,10 @@
+//! Placing and shipping orders, as an application on Weir would.
+//!
+//! [`command`] is what people want, [`order`] decides and has no I/O,
+//! [`catalog`] is what the decision must know of others, and [`handler`] brings
+//! them together: each command once, whatever happens.
+
+pub mod catalog;
+pub mod command;
+pub mod handler;
+pub mod order;

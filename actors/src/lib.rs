@@ -10,6 +10,7 @@ mod event_ids;
 #[cfg(feature = "inside")]
 pub mod inside;
 pub mod jetstream;
+pub mod live;
 pub mod local_feed;
 pub mod observe;
 pub mod outbox;

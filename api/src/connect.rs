@@ -1,4 +1,4 @@
-//! The Connect service `ironflow.v1.EntityStreamService`, JSON only: canonical
+//! The Connect services `ironflow.v1.EntityStreamService` and `PubSubService`, JSON only: canonical
 //! protobuf JSON, written by hand. Requests are taken in both cases, 64-bit
 //! numbers as numbers or strings, missing and null fields as their defaults,
 //! unknown fields are passed over. Answers are in camel case, 64-bit numbers
@@ -11,6 +11,7 @@ mod info;
 mod list;
 mod proto_json;
 mod read;
+mod subscribe;
 
 pub use append::{AppendEventRequest, AppendEventResponse};
 pub use event::StreamEvent;
@@ -18,6 +19,7 @@ pub use history::{EntityHistoryEntry, EntityHistoryInfo, GetEntityHistoryRequest
 pub use info::{GetStreamInfoRequest, GetStreamInfoResponse};
 pub use list::{ListStreamsRequest, ListStreamsResponse};
 pub use read::{ReadStreamRequest, ReadStreamResponse};
+pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
 
 /// The paths of the methods, after [`crate::v1::paths::CONNECT_STREAMS`].
 pub mod method {

@@ -12,14 +12,16 @@ mod json;
 mod number;
 mod rfc3339;
 pub mod session;
+pub mod socket;
 mod source;
+pub mod subscription;
 pub mod v1;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use json::JsonText;
 pub use rfc3339::{format_timestamp, parse_timestamp};
 
-/// Messages, server trait and client of `weir.v1.StreamService`, generated from `proto/`.
+/// Messages, server trait and client of the services `weir.v1`, generated from `proto/`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::too_many_lines)]
 pub mod proto {
     mod generated {

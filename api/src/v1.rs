@@ -16,15 +16,17 @@ pub mod paths;
 mod projection;
 mod read;
 mod stream;
+mod subscribe;
 mod transaction;
 
 pub use append::{AppendBody, AppendResult, EventBody};
 pub(crate) use append::{expected_of, has_its_ids};
 pub use cluster::{ClusterStatus, InitBody, MemberBody, MemberRole, MemberStatus, NodeState, TransferBody};
 pub use event::EventView;
+pub(crate) use event::data_of;
+pub use event::metadata_of;
 #[cfg(test)]
 pub(crate) use event::tests as event_tests;
-pub(crate) use event::{data_of, metadata_of};
 pub use health::{Capabilities, Health};
 pub use history::{HistoryEntry, HistoryPage};
 pub use kv::{
@@ -41,6 +43,8 @@ pub use projection::{
 pub(crate) use read::direction_of;
 pub use read::{Freshness, ReadPage, ReadQuery};
 pub use stream::{ListPage, ListQuery, StreamSummary};
+pub use subscribe::{Beginning, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};
+pub(crate) use subscribe::{heartbeat_of, slow_of};
 pub use transaction::{
     ConditionBody, StreamAppendBody, StreamCheckBody, TransactionBody, TransactionResult, Validated,
 };

@@ -16,6 +16,7 @@ mod plan;
 mod read;
 mod report;
 mod sessions;
+mod subscribe;
 mod tally;
 
 use std::thread;
@@ -32,6 +33,8 @@ pub enum BenchCommand {
     Append(append::AppendArgs),
     /// Measure reads of whole streams of 100 events, or of the log
     Read(read::ReadArgs),
+    /// Measure how long an append takes to reach many subscribers
+    Subscribe(subscribe::SubscribeArgs),
 }
 
 /// Runs on threads of its own, one unless more are asked for: on a machine that
@@ -40,6 +43,7 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
     let threads = match command {
         BenchCommand::Append(args) => args.plan.threads,
         BenchCommand::Read(args) => args.plan.threads,
+        BenchCommand::Subscribe(args) => args.plan.threads,
     };
     let mut builder = match threads {
         1 => Builder::new_current_thread(),
@@ -51,6 +55,7 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
         match command {
             BenchCommand::Append(args) => append::run(args, client, output).await,
             BenchCommand::Read(args) => read::run(args, client, output).await,
+            BenchCommand::Subscribe(args) => subscribe::run(args, client, output).await,
         }
     };
     // A runtime must not be dropped on a thread of another one.

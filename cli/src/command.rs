@@ -121,6 +121,7 @@ mod tests {
             "weir log --backward --limit 10 --name order.* --type order --tag customer:42 --json",
             "weir stream read o-1 --from 3 --limit 10 --backward --server http://a:1,http://b:2",
             "weir stream watch o-1 --from now --json",
+            "weir stream watch entity:order.* --from last:10 --limit 3",
             "weir stream ls --type order",
             "weir import --csv f.csv --entity-id case --entity-type order --event-name activity --occurred-at t",
             "weir import --csv f.csv --mapping m.toml --json --in-flight 8 --unary",
@@ -136,6 +137,7 @@ mod tests {
             "weir cluster status --wait 10s",
             "weir cluster transfer 2",
             "weir outbox rebuild --yes",
+            "weir bench subscribe --in-flight 1,1000 --rate 20",
             "weir bench append --in-flight 1,64,512 --duration 5s --session",
             "weir bench read --in-flight 8 --duration 5s",
         ] {

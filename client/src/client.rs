@@ -242,6 +242,25 @@ impl Client {
         Err(ClientError::Api(api_error(status.as_u16(), &bytes)))
     }
 
+    /// Opens an answer that goes on; its body is not read yet.
+    pub(crate) async fn open(
+        &self,
+        url: &str,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<reqwest::Response, ClientError> {
+        let sent = self.http.get(format!("{url}{path}")).query(query).send();
+        let late = |_| ClientError::Lost { url: url.into(), reason: "timed out".into() };
+        let answer = tokio::time::timeout(self.options.attempt, sent).await.map_err(late)?;
+        let answer = answer.map_err(|error| send_error(url, &error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.unwrap_or_default();
+        Err(ClientError::Api(api_error(status, &bytes)))
+    }
+
     /// This node did not do well: another one is asked next.
     pub(crate) fn node_failed(&self, url: &str) {
         self.endpoints(|endpoints| endpoints.failed(url));

@@ -3,7 +3,8 @@
 //! [`Client`] speaks REST to any node, follows the leader, and repeats what may
 //! be repeated under one deadline; every append carries an idempotency key, so
 //! a repeat is never a second append. [`AppendSession`] keeps many appends in
-//! flight over one connection. An error says whether the outcome is known.
+//! flight over one connection. A [`Subscription`] gives events as they come, each once, and goes on by itself at
+//! another node. An error says whether the outcome is known.
 
 mod append;
 mod appender;
@@ -19,7 +20,9 @@ mod projection;
 mod read;
 mod retry;
 mod session;
+mod sse;
 mod stream;
+mod subscribe;
 mod transaction;
 
 pub use append::Append;
@@ -32,5 +35,6 @@ pub use kv::KvExpect;
 pub use options::ClientOptions;
 pub use read::{ReadOptions, Start};
 pub use session::{AppendSession, PendingAppend};
+pub use subscribe::{Notice, Subscribe, Subscription};
 pub use transaction::Transaction;
 pub use weir_api::{ApiError, ErrorCode, v1};

@@ -14,6 +14,7 @@ mod outbox;
 mod projections;
 mod read;
 mod readiness;
+mod subscribe;
 
 use std::{
     sync::{
@@ -24,7 +25,7 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
-use weir_actors::{OutboxHandle, RouterHandle, projection::ProjectionsHandle};
+use weir_actors::{OutboxHandle, RouterHandle, live::Hub, projection::ProjectionsHandle};
 use weir_raft::{PeerNode, RaftNode};
 use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
 
@@ -47,6 +48,8 @@ pub struct EngineParts {
     pub(crate) buckets: Arc<Buckets>,
     /// Where events are folded.
     pub projections: ProjectionsHandle,
+    /// Where events are followed.
+    pub live: Hub,
     /// Where events leave; absent without a bus.
     pub outbox: Option<OutboxHandle>,
     /// How long a request waits for a leader.
@@ -65,6 +68,7 @@ pub struct Engine {
     router: RouterHandle,
     buckets: Arc<Buckets>,
     projections: ProjectionsHandle,
+    live: Hub,
     outbox: Option<OutboxHandle>,
     leader_wait: Duration,
     closing: CancellationToken,
@@ -88,6 +92,7 @@ impl Engine {
             router,
             buckets,
             projections,
+            live,
             outbox,
             leader_wait,
             closing,
@@ -101,6 +106,7 @@ impl Engine {
             router,
             buckets,
             projections,
+            live,
             outbox,
             leader_wait,
             closing,

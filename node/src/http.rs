@@ -27,7 +27,7 @@ use axum::{
 };
 use weir_api::v1::paths;
 
-use crate::{connect, engine::Engine, grpc};
+use crate::{connect, engine::Engine, grpc, live};
 
 /// Everything that the edge port answers.
 pub fn router(engine: Arc<Engine>, request_timeout: Duration) -> Router {
@@ -40,12 +40,24 @@ pub fn router(engine: Arc<Engine>, request_timeout: Duration) -> Router {
         .method_not_allowed_fallback(fallback::method_not_allowed)
         .layer(from_fn_with_state(request_timeout, guard::limit_time))
         .with_state(engine.clone());
-    // A session lives as long as its client wants; it is bounded in messages instead.
-    let unbounded = grpc::routes(engine.clone());
+    // A session lives as long as its client wants; it is bounded in messages instead. So is a subscription.
+    let unbounded = grpc::routes(engine.clone())
+        .merge(live::grpc::routes(engine.clone()))
+        .merge(subscriptions().with_state(engine.clone()));
     bounded
         .merge(unbounded)
         .layer(from_fn_with_state(engine, guard::surround))
         .layer(from_fn(guard::allow_origins))
+}
+
+/// What goes on as long as its client listens.
+fn subscriptions() -> Router<Arc<Engine>> {
+    Router::new()
+        .route(paths::SUBSCRIBE, get(live::sse::by_pattern))
+        .route(paths::STREAM_SUBSCRIBE, get(live::sse::by_stream))
+        .route(paths::SOCKET, get(live::socket::upgrade))
+        .merge(live::pubsub::routes())
+        .method_not_allowed_fallback(fallback::method_not_allowed)
 }
 
 /// What only a node of a cluster can answer.

@@ -18,6 +18,7 @@ mod http;
 #[cfg(feature = "inside")]
 pub mod inside;
 mod keeper;
+mod live;
 pub mod node;
 mod parent;
 pub mod platform;

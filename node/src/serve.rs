@@ -1,5 +1,7 @@
 //! The edge port: HTTP/1.1 and HTTP/2 without TLS, bounded in connections and in patience.
 
+mod stall;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
@@ -11,6 +13,9 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+use weir_types::limits;
+
+use self::stall::Stalling;
 
 /// How long a client may take to send a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +64,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServeLimits, s
         if let Err(error) = socket.set_nodelay(true) {
             debug!(%error, "no TCP_NODELAY");
         }
+        let socket = Stalling::new(socket, limits::SEND_STALL_MAX);
         let service = TowerToHyperService::new(router.clone());
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
         let connection = graceful.watch(connection);

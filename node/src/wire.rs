@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 use weir_actors::{
     AdmissionBounds, EventIds, OutboxHandle, RouterConfig, RouterHandle,
     jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher},
+    live::Hub,
     projection::{ProjectionsArguments, ProjectionsHandle},
     reducer::ReducerLimits,
 };
@@ -95,6 +96,7 @@ pub async fn wire(
     let projections = start_projections(plan.node, &ports, bus.as_ref()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
     let keeper = tokio::spawn(keeper::keep(ports.clone(), raft.buckets(), buckets.clone(), closing.clone()));
+    let live = Hub::start(ports.reader.clone(), cluster, GroupId::DEFAULT);
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -103,10 +105,13 @@ pub async fn wire(
         router: router.clone(),
         buckets,
         projections: projections.clone(),
+        live,
         outbox: outbox.clone(),
         leader_wait: plan.leader_wait(),
         closing,
     }));
+    let tended = engine.clone();
+    tokio::spawn(async move { tended.tend_subscriptions().await });
     Ok(Parts { engine, raft, router, projections, outbox, keeper, log_thread, folder })
 }
 

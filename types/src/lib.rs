@@ -18,6 +18,7 @@ mod position;
 mod projection;
 mod read;
 mod subject;
+mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
@@ -48,7 +49,12 @@ pub use projection::{
 pub use read::{
     Consistency, Direction, LogFilter, LogRead, LogSlice, ReadError, StreamHead, StreamPage, StreamRead,
 };
+pub(crate) use subject::fnv1a;
 pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
+pub use subscription::{
+    Cursor, CursorError, CursorScope, Pattern, PatternError, Selector, Slow, SubscribeRequest,
+    SubscriptionStart, subscription_id,
+};
 pub use time::Timestamp;
 pub use transaction::{
     Condition, DecidedTransaction, StreamAppend, StreamCheck, StreamGuard, TransactionAck,

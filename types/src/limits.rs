@@ -125,6 +125,38 @@ pub const KV_IN_FLIGHT_MAX: usize = 4 * 1024;
 pub const KV_IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of memory of one projection's JavaScript runtime.
 pub const REDUCER_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Subscriptions at once on one node.
+pub const SUBSCRIPTIONS_MAX: usize = 4_096;
+/// Bytes of UTF-8 in a subscription's pattern.
+pub const SUBSCRIPTION_PATTERN_BYTES_MAX: usize = 1_100;
+/// Events that may wait for one subscriber that follows; beyond it, it is slow.
+pub const SUBSCRIPTION_EVENTS_MAX: usize = 10_000;
+/// Bytes of data and metadata of the same.
+pub const SUBSCRIPTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Newest events that a subscription may ask to begin with.
+pub const SUBSCRIPTION_LAST_MAX: u64 = 1_000;
+/// Positions in which a pattern's newest events are looked for, back from the end.
+pub const SUBSCRIPTION_LOOK_BACK_MAX: u64 = 200_000;
+/// Events of one page of history that a subscription reads.
+pub const SUBSCRIPTION_PAGE_EVENTS_MAX: usize = 512;
+/// Bytes of such a page beyond which the next one asks for fewer events.
+pub const SUBSCRIPTION_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// Events that a node keeps in memory for all who follow.
+pub const SUBSCRIPTION_RING_EVENTS_MAX: usize = 8_192;
+/// Bytes of the same.
+pub const SUBSCRIPTION_RING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Milliseconds between heartbeats of a subscription that names none.
+pub const SUBSCRIPTION_HEARTBEAT_MS_DEFAULT: u64 = 15_000;
+/// The shortest time between heartbeats, in milliseconds.
+pub const SUBSCRIPTION_HEARTBEAT_MS_MIN: u64 = 100;
+/// The longest.
+pub const SUBSCRIPTION_HEARTBEAT_MS_MAX: u64 = 300_000;
+/// Subscriptions of one WebSocket.
+pub const SOCKET_SUBSCRIPTIONS_MAX: usize = 64;
+/// Bytes of one WebSocket frame from a client.
+pub const SOCKET_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// How long a connection may take no byte of what is to be sent, before it is cut.
+pub const SEND_STALL_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 /// Bytes of one log record's payload.
 pub const LOG_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of a stored vote.

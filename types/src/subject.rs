@@ -57,7 +57,7 @@ pub fn subject_token(name: &str) -> String {
 }
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo): stable across versions, which a standard hasher is not.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

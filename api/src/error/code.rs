@@ -53,8 +53,12 @@ codes! {
     IdempotencyConflict = "idempotency_conflict",
     /// A fault in Weir.
     Internal = "internal",
+    /// The cursor is not legal, or belongs elsewhere.
+    InvalidCursor = "invalid_cursor",
     /// A name is empty, too long or holds an illegal character.
     InvalidName = "invalid_name",
+    /// The pattern of a subscription is not legal.
+    InvalidPattern = "invalid_pattern",
     /// The request is not legal.
     InvalidRequest = "invalid_request",
     /// The key holds no value.
@@ -81,6 +85,8 @@ codes! {
     ProjectionsFull = "projections_full",
     /// The key is at another revision.
     RevisionConflict = "revision_conflict",
+    /// Too much waited for a subscriber.
+    SlowSubscriber = "slow_subscriber",
     /// The position asked for was not reached in time.
     Stale = "stale",
     /// Bytes on disk are damaged.
@@ -89,6 +95,8 @@ codes! {
     StorageFailed = "storage_failed",
     /// The stream has no events.
     StreamNotFound = "stream_not_found",
+    /// The node has as many subscriptions as it may.
+    SubscriptionsFull = "subscriptions_full",
     /// A limit was exceeded.
     TooLarge = "too_large",
     /// Guards, checks or conditions of a transaction do not hold.
@@ -108,7 +116,12 @@ impl ErrorCode {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::EmptyAppend | Self::InvalidName | Self::InvalidRequest | Self::ProjectionInvalid => 400,
+            Self::EmptyAppend
+            | Self::InvalidCursor
+            | Self::InvalidName
+            | Self::InvalidPattern
+            | Self::InvalidRequest
+            | Self::ProjectionInvalid => 400,
             Self::BucketNotFound
             | Self::KeyNotFound
             | Self::NotFound
@@ -129,7 +142,7 @@ impl ErrorCode {
             Self::RevisionConflict => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::Overloaded => 429,
+            Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => 429,
             Self::Internal | Self::StorageDamaged | Self::StorageFailed => 500,
             Self::Unimplemented => 501,
             Self::BusUnavailable | Self::NotInitialized | Self::NotLeader | Self::Unavailable => 503,
@@ -142,7 +155,9 @@ impl ErrorCode {
     pub const fn connect_code(self) -> ConnectCode {
         match self {
             Self::EmptyAppend
+            | Self::InvalidCursor
             | Self::InvalidName
+            | Self::InvalidPattern
             | Self::InvalidRequest
             | Self::ProjectionInvalid
             | Self::TooLarge
@@ -163,7 +178,9 @@ impl ErrorCode {
             Self::BucketFull | Self::BucketsFull | Self::BusDiverged | Self::ProjectionsFull => {
                 ConnectCode::FailedPrecondition
             }
-            Self::Overloaded => ConnectCode::ResourceExhausted,
+            Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => {
+                ConnectCode::ResourceExhausted
+            }
             Self::Internal | Self::StorageFailed => ConnectCode::Internal,
             Self::StorageDamaged => ConnectCode::DataLoss,
             Self::MethodNotAllowed | Self::Unimplemented => ConnectCode::Unimplemented,
@@ -186,8 +203,10 @@ impl ErrorCode {
             | Self::NotLeader
             | Self::OutcomeUnknown
             | Self::Overloaded
+            | Self::SlowSubscriber
             | Self::Stale
             | Self::StorageFailed
+            | Self::SubscriptionsFull
             | Self::Unavailable => true,
             Self::AlreadyInitialized
             | Self::BucketExists
@@ -199,7 +218,9 @@ impl ErrorCode {
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
             | Self::Internal
+            | Self::InvalidCursor
             | Self::InvalidName
+            | Self::InvalidPattern
             | Self::InvalidRequest
             | Self::KeyNotFound
             | Self::MembershipConflict
@@ -234,7 +255,9 @@ impl ErrorCode {
             | Self::EmptyAppend
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
+            | Self::InvalidCursor
             | Self::InvalidName
+            | Self::InvalidPattern
             | Self::InvalidRequest
             | Self::KeyNotFound
             | Self::MembershipConflict
@@ -247,9 +270,11 @@ impl ErrorCode {
             | Self::ProjectionNotFound
             | Self::ProjectionsFull
             | Self::RevisionConflict
+            | Self::SlowSubscriber
             | Self::Stale
             | Self::StorageDamaged
             | Self::StreamNotFound
+            | Self::SubscriptionsFull
             | Self::TooLarge
             | Self::TransactionRefused
             | Self::Unavailable

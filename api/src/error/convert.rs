@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use weir_types::{
-    AppendError, ExpectedVersion, KvError, KvReadError, NameError, ReadError, RegistryError, Violation,
-    limits, ports::BusError,
+    AppendError, CursorError, ExpectedVersion, KvError, KvReadError, NameError, PatternError, ReadError,
+    RegistryError, Violation, limits, ports::BusError,
 };
 
 use super::{ApiError, ErrorCode};
@@ -149,6 +149,22 @@ impl From<NameError> for ApiError {
                 of(kind).with("at", at)
             }
         }
+    }
+}
+
+impl From<PatternError> for ApiError {
+    fn from(error: PatternError) -> Self {
+        let code = match error {
+            PatternError::NotServed { .. } => ErrorCode::Unimplemented,
+            _ => ErrorCode::InvalidPattern,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<CursorError> for ApiError {
+    fn from(error: CursorError) -> Self {
+        Self::new(ErrorCode::InvalidCursor, error.to_string())
     }
 }
 

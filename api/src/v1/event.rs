@@ -75,7 +75,8 @@ pub(crate) fn data_of(event: &RecordedEvent) -> JsonText {
 }
 
 /// The metadata, if there is any.
-pub(crate) fn metadata_of(event: &RecordedEvent) -> Option<JsonText> {
+#[must_use]
+pub fn metadata_of(event: &RecordedEvent) -> Option<JsonText> {
     (!event.metadata.is_empty()).then(|| JsonText::of_stored(&event.metadata))
 }
 

@@ -25,6 +25,14 @@ pub struct Limits {
     pub projection_source_bytes_max: usize,
     pub partition_key_bytes_max: usize,
     pub view_state_bytes_max: usize,
+    pub subscriptions_max: usize,
+    pub subscription_pattern_bytes_max: usize,
+    pub subscription_events_max: usize,
+    pub subscription_bytes_max: usize,
+    pub subscription_last_max: u64,
+    pub subscription_look_back_max: u64,
+    pub socket_subscriptions_max: usize,
+    pub socket_frame_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -49,6 +57,14 @@ impl Default for Limits {
             projection_source_bytes_max: limits::PROJECTION_SOURCE_BYTES_MAX,
             partition_key_bytes_max: limits::PARTITION_KEY_BYTES_MAX,
             view_state_bytes_max: limits::VIEW_STATE_BYTES_MAX,
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
+            subscription_pattern_bytes_max: limits::SUBSCRIPTION_PATTERN_BYTES_MAX,
+            subscription_events_max: limits::SUBSCRIPTION_EVENTS_MAX,
+            subscription_bytes_max: limits::SUBSCRIPTION_BYTES_MAX,
+            subscription_last_max: limits::SUBSCRIPTION_LAST_MAX,
+            subscription_look_back_max: limits::SUBSCRIPTION_LOOK_BACK_MAX,
+            socket_subscriptions_max: limits::SOCKET_SUBSCRIPTIONS_MAX,
+            socket_frame_bytes_max: limits::SOCKET_FRAME_BYTES_MAX,
         }
     }
 }

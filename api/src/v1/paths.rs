@@ -44,6 +44,12 @@ pub const KV_BUCKET: &str = "/api/v1/kv/buckets/{bucket}";
 pub const KV_KEYS: &str = "/api/v1/kv/buckets/{bucket}/keys";
 /// GET, PUT, DELETE: a key, which is all that follows, percent-decoded.
 pub const KV_KEY: &str = "/api/v1/kv/buckets/{bucket}/keys/{*key}";
+/// GET: the events that a pattern takes, as they come, as server-sent events.
+pub const SUBSCRIBE: &str = "/api/v1/subscribe";
+/// GET: the events of a stream, as they come.
+pub const STREAM_SUBSCRIBE: &str = "/api/v1/streams/{id}/subscribe";
+/// GET: the WebSocket of the contract.
+pub const SOCKET: &str = "/ws";
 /// GET: what the server can do.
 pub const CAPABILITIES: &str = "/api/v1/capabilities";
 /// GET: the limits that the server keeps.
@@ -61,6 +67,8 @@ pub const METRICS: &str = "/metrics";
 
 /// POST: the Connect service of the contract; the method's name follows.
 pub const CONNECT_STREAMS: &str = "/ironflow.v1.EntityStreamService/";
+/// POST: the Connect service of the contract for subscriptions; the method's name follows.
+pub const CONNECT_PUBSUB: &str = "/ironflow.v1.PubSubService/";
 
 /// The path with its one `{…}` filled by a name from outside, percent-encoded:
 /// a `/` in an entity id stays within its segment.

@@ -25,7 +25,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// The headers that browsers may send.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "content-type, authorization, x-ironflow-environment, connect-protocol-version, connect-timeout-ms, \
-     if-match, if-none-match, x-request-id, idempotency-key",
+     if-match, if-none-match, x-request-id, idempotency-key, last-event-id",
 );
 
 /// Opens the request's span and answers a panic with `internal`.
@@ -90,9 +90,8 @@ fn asked_wait(query: &str) -> Duration {
 }
 
 /// How an error looks to who calls this path: Connect's calls have a shape of their own.
-/// How an error looks at a path.
 pub(super) fn refusal_for(path: &str) -> fn(ApiError) -> Response {
-    match path.starts_with(paths::CONNECT_STREAMS) {
+    match path.starts_with(paths::CONNECT_STREAMS) || path.starts_with(paths::CONNECT_PUBSUB) {
         true => |error| error.to_connect().into_response(),
         false => |error| HttpError(error).into_response(),
     }

@@ -63,8 +63,8 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
 async fn capabilities() -> Json<Capabilities> {
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
     Json(Capabilities {
-        transports: words(&["rest", "connect", "grpc"]),
-        features: words(&["entity-streams", "projections", "cluster"]),
+        transports: words(&["rest", "connect", "grpc", "websocket", "sse"]),
+        features: words(&["entity-streams", "projections", "subscriptions", "cluster"]),
         version: build_info::VERSION.to_owned(),
     })
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod connect;
 mod eventually;
 mod kv;
+mod live;
 mod refusals;
 mod rest;
 mod running;

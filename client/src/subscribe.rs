@@ -1,0 +1,284 @@
+use std::time::Duration;
+
+use futures::{Stream, stream};
+use reqwest::Response;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use uuid::Uuid;
+use weir_api::{
+    ApiError, ErrorBody, ErrorCode,
+    v1::{EventView, SubscribeQuery, SubscriptionEnd, SubscriptionMark, paths, sse},
+};
+use weir_types::limits::SUBSCRIPTION_HEARTBEAT_MS_DEFAULT;
+
+use crate::{
+    Client, ClientError,
+    retry::pause,
+    sse::{Message, Reader},
+};
+
+/// How long beyond two heartbeats a node may be silent before another is asked.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// What to subscribe to, and from where on: from now, unless it is said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscribe {
+    path: String,
+    query: SubscribeQuery,
+}
+
+impl Subscribe {
+    /// To one stream.
+    #[must_use]
+    pub fn stream(entity_id: &str) -> Self {
+        let path = paths::fill(paths::STREAM_SUBSCRIBE, entity_id);
+        Self { path, query: SubscribeQuery::default() }
+    }
+
+    /// To what a pattern takes: `entity:order.*`, `events:order.placed`, or `>` for all.
+    #[must_use]
+    pub fn pattern(pattern: &str) -> Self {
+        let query = SubscribeQuery { pattern: Some(pattern.to_owned()), ..SubscribeQuery::default() };
+        Self { path: paths::SUBSCRIBE.to_owned(), query }
+    }
+
+    /// From the beginning.
+    #[must_use]
+    pub fn from_start(mut self) -> Self {
+        self.query.from = Some("start".to_owned());
+        self
+    }
+
+    /// With the newest events, at most so many.
+    #[must_use]
+    pub fn last(mut self, count: u64) -> Self {
+        self.query.last = Some(count);
+        self
+    }
+
+    /// After a version of the stream.
+    #[must_use]
+    pub fn after_version(mut self, version: u64) -> Self {
+        self.query.after = Some(version);
+        self
+    }
+
+    /// After a position.
+    #[must_use]
+    pub fn after_position(mut self, position: u64) -> Self {
+        self.query.after_position = Some(position);
+        self
+    }
+
+    /// Where an earlier subscription to the same was.
+    #[must_use]
+    pub fn cursor(mut self, cursor: &str) -> Self {
+        self.query.cursor = Some(cursor.to_owned());
+        self
+    }
+
+    /// With so much time between heartbeats. A node that is silent for twice as long and 3 s is left.
+    #[must_use]
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.query.heartbeat_ms = u64::try_from(heartbeat.as_millis()).ok();
+        self
+    }
+
+    /// Of each stream only the newest event, where this client is slow.
+    #[must_use]
+    pub fn conflate(mut self) -> Self {
+        self.query.slow = Some("conflate".to_owned());
+        self
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_millis(self.query.heartbeat_ms.unwrap_or(SUBSCRIPTION_HEARTBEAT_MS_DEFAULT)) * 2
+            + SILENCE
+    }
+}
+
+/// What a subscription says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// Once: where it begins, and how many of the last events there are.
+    Opened(SubscriptionMark),
+    /// An event.
+    Event(Box<EventView>),
+    /// Once: history has ended.
+    CaughtUp(SubscriptionMark),
+    /// Nothing new up to here.
+    Heartbeat(SubscriptionMark),
+    /// So many events are left out before those that follow.
+    LeftOut(SubscriptionMark),
+    /// The node was lost; the subscription goes on at another by itself.
+    Lost(String),
+}
+
+/// A subscription that goes on at any node when it is cut: each event once, in order.
+#[derive(Debug)]
+pub struct Subscription {
+    client: Client,
+    what: Subscribe,
+    open: Option<(String, Response, Reader)>,
+    tries: u32,
+    told_opened: bool,
+    told_caught_up: bool,
+}
+
+impl Client {
+    /// Subscribes. Nothing is sent before the first [`Subscription::next`].
+    #[must_use]
+    pub fn subscribe(&self, what: Subscribe) -> Subscription {
+        let client = self.clone();
+        Subscription { client, what, open: None, tries: 0, told_opened: false, told_caught_up: false }
+    }
+}
+
+/// Why a stretch at one node ended.
+enum Cut {
+    /// Another node may go on.
+    Lost(ClientError),
+    /// No node will.
+    Final(ClientError),
+}
+
+impl Subscription {
+    /// Where it is: good at every node, and for another subscription to the same. `None` before it opened.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        self.what.query.cursor.as_deref()
+    }
+
+    /// The next that is said. Waits for it, over lost nodes and changes of leader, for as long as it takes.
+    ///
+    /// # Errors
+    /// [`ClientError`] that no node and no waiting heals: what is asked for is not legal, or cannot be read.
+    pub async fn next(&mut self) -> Result<Notice, ClientError> {
+        loop {
+            match self.step().await {
+                Ok(Some(notice)) => return Ok(notice),
+                Ok(None) => {}
+                Err(Cut::Final(error)) => return Err(error),
+                Err(Cut::Lost(error)) => {
+                    if let Some((url, ..)) = self.open.take() {
+                        self.client.node_failed(&url);
+                    }
+                    self.tries += 1;
+                    if self.tries == 1 {
+                        return Ok(Notice::Lost(error.to_string()));
+                    }
+                    tokio::time::sleep(pause(self.tries, Uuid::new_v4().as_bytes()[0])).await;
+                }
+            }
+        }
+    }
+
+    /// What is said, as a stream that ends after an error.
+    pub fn notices(self) -> impl Stream<Item = Result<Notice, ClientError>> + Send {
+        stream::unfold(Some(self), |subscription| async move {
+            let mut subscription = subscription?;
+            match subscription.next().await {
+                Ok(notice) => Some((Ok(notice), Some(subscription))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+
+    /// The events alone.
+    pub fn events(self) -> impl Stream<Item = Result<EventView, ClientError>> + Send {
+        use futures::StreamExt as _;
+        self.notices().filter_map(|notice| async {
+            match notice {
+                Ok(Notice::Event(event)) => Some(Ok(*event)),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            }
+        })
+    }
+
+    async fn step(&mut self) -> Result<Option<Notice>, Cut> {
+        if self.open.is_none() {
+            let url = self.client.current_url();
+            let opened = self.client.open(&url, &self.what.path, &self.what.query).await;
+            let response = opened.map_err(|error| {
+                self.client.node_failed(&url);
+                self.judged(error)
+            })?;
+            self.open = Some((url, response, Reader::default()));
+        }
+        let silence = self.what.silence();
+        let Some((url, response, reader)) = &mut self.open else { return Ok(None) };
+        if let Some(message) = reader.next() {
+            return self.take(message);
+        }
+        let lost = |reason: &str| {
+            Cut::Lost(ClientError::Read(Box::new(ClientError::Lost {
+                url: url.clone(),
+                reason: reason.into(),
+            })))
+        };
+        match timeout(silence, response.chunk()).await {
+            Err(_) => Err(lost("it is silent")),
+            Ok(Err(error)) => Err(lost(&error.to_string())),
+            Ok(Ok(None)) => Err(lost("it ended the answer")),
+            Ok(Ok(Some(bytes))) => match reader.push(&bytes) {
+                Ok(()) => Ok(None),
+                Err(_) => Err(lost("an event has no end")),
+            },
+        }
+    }
+
+    fn judged(&self, error: ClientError) -> Cut {
+        match error.is_retryable() {
+            true => Cut::Lost(ClientError::Read(Box::new(error))),
+            false => Cut::Final(error),
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<Option<Notice>, Cut> {
+        if message.name == sse::END {
+            let end: SubscriptionEnd = self.parsed(&message)?;
+            return Err(ended(&end));
+        }
+        let notice = match message.name.as_str() {
+            "" if message.id.is_empty() => return Ok(None),
+            "" => Some(Notice::Event(Box::new(self.parsed(&message)?))),
+            sse::OPENED => {
+                let mark = self.parsed(&message)?;
+                (!std::mem::replace(&mut self.told_opened, true)).then_some(Notice::Opened(mark))
+            }
+            sse::CAUGHT_UP => {
+                let mark = self.parsed(&message)?;
+                (!std::mem::replace(&mut self.told_caught_up, true)).then_some(Notice::CaughtUp(mark))
+            }
+            sse::HEARTBEAT => Some(Notice::Heartbeat(self.parsed(&message)?)),
+            sse::LEFT_OUT => Some(Notice::LeftOut(self.parsed(&message)?)),
+            // Of a later version.
+            _ => None,
+        };
+        if !message.id.is_empty() {
+            self.what.query.cursor = Some(message.id);
+        }
+        self.tries = 0;
+        Ok(notice)
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, message: &Message) -> Result<T, Cut> {
+        let url = self.open.as_ref().map_or(String::new(), |(url, ..)| url.clone());
+        serde_json::from_str(&message.data)
+            .map_err(|error| Cut::Final(ClientError::NotUnderstood { url, reason: error.to_string() }))
+    }
+}
+
+/// A subscription that ended at one node goes on at another, unless its error is of the request.
+fn ended(end: &SubscriptionEnd) -> Cut {
+    let details = serde_json::Map::default();
+    let body =
+        ErrorBody { error: String::new(), message: end.message.clone(), code: end.code.clone(), details };
+    let error: ApiError = body.into_error(503);
+    let elsewhere = error.code.is_retryable() || error.code == ErrorCode::StorageDamaged;
+    match elsewhere {
+        true => Cut::Lost(ClientError::Api(error)),
+        false => Cut::Final(ClientError::Api(error)),
+    }
+}

@@ -1,0 +1,8 @@
+//! The edges of live subscriptions: server-sent events, the WebSocket and the Connect stream of the
+//! contract, and gRPC. All of them write what one [`weir_actors::live::Subscriber`] says.
+
+pub(crate) mod end;
+pub(crate) mod grpc;
+pub(crate) mod pubsub;
+pub(crate) mod socket;
+pub(crate) mod sse;

@@ -1,0 +1,159 @@
+//! `ironflow.v1.PubSubService/Subscribe` in the Connect protocol with JSON: a frame is a byte of flags, four
+//! bytes of length and a payload; the last one has flag 2.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::stream;
+use serde_json::{Value, json};
+use weir_actors::live::{Frame, Subscriber};
+use weir_api::{
+    ApiError, ErrorCode,
+    connect::{PubSubSubscribe, SubscriptionEvent},
+    v1::paths,
+};
+use weir_types::{Pattern, Selector, subscription_id};
+
+use super::end::end_error;
+use crate::{
+    engine::Engine,
+    http::extract::{parse_json, read_body},
+};
+
+const STREAMING_JSON: &str = "application/connect+json";
+/// Flag of the last frame.
+const END: u8 = 2;
+/// Bytes before a payload.
+const HEAD_BYTES: usize = 5;
+/// Bytes beyond which what is ready is sent.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+pub(crate) fn routes() -> Router<Arc<Engine>> {
+    Router::new().route(&format!("{}{{method}}", paths::CONNECT_PUBSUB), post(call))
+}
+
+async fn call(State(engine): State<Arc<Engine>>, Path(method): Path<String>, request: Request) -> Response {
+    let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if method != "Subscribe" {
+        let error = ApiError::new(ErrorCode::Unimplemented, "method is not served here");
+        return (StatusCode::NOT_FOUND, error.to_connect().into_response()).into_response();
+    }
+    if essence != STREAMING_JSON {
+        let message = format!("content type is not {STREAMING_JSON}");
+        let error = ApiError::new(ErrorCode::UnsupportedMediaType, message);
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_connect().into_response()).into_response();
+    }
+    // What goes wrong with a stream is said in its last frame.
+    let body = match subscribe(&engine, request).await {
+        Ok(answer) => Body::from_stream(stream::unfold(answer, |mut answer| async move {
+            answer.chunk().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), answer))
+        })),
+        Err(error) => Body::from(ended(&error)),
+    };
+    let mut response = body.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(STREAMING_JSON));
+    response
+}
+
+async fn subscribe(engine: &Engine, request: Request) -> Result<Answer, ApiError> {
+    let body = read_body(request).await?;
+    let asked: PubSubSubscribe = parse_json(payload(&body)?)?;
+    let request = asked.to_request()?;
+    let Selector::Pattern(pattern) = request.selector.clone() else {
+        return Err(ApiError::invalid("request has no pattern"));
+    };
+    let subscriber = engine.subscribe(request).await?;
+    let id = subscription_id(&asked.pattern, 0);
+    Ok(Answer { subscriber, id, pattern, with_metadata: asked.wants_metadata() })
+}
+
+/// The payload of the one frame that a request has.
+pub(crate) fn payload(body: &[u8]) -> Result<&[u8], ApiError> {
+    let illegal = |why: &str| ApiError::invalid(format!("request is no frame of Connect: {why}"));
+    let (head, payload) = body.split_at_checked(HEAD_BYTES).ok_or_else(|| illegal("it is too short"))?;
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    match head[0] {
+        0 if payload.len() == length as usize => Ok(payload),
+        0 => Err(illegal("its length is another")),
+        _ => Err(illegal("its flags are not 0; compression is not served")),
+    }
+}
+
+struct Answer {
+    subscriber: Subscriber,
+    id: String,
+    pattern: Pattern,
+    with_metadata: bool,
+}
+
+impl Answer {
+    /// What is ready, in one go; `None` after the end.
+    async fn chunk(&mut self) -> Option<Bytes> {
+        let mut bytes = BytesMut::new();
+        while bytes.is_empty() {
+            let mut next = self.subscriber.next().await;
+            next.as_ref()?;
+            while let Some(frame) = next {
+                self.write(&mut bytes, frame);
+                next = if bytes.len() < CHUNK_BYTES { self.subscriber.ready() } else { None };
+            }
+        }
+        Some(bytes.freeze())
+    }
+
+    /// The contract has frames for events and for the end alone.
+    fn write(&self, bytes: &mut BytesMut, frame: Frame) {
+        match frame {
+            Frame::Event { event, .. } => {
+                let event =
+                    SubscriptionEvent::new(&self.id, &self.pattern, event.event(), self.with_metadata);
+                let payload = serde_json::to_vec(&event).expect("an event is always JSON");
+                put(bytes, 0, &payload);
+            }
+            Frame::Ended { reason, cursor } => bytes.put(ended(&end_error(reason, cursor))),
+            Frame::Opened { .. }
+            | Frame::CaughtUp { .. }
+            | Frame::Heartbeat { .. }
+            | Frame::LeftOut { .. } => {}
+        }
+    }
+}
+
+fn put(bytes: &mut BytesMut, flags: u8, payload: &[u8]) {
+    bytes.put_u8(flags);
+    bytes.put_u32(u32::try_from(payload.len()).expect("a payload is far below 4 GiB"));
+    bytes.put_slice(payload);
+}
+
+fn ended(error: &ApiError) -> Bytes {
+    let error: Value = serde_json::from_slice(&error.to_connect().to_json()).unwrap_or_default();
+    let mut bytes = BytesMut::new();
+    put(&mut bytes, END, json!({ "error": error }).to_string().as_bytes());
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_frame() {
+        assert_eq!(payload(&[0, 0, 0, 0, 2, b'{', b'}']).unwrap(), b"{}");
+        for bad in [&[][..], &[0, 0, 0], &[0, 0, 0, 0, 3, b'{', b'}'], &[1, 0, 0, 0, 2, b'{', b'}']] {
+            assert!(payload(bad).is_err(), "{bad:?}");
+        }
+        let end = ended(&ApiError::new(ErrorCode::Unavailable, "node is stopping"));
+        assert_eq!(end[0], END);
+        let said: Value = serde_json::from_slice(&end[5..]).unwrap();
+        assert_eq!(said["error"]["code"], "unavailable");
+    }
+}

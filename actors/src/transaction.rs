@@ -59,6 +59,9 @@ impl Router {
         if let Some(first) = self.remembered_transaction(request).await? {
             return self.repeat_transaction(request, first).await.map(Some);
         }
+        if self.stands_refused(request).await? {
+            return self.refuse_transaction(request, term).await;
+        }
         let Some(reserved) = self.reserve(request, term).await? else { return Ok(None) };
         let standings: Vec<_> = reserved.iter().map(|stream| &stream.standing).collect();
         let now = self.streams.clock.now();
@@ -144,6 +147,18 @@ impl Router {
             true => Ok(None),
             false => Err(AppendError::Violated { violations }),
         }
+    }
+
+    /// Whether checks and conditions fail on what is applied here: apply would
+    /// refuse too, and what is refused needs no place in the log.
+    async fn stands_refused(&self, request: &TransactionRequest) -> Result<bool, AppendError> {
+        if request.checks.is_empty() && request.conditions.is_empty() {
+            return Ok(false);
+        }
+        let checks = request.guards().split_off(request.appends.len());
+        let (reader, group) = (&self.streams.reader, self.config.group);
+        let found = reader.violations(group, checks, request.conditions.clone()).await.map_err(unread)?;
+        Ok(!found.is_empty())
     }
 
     async fn violations(&self, request: &TransactionRequest) -> Result<Vec<Violation>, AppendError> {

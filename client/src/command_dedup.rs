@@ -148,8 +148,10 @@ impl CommandDedup {
             };
             match self.find(&held.command_id, held.token).await? {
                 Found::OwnResult => return Ok(()),
-                Found::Own { .. } => patience.wait(error).await?,
-                Found::Nothing | Found::Other(_) | Found::Result(_) => return Err(FinalizeError::Lost),
+                Found::Own { revision } if revision == held.revision => patience.wait(error).await?,
+                Found::Own { .. } | Found::Nothing | Found::Other(_) | Found::Result(_) => {
+                    return Err(FinalizeError::Lost);
+                }
             }
         }
     }

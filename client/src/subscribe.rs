@@ -229,7 +229,7 @@ impl Subscription {
     }
 
     fn judged(&self, error: ClientError) -> Cut {
-        match error.is_retryable() {
+        match error.is_retryable() || error.code() == Some(ErrorCode::StorageDamaged) {
             true => Cut::Lost(ClientError::Read(Box::new(error))),
             false => Cut::Final(error),
         }
@@ -259,7 +259,10 @@ impl Subscription {
         if !message.id.is_empty() {
             self.what.query.cursor = Some(message.id);
         }
-        self.tries = 0;
+        // A node that opens and ends at once has given nothing: the pause before the next try stays.
+        if message.name != sse::OPENED {
+            self.tries = 0;
+        }
         Ok(notice)
     }
 

@@ -259,6 +259,22 @@ fn a_broken_or_foreign_index_is_moved_aside_and_rebuilt_equal() {
 }
 
 #[test]
+fn a_lost_state_is_replayed_up_to_the_index_though_the_logs_mark_is_older() {
+    let mut scene = Scene::new(40);
+    scene.command(encode_appends(&[append("a", "t", 0, 1, None)]));
+    let old = scene.store.log.last();
+    let payload = encode_registry(&RegistryCommand::Deploy(definition("p", "1")));
+    scene.command(payload);
+    let before = scene.store.state.registry().unwrap();
+    assert_eq!(before.len(), 1);
+    scene.store.index.persist().unwrap();
+    // As after a power cut: the index was spilled, the log's mark was not.
+    scene.store.log.save_committed(old);
+    let scene = scene.reopen(|dir| fs::remove_dir_all(dir.join("state")).unwrap());
+    assert_eq!(scene.store.state.registry().unwrap(), before);
+}
+
+#[test]
 fn a_store_that_is_gone_is_named_and_rebuilt_and_a_new_one_is_not() {
     let mut scene = Scene::new(40);
     assert_eq!(scene.rebuilt, vec![], "a new group has nothing to rebuild");

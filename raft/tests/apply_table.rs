@@ -310,6 +310,8 @@ fn a_condition_is_violated_by_an_event_after_its_position() {
         ("after:0,name:shipped", "+@3"),
         ("after:0", "0@1"),
         ("after:2", "+@3"),
+        ("after:18446744073709551615", "+@3"),
+        ("after:18446744073709551615,tag:c:1", "+@3"),
     ] {
         let write = format!("[d/t@0 + none={condition}]");
         for entries in [vec![&[before, later, &write][..]], vec![&[before], &[later], &[&write]]] {

@@ -32,9 +32,9 @@ pub const TRANSACTION_STREAMS_MAX: usize = 100;
 /// Streams that one transaction checks and does not write.
 pub const TRANSACTION_CHECKS_MAX: usize = 100;
 /// Conditions of one transaction.
-pub const TRANSACTION_CONDITIONS_MAX: usize = 8;
+pub const TRANSACTION_CONDITIONS_MAX: usize = 4;
 /// Names and tags of one condition.
-pub const CONDITION_TERMS_MAX: usize = 16;
+pub const CONDITION_TERMS_MAX: usize = 8;
 /// Events with the rarest tag of a condition, after its position, that are looked at.
 pub const CONDITION_EVENTS_MAX: usize = 1_000;
 /// Bytes of one HTTP request body. JSON may spell an append's bytes longer than they are.

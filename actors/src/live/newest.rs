@@ -32,7 +32,10 @@ impl Newest {
 
     /// Whether there is no room for more: what is here is given then, and the rest after it.
     pub(super) fn is_full(&self) -> bool {
-        self.places.len() >= SUBSCRIPTION_EVENTS_MAX || self.bytes >= SUBSCRIPTION_BYTES_MAX
+        // What was left out has left its place behind, which costs memory too.
+        self.places.len() >= SUBSCRIPTION_EVENTS_MAX
+            || self.kept.len() >= 2 * SUBSCRIPTION_EVENTS_MAX
+            || self.bytes >= SUBSCRIPTION_BYTES_MAX
     }
 
     /// How many were left out, and the others in order of position.

@@ -125,6 +125,9 @@ impl Beginning<'_> {
         if said.into_iter().chain([self.last.is_some()]).filter(|said| *said).count() > 1 {
             return Err(several());
         }
+        if [self.after_version, self.after_position].contains(&Some(u64::MAX)) {
+            return Err(ApiError::invalid("no log gets as far as the subscription is to begin"));
+        }
         match (self.from, self.after_version, self.after_position, self.last) {
             (_, Some(_), _, _) if !is_stream => {
                 Err(ApiError::invalid("a version is of a stream; begin after a position"))
@@ -235,6 +238,8 @@ mod tests {
         for (json, code) in [
             (r#"{"after":7,"last":5}"#, ErrorCode::InvalidRequest),
             (r#"{"from":"then"}"#, ErrorCode::InvalidRequest),
+            (r#"{"after":18446744073709551615}"#, ErrorCode::InvalidRequest),
+            (r#"{"afterPosition":18446744073709551615}"#, ErrorCode::InvalidRequest),
             (r#"{"last":1001}"#, ErrorCode::TooLarge),
             (r#"{"cursor":"x"}"#, ErrorCode::InvalidCursor),
             (r#"{"slow":"x"}"#, ErrorCode::InvalidRequest),

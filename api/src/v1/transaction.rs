@@ -20,7 +20,7 @@ pub struct TransactionBody {
     /// What must hold of streams that are not written; at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<StreamCheckBody>,
-    /// Which events must not have come; at most 8.
+    /// Which events must not have come; at most 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<ConditionBody>,
     /// The key by which a repeat is recognised; its scope is the first stream that is written.

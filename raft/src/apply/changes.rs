@@ -60,11 +60,11 @@ impl Changes {
     }
 
     /// Positions of events with a facet among the changes so far, from `from` on, rising.
-    pub(super) fn facet_positions<'a>(
-        &'a self,
-        facet: Facet<'a>,
+    pub(super) fn facet_positions(
+        &self,
+        facet: Facet<'_>,
         from: Position,
-    ) -> impl Iterator<Item = Position> + 'a {
+    ) -> impl Iterator<Item = Position> + '_ {
         self.facets.positions(facet, from)
     }
 

@@ -20,11 +20,12 @@ impl<C: ApplyContext> Seen<'_, C> {
         number: u32,
         condition: &Condition,
     ) -> Result<Option<Violation>, IndexError> {
-        let from = condition.after.next();
-        let at = |position| Violation::Condition { number, position };
-        if from > self.last {
+        // A client may name any position, the last number that there is included.
+        if condition.after >= self.last {
             return Ok(None);
         }
+        let from = condition.after.next();
+        let at = |position| Violation::Condition { number, position };
         if condition.tags.is_empty() {
             return Ok(self.first_named(condition, from)?.map(at));
         }

@@ -11,8 +11,10 @@ use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 #[derive(Debug, Default)]
 pub(super) struct FacetChanges {
     records: Vec<FacetRecord>,
-    /// The newest record of each facet of this entry, by kind and text.
-    newest: HashMap<Vec<u8>, usize, Xxh3DefaultBuilder>,
+    /// The records of each facet, in order, by kind and text.
+    by_facet: HashMap<Vec<u8>, Vec<usize>, Xxh3DefaultBuilder>,
+    /// The first record of this entry.
+    entry: usize,
     key: Vec<u8>,
 }
 
@@ -26,18 +28,19 @@ struct FacetRecord {
 impl FacetChanges {
     /// Another entry begins.
     pub(super) fn begin_entry(&mut self) {
-        self.newest.clear();
+        self.entry = self.records.len();
     }
 
     /// Puts `count` positions from `first` on, all of them after what was put before.
     pub(super) fn put(&mut self, facet: Facet<'_>, first: Position, count: u64) {
-        self.key.clear();
-        self.key.push(facet.kind as u8);
-        self.key.extend_from_slice(facet.text.as_bytes());
-        let mut newest = self.newest.get(self.key.as_slice()).copied();
+        encode(facet, &mut self.key);
+        if !self.by_facet.contains_key(self.key.as_slice()) {
+            self.by_facet.insert(self.key.clone(), Vec::new());
+        }
+        let of_facet = self.by_facet.get_mut(self.key.as_slice()).expect("put above");
         for position in (0..count).map(|number| first.plus(number)) {
-            if let Some(at) = newest {
-                let positions = &mut self.records[at].positions;
+            if let Some(at) = of_facet.last().filter(|at| **at >= self.entry) {
+                let positions = &mut self.records[*at].positions;
                 // An event that has a tag twice has it once.
                 if positions.last() == Some(&position) {
                     continue;
@@ -47,25 +50,20 @@ impl FacetChanges {
                     continue;
                 }
             }
-            newest = Some(self.records.len());
+            of_facet.push(self.records.len());
             let text = facet.text.into();
             self.records.push(FacetRecord { kind: facet.kind, text, positions: vec![position] });
-        }
-        if let Some(at) = newest {
-            match self.newest.get_mut(self.key.as_slice()) {
-                Some(known) => *known = at,
-                None => drop(self.newest.insert(self.key.clone(), at)),
-            }
         }
     }
 
     /// Positions from `from` on, rising.
-    pub(super) fn positions<'a>(
-        &'a self,
-        facet: Facet<'a>,
-        from: Position,
-    ) -> impl Iterator<Item = Position> + 'a {
-        let records = self.records.iter().filter(move |record| record.facet() == facet);
+    pub(super) fn positions(&self, facet: Facet<'_>, from: Position) -> impl Iterator<Item = Position> + '_ {
+        let mut key = Vec::with_capacity(facet.text.len() + 1);
+        encode(facet, &mut key);
+        let of_facet = self.by_facet.get(key.as_slice()).map_or(&[][..], Vec::as_slice);
+        let before = |at: &usize| self.records[*at].positions.last().is_some_and(|last| *last < from);
+        let begin = of_facet.partition_point(before);
+        let records = of_facet[begin..].iter().map(|at| &self.records[*at]);
         records.flat_map(|record| &record.positions).copied().filter(move |position| *position >= from)
     }
 
@@ -74,6 +72,12 @@ impl FacetChanges {
             batch.put_facet(record.facet(), &record.positions);
         }
     }
+}
+
+fn encode(facet: Facet<'_>, key: &mut Vec<u8>) {
+    key.clear();
+    key.push(facet.kind as u8);
+    key.extend_from_slice(facet.text.as_bytes());
 }
 
 impl FacetRecord {

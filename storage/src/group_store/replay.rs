@@ -30,8 +30,8 @@ impl GroupStore {
         Ok(next)
     }
 
-    /// Applies what the log knows to be committed and the index or the state
-    /// lack, in large batches, oldest first. `apply` gets consecutive records;
+    /// Applies what is known to be committed, by the log or by what the index
+    /// reflects, and the index or the state lack, in large batches, oldest first. `apply` gets consecutive records;
     /// those at or below the index's mark only matter for the state. What
     /// was committed after the mark was last saved comes through raft.
     ///
@@ -50,7 +50,10 @@ impl GroupStore {
     {
         let committed = self.log.committed().map_or(LogIndex::ZERO, |id| id.index);
         let last = self.log.last().map_or(LogIndex::ZERO, |id| id.index);
-        let until = committed.min(last);
+        // The log's mark is saved now and then, and the index may have been spilled since: what it reflects was
+        // committed, and the state may lack it.
+        let reflected = self.index.applied()?.map_or(LogIndex::ZERO, |mark| mark.log_id.index);
+        let until = committed.max(reflected).min(last);
         let mut next = self.replay_from::<E>()?;
         if planted(Planted::ReplaySkipsOne) {
             next = next.next();

@@ -103,7 +103,9 @@ fn read(text: &str) -> Option<Cursor> {
     let scope = CursorScope { group: half(group)?, selector: half(selector)? };
     let cursor =
         Cursor { position: Position(number(position)?), version: StreamVersion(number(version)?), scope };
-    let whole = form == FORM && parts.next().is_none() && half(check)? == short(body.as_bytes());
+    // No log gets so far: whoever goes on from here counts on.
+    let there = cursor.position.0 < u64::MAX && cursor.version.0 < u64::MAX;
+    let whole = there && form == FORM && parts.next().is_none() && half(check)? == short(body.as_bytes());
     // One cursor has one text.
     (whole && cursor.to_string() == text).then_some(cursor)
 }
@@ -140,6 +142,8 @@ mod tests {
         {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError::Illegal), "{bad}");
         }
+        let end = Cursor { position: Position(u64::MAX), ..cursor };
+        assert_eq!(end.to_string().parse::<Cursor>(), Err(CursorError::Illegal), "no log gets there");
         for at in 0..text.len() {
             assert!(text[..at].parse::<Cursor>().is_err());
         }

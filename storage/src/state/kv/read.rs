@@ -111,11 +111,11 @@ impl State {
         let mut page = KvKeys { keys: Vec::new(), next: None };
         let mut after = after.cloned();
         for _ in 0..limits::KV_SCAN_MAX / SCAN_CHUNK {
-            let heads = {
+            let (heads, now) = {
                 let _still = self.kv_still();
-                self.kv_heads(bucket, filter.prefix(), after.as_ref(), SCAN_CHUNK)?
+                let heads = self.kv_heads(bucket, filter.prefix(), after.as_ref(), SCAN_CHUNK)?;
+                (heads, self.kv_mark()?.time)
             };
-            let now = self.kv_mark()?.time;
             let last = heads.len() < SCAN_CHUNK;
             for (key, head) in heads {
                 if page.keys.len() == limit {

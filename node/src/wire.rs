@@ -44,6 +44,7 @@ pub struct Parts {
     outbox: Option<OutboxHandle>,
     /// Has dropped what is due.
     keeper: JoinHandle<()>,
+    tending: JoinHandle<()>,
     /// The last handle of the log's thread: it flushes when it is dropped.
     log_thread: LogThread,
     /// The lock on the data folder, held until all else has ended.
@@ -111,8 +112,8 @@ pub async fn wire(
         closing,
     }));
     let tended = engine.clone();
-    tokio::spawn(async move { tended.tend_subscriptions().await });
-    Ok(Parts { engine, raft, router, projections, outbox, keeper, log_thread, folder })
+    let tending = tokio::spawn(async move { tended.tend_subscriptions().await });
+    Ok(Parts { engine, raft, router, projections, outbox, keeper, tending, log_thread, folder })
 }
 
 impl Parts {
@@ -132,10 +133,13 @@ impl Parts {
 
     /// Ends everything and makes it durable.
     pub async fn stop(self) {
-        let Self { engine, raft, router, projections, outbox, keeper, log_thread, folder } = self;
-        keeper.abort();
-        // It holds the stores, and ends by this or by itself.
-        let _ = keeper.await;
+        let Self { engine, raft, router, projections, outbox, keeper, tending, log_thread, folder } = self;
+        // They hold the stores, and end by this or by themselves.
+        for task in [keeper, tending] {
+            task.abort();
+            let _ = task.await;
+        }
+        engine.stop_live().await;
         if let Some(outbox) = outbox {
             outbox.stop();
         }

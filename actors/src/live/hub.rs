@@ -3,7 +3,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_types::{
     ClusterId, CursorScope, EntityId, GroupId, Position, ReadError, Selector, StreamVersion,
@@ -30,7 +33,14 @@ pub struct HubFull;
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
-    _tail: Arc<DropGuard>,
+    tail: Arc<Tail>,
+}
+
+/// The task that reads the log for all. It holds the stores.
+struct Tail {
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+    _ends_with_it: DropGuard,
 }
 
 pub(super) struct Inner {
@@ -83,8 +93,19 @@ impl Hub {
         let shared = Mutex::default();
         let inner = Arc::new(Inner { reader, group, cluster, shared, wanted: Notify::new(), ends });
         let stop = CancellationToken::new();
-        tokio::spawn(tail::follow(inner.clone(), stop.clone()));
-        Self { inner, _tail: Arc::new(stop.drop_guard()) }
+        let task = Mutex::new(Some(tokio::spawn(tail::follow(inner.clone(), stop.clone()))));
+        let tail = Tail { _ends_with_it: stop.clone().drop_guard(), stop, task };
+        Self { inner, tail: Arc::new(tail) }
+    }
+
+    /// Ends the tail, and returns when it holds nothing any more. Subscriptions get nothing from then on.
+    pub async fn stop(&self) {
+        self.tail.stop.cancel();
+        let task = self.tail.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // A tail that panicked has ended too.
+            let _ = task.await;
+        }
     }
 
     /// The scope of the cursors of a subscription.

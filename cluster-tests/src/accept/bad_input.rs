@@ -92,7 +92,7 @@ fn connect() -> Vec<(&'static str, &'static str, Vec<u8>, u16, &'static str)> {
         ("Connect: not JSON", json, b"{".to_vec(), 400, invalid),
         ("Connect: an empty id", json, body("", -1), 400, invalid),
         ("Connect: an id with NUL", json, body("a\0", -1), 400, invalid),
-        ("Connect: a version below -2", json, body("s", -2), 400, invalid),
+        ("Connect: a version below -2", json, body("s", -3), 400, invalid),
         ("Connect: another version", json, body("s", 7), 409, "aborted"),
     ]
 }

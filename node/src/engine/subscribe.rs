@@ -63,6 +63,11 @@ impl Engine {
         self.live.end_all(&EndReason::Unavailable(STOPPING.to_owned()));
     }
 
+    /// Ends what reads the log for subscriptions: it holds the stores.
+    pub async fn stop_live(&self) {
+        self.live.stop().await;
+    }
+
     /// Why this node follows the log no more.
     fn why_not_live(&self) -> Option<String> {
         let serves = ["serving", "running", "member"];

@@ -1,18 +1,20 @@
 //! Transactions: the streams that one writes are reserved, it is decided on
 //! where they stand, queued, and they go on after it without waiting for it.
 //!
-//! Checks and conditions are judged by apply alone, in the order of the log.
+//! Checks and conditions are judged by apply, in the order of the log; what fails
+//! already is refused before it takes a place there.
 
 mod decide;
 mod in_flight;
 
 pub(crate) use self::decide::decided_event;
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use weir_types::{
-    AppendAck, AppendError, AppendOutcome, Consistency, DecidedTransaction, DecidedWrite, EntityId, EventId,
-    IdempotencyKey, Position, RecordedEvent, StreamVersion, Term, TransactionAck, TransactionOutcome,
-    TransactionRequest, Violation,
+    AppendAck, AppendError, AppendOutcome, Consistency, DecidedTransaction, DecidedWrite, EventId, Position,
+    RecordedEvent, StreamVersion, Term, TransactionAck, TransactionOutcome, TransactionRequest, Violation,
 };
 
 use self::in_flight::InFlight;
@@ -37,13 +39,10 @@ impl Router {
         }
         // Before admission, so that a node that does not lead never looks busy.
         self.deciding_term()?;
-        let mut room = Some(self.admission.room(request.weight()).await?);
+        let room = Arc::new(self.admission.room(request.weight()).await?);
         for _ in 0..ATTEMPTS_MAX {
             let term = self.deciding_term()?;
-            if room.is_none() {
-                room = Some(self.admission.room(request.weight()).await?);
-            }
-            if let Some(ack) = self.attempt_transaction(&request, term, &mut room).await? {
+            if let Some(ack) = self.attempt_transaction(&request, term, &room).await? {
                 return Ok(ack);
             }
         }
@@ -54,7 +53,7 @@ impl Router {
         &self,
         request: &TransactionRequest,
         term: Term,
-        room: &mut Option<Room>,
+        room: &Arc<Room>,
     ) -> Settled {
         if let Some(first) = self.remembered_transaction(request).await? {
             return self.repeat_transaction(request, first).await.map(Some);
@@ -70,9 +69,8 @@ impl Router {
             drop(reserved);
             return self.refuse_transaction(request, term).await;
         };
-        let room = room.take().expect("taken by the caller");
         let written = written_of(&decided);
-        let outcome = self.propose_transaction(term, decided, reserved, room);
+        let outcome = self.propose_transaction(term, decided, reserved, room.clone());
         let outcome = outcome.await.unwrap_or_else(|_| {
             let reason = "node stopped before the outcome was known".into();
             Err(AppendError::OutcomeUnknown { reason })
@@ -99,16 +97,13 @@ impl Router {
         term: Term,
         decided: DecidedTransaction,
         reserved: Vec<Reserved>,
-        room: Room,
+        room: Arc<Room>,
     ) -> oneshot::Receiver<Result<TransactionOutcome, AppendError>> {
-        let last = |base: StreamVersion, events: usize| base.plus(events as u64);
-        let versions: Vec<_> =
-            decided.appends.iter().map(|append| last(append.base, append.events.len())).collect();
-        let mut leases = Vec::with_capacity(reserved.len());
-        for (stream, append) in reserved.into_iter().zip(&decided.appends) {
-            leases.push(stream.decided(append));
-        }
-        let (in_flight, outcome) = InFlight::new(leases.into_iter().zip(versions).collect(), room);
+        let streams = reserved.into_iter().zip(&decided.appends).map(|(stream, append)| {
+            let version = append.base.plus(append.events.len() as u64);
+            (stream.decided(append), version)
+        });
+        let (in_flight, outcome) = InFlight::new(streams.collect(), room);
         let done = Box::new(|outcome| in_flight.settle(outcome));
         self.streams.proposer.propose(term, DecidedWrite::Transaction(decided), done);
         outcome
@@ -173,7 +168,8 @@ impl Router {
         request: &TransactionRequest,
     ) -> Result<Option<Position>, AppendError> {
         let (Some(key), Some(scope)) = (&request.idempotency_key, request.scope()) else { return Ok(None) };
-        let Some(known) = self.look_up(scope, key).await? else { return Ok(None) };
+        let known = self.streams.reader.remembered(self.config.group, scope, key).await.map_err(unread)?;
+        let Some(known) = known else { return Ok(None) };
         if known.idempotency.digest != digest_of_transaction(request) {
             return Err(AppendError::IdempotencyConflict);
         }
@@ -181,14 +177,6 @@ impl Router {
             AppendOutcome::Repeated { first_position, .. } => Ok(Some(first_position)),
             other => unreachable!("a remembered outcome is always a repeat, not {other:?}"),
         }
-    }
-
-    async fn look_up(
-        &self,
-        scope: &EntityId,
-        key: &IdempotencyKey,
-    ) -> Result<Option<weir_types::ports::RememberedAppend>, AppendError> {
-        self.streams.reader.remembered(self.config.group, scope, key).await.map_err(unread)
     }
 
     /// Answers with what is in the log already, from `first` on.

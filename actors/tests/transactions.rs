@@ -106,7 +106,7 @@ async fn everything_that_stands_against_a_transaction_is_told() {
         Violation::Condition { number: 0, position: Position(1) },
     ];
     assert_eq!(router.transact(refused).await, Err(AppendError::Violated { violations }));
-    // Judged by apply alone, once nothing stands against the streams that are written.
+    // Nothing stands against the stream that is written.
     let mut taken = transaction(&[("d", Some(0))]);
     taken.conditions = vec![free(0)];
     let violations = vec![Violation::Condition { number: 0, position: Position(1) }];

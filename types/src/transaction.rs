@@ -57,6 +57,20 @@ pub struct StreamGuard {
     pub expected: ExpectedVersion,
 }
 
+impl StreamGuard {
+    /// Of a stream that is written.
+    #[must_use]
+    pub fn of_written(entity_id: &EntityId, entity_type: &EntityType, expected: ExpectedVersion) -> Self {
+        Self { entity_id: entity_id.clone(), entity_type: Some(entity_type.clone()), expected }
+    }
+}
+
+impl From<&StreamCheck> for StreamGuard {
+    fn from(check: &StreamCheck) -> Self {
+        Self { entity_id: check.entity_id.clone(), entity_type: None, expected: check.expected }
+    }
+}
+
 /// No event after a position may match: be of one of the names, if any are
 /// given, and carry every one of the tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,17 +255,10 @@ impl TransactionRequest {
     /// All that must hold of streams: of those that are written first, in the order of the request.
     #[must_use]
     pub fn guards(&self) -> Vec<StreamGuard> {
-        let written = self.appends.iter().map(|append| StreamGuard {
-            entity_id: append.entity_id.clone(),
-            entity_type: Some(append.entity_type.clone()),
-            expected: append.expected,
-        });
-        let checked = self.checks.iter().map(|check| StreamGuard {
-            entity_id: check.entity_id.clone(),
-            entity_type: None,
-            expected: check.expected,
-        });
-        written.chain(checked).collect()
+        let written = self.appends.iter();
+        let written = written
+            .map(|append| StreamGuard::of_written(&append.entity_id, &append.entity_type, append.expected));
+        written.chain(self.checks.iter().map(StreamGuard::from)).collect()
     }
 
     /// Checks what concerns the transaction as a whole.

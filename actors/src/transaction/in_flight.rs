@@ -1,5 +1,7 @@
 //! A transaction in the proposer's hands.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use weir_types::{AppendError, StreamVersion, TransactionOutcome, WriteOutcome};
 
@@ -13,13 +15,13 @@ pub(super) struct InFlight {
     /// The streams that are written, and their versions after it.
     streams: Vec<(Lease, StreamVersion)>,
     answer: Option<oneshot::Sender<Outcome>>,
-    _room: Room,
+    _room: Arc<Room>,
 }
 
 impl InFlight {
     pub(super) fn new(
         streams: Vec<(Lease, StreamVersion)>,
-        room: Room,
+        room: Arc<Room>,
     ) -> (Self, oneshot::Receiver<Outcome>) {
         let (answer, outcome) = oneshot::channel();
         (Self { streams, answer: Some(answer), _room: room }, outcome)

@@ -27,6 +27,7 @@ async fn a_transaction_writes_all_streams_or_none_and_says_why() {
         "checks": [{ "entityId": "b", "expectedVersion": 7 }, { "entityId": "z", "expectedVersion": "exists" }],
         "conditions": [{ "tags": ["seat:1"] }, { "after": 2, "tags": ["seat:1"] }],
     });
+    let (_, before) = node.get("/api/v1/cluster").await;
     let (status, error) = node.post(PATH, refused.to_string()).await;
     assert_eq!((status.as_u16(), &error["code"]), (409, &json!("transaction_refused")));
     assert_eq!(
@@ -40,6 +41,11 @@ async fn a_transaction_writes_all_streams_or_none_and_says_why() {
     );
     let (status, _) = node.get("/api/v1/streams/c").await;
     assert_eq!(status.as_u16(), 404, "nothing of it is there");
+    // Nothing stands against the stream that is written, and yet it needs no place in the log.
+    let taken = json!({ "appends": [append("c", json!(0), &[])], "conditions": [{ "tags": ["seat:1"] }] });
+    let (status, _) = node.post(PATH, taken.to_string()).await;
+    let (_, after) = node.get("/api/v1/cluster").await;
+    assert_eq!((status.as_u16(), &after["lastLogIndex"]), (409, &before["lastLogIndex"]));
     let (_, page) = node.get("/api/v1/streams/a/events").await;
     assert_eq!(page["events"][0]["tags"], json!(["seat:1"]));
     node.node.stop().await;

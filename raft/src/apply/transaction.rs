@@ -24,17 +24,11 @@ pub(super) fn judge_transaction(
     {
         return Ok(repeat);
     }
-    let written = transaction.appends.iter().map(|append| StreamGuard {
-        entity_id: append.meta.entity_id.clone(),
-        entity_type: Some(append.meta.entity_type.clone()),
-        expected: ExpectedVersion::Exact(append.meta.base),
+    let written = transaction.appends.iter().map(|append| {
+        let (meta, base) = (&append.meta, ExpectedVersion::Exact(append.meta.base));
+        StreamGuard::of_written(&meta.entity_id, &meta.entity_type, base)
     });
-    let checked = transaction.meta.checks.iter().map(|check| StreamGuard {
-        entity_id: check.entity_id.clone(),
-        entity_type: None,
-        expected: check.expected,
-    });
-    let guards: Vec<_> = written.chain(checked).collect();
+    let guards: Vec<_> = written.chain(transaction.meta.checks.iter().map(StreamGuard::from)).collect();
     let violations = violations_seen(seen, &guards, &transaction.meta.conditions)?;
     Ok(match violations.is_empty() {
         true => TransactionOutcome::Committed { first_position: next },

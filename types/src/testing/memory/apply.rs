@@ -80,17 +80,12 @@ impl Inner {
                 _ => TransactionOutcome::IdempotencyConflict,
             };
         }
-        let written = transaction.appends.iter().map(|append| StreamGuard {
-            entity_id: append.entity_id.clone(),
-            entity_type: Some(append.entity_type.clone()),
-            expected: ExpectedVersion::Exact(append.base),
+        let written = transaction.appends.iter().map(|append| {
+            let base = ExpectedVersion::Exact(append.base);
+            StreamGuard::of_written(&append.entity_id, &append.entity_type, base)
         });
-        let checked = transaction.checks.iter().map(|check| StreamGuard {
-            entity_id: check.entity_id.clone(),
-            entity_type: None,
-            expected: check.expected,
-        });
-        let violations = self.violated(&written.chain(checked).collect::<Vec<_>>(), &transaction.conditions);
+        let guards: Vec<_> = written.chain(transaction.checks.iter().map(StreamGuard::from)).collect();
+        let violations = self.violated(&guards, &transaction.conditions);
         if !violations.is_empty() {
             return TransactionOutcome::Violated(violations);
         }

@@ -134,11 +134,9 @@ impl Parts {
     /// Ends everything and makes it durable.
     pub async fn stop(self) {
         let Self { engine, raft, router, projections, outbox, keeper, tending, log_thread, folder } = self;
-        // They hold the stores, and end by this or by themselves.
-        for task in [keeper, tending] {
-            task.abort();
-            let _ = task.await;
-        }
+        // They hold the stores. The edge has closed, by which the second ends, and ends all subscriptions.
+        keeper.abort();
+        let _ = (keeper.await, tending.await);
         engine.stop_live().await;
         if let Some(outbox) = outbox {
             outbox.stop();

@@ -1,10 +1,12 @@
 //! JSON that is kept as it came.
 
+mod shape;
+
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, value::RawValue};
-use weir_types::limits;
 
+use self::shape::Shape;
 use crate::ApiError;
 
 /// One JSON value, kept byte for byte: no digit of a long number is lost.
@@ -68,7 +70,7 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 /// # Errors
 /// [`crate::ErrorCode::InvalidRequest`].
 pub(crate) fn checked_data(bytes: Bytes) -> Result<Bytes, ApiError> {
-    check(&bytes, "data").map(|_| bytes)
+    shape::check(&bytes, "data").map(|_| bytes)
 }
 
 /// Checks metadata: an object, or nothing. An empty object is nothing.
@@ -79,44 +81,11 @@ pub(crate) fn checked_metadata(bytes: Bytes) -> Result<Bytes, ApiError> {
     if bytes.is_empty() {
         return Ok(bytes);
     }
-    match check(&bytes, "metadata")? {
-        Value::Object(object) if object.is_empty() => Ok(Bytes::new()),
-        Value::Object(_) => Ok(bytes),
-        Value::Null => Ok(Bytes::new()),
-        _ => Err(ApiError::invalid("metadata is not a JSON object")),
+    match shape::check(&bytes, "metadata")? {
+        Shape::Object { is_empty: true } | Shape::Null => Ok(Bytes::new()),
+        Shape::Object { .. } => Ok(bytes),
+        Shape::Other => Err(ApiError::invalid("metadata is not a JSON object")),
     }
-}
-
-fn check(bytes: &[u8], what: &str) -> Result<Value, ApiError> {
-    let depth = depth_of(bytes);
-    if depth > limits::JSON_DEPTH_MAX {
-        let max = limits::JSON_DEPTH_MAX;
-        return Err(ApiError::invalid(format!("{what} is nested {depth} deep, over the limit of {max}")));
-    }
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::invalid(format!("{what} is not a JSON value: {error}")))
-}
-
-/// How deep brackets nest, outside strings.
-fn depth_of(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in bytes {
-        if in_string {
-            in_string = escaped || *byte != b'"';
-            escaped = !escaped && *byte == b'\\';
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ mod command;
 mod condition;
 mod digest;
 mod facets;
-mod head_cache;
 mod kv;
 mod registry;
 mod transaction;

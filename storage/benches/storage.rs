@@ -151,7 +151,7 @@ fn commit(index: &Index, entry: u64) {
         };
         let stream_no = StreamNo(number + 1);
         batch.put_stream_run(stream_no, version, &run(position, std::slice::from_ref(frame)));
-        batch.put_head(&IndexHead { stream_no, head });
+        batch.put_head(IndexHead { stream_no, head });
     }
     batch.put_log_run(&run(first, &frames));
     batch.set_mark(AppliedMark {

@@ -63,7 +63,7 @@ fn append(index: &Index, log_index: u64, first: u64, count: u32, name: &str) -> 
     batch.put_stream_run(stream, StreamVersion(1), &run(first, count));
     batch.put_log_run(&run(first, count));
     batch.put_stream(stream, &entity(name), &kind("order"));
-    batch.put_head(&head(name, first, last, u64::from(count)));
+    batch.put_head(head(name, first, last, u64::from(count)));
     let total = index.count(None).unwrap() + 1;
     batch.put_count(None, total);
     batch.put_count(Some(&kind("order")), total);
@@ -81,7 +81,7 @@ fn the_newest_run_wins_over_many_spills_reopens_and_compactions() {
         let mut batch = index.batch();
         batch.put_stream_run(StreamNo(1), StreamVersion(version), &run(version, 1));
         batch.put_log_run(&run(version, 1));
-        batch.put_head(&head("a", 1, version, version));
+        batch.put_head(head("a", 1, version, version));
         let position = Position(version);
         let remembered = Remembered {
             digest: version,

@@ -87,8 +87,6 @@ pub const STREAM_IDLE_MAX: std::time::Duration = std::time::Duration::from_secs(
 pub const OUTBOX_BATCH_MAX: usize = 500;
 /// Longest pause of an outbox before it asks a bus again that did not answer.
 pub const OUTBOX_BACKOFF_MAX: std::time::Duration = std::time::Duration::from_secs(5);
-/// Heads of streams that apply keeps in memory.
-pub const APPLIED_HEADS_MAX: usize = 32 * 1024;
 /// Events over which an idempotency key is remembered, counted in positions of its group.
 pub const IDEMPOTENCY_WINDOW_EVENTS: u64 = 1_000_000;
 /// Projections of one group.

@@ -7,18 +7,18 @@ use weir_storage::{
         command::{Command, CommandWrite},
     },
     group_store::GroupStore,
-    index::{AppliedMark, Index, IndexError, IndexHead, Remembered},
+    index::{AppliedMark, Index, IndexError},
     log::{Log, LogError, LogRecord, Place, RecordKind},
     state::{State, StateError},
 };
 use weir_types::{
-    EntityId, Facet, IdempotencyKey, KvOutcome, LogIndex, Planted, Position, RegistryCommand,
-    RegistryOutcome, StampedKv, WriteOutcome, limits, planted,
+    KvOutcome, LogIndex, Planted, Position, RegistryCommand, RegistryOutcome, StampedKv, WriteOutcome,
+    limits, planted,
 };
 
 use super::{
-    ApplyContext, Changes, CommandError, CommandOutcome, Payload, Registry, apply_command, digest::Digest,
-    head_cache::HeadCache, judge_registry, kv::KvWriter,
+    Changes, CommandError, CommandOutcome, Payload, Registry, apply_command, digest::Digest, judge_registry,
+    kv::KvWriter,
 };
 
 /// Why committed records could not be applied. The node must stop: it cannot
@@ -89,42 +89,9 @@ pub struct Applier {
     registry_applied: LogIndex,
     kv: KvWriter,
     mark: Option<AppliedMark>,
-    heads: HeadCache,
     digest: Digest,
     window: u64,
     stopped: bool,
-}
-
-/// The index, seen through the heads that are known already.
-struct Cached<'a> {
-    index: &'a Index,
-    heads: &'a HeadCache,
-}
-
-impl ApplyContext for Cached<'_> {
-    fn head(&self, entity: &EntityId) -> Result<Option<IndexHead>, IndexError> {
-        match self.heads.get(entity) {
-            Some(head) => Ok(Some(head.clone())),
-            None => self.index.head(entity),
-        }
-    }
-
-    fn remembered(&self, entity: &EntityId, key: &IdempotencyKey) -> Result<Option<Remembered>, IndexError> {
-        self.index.remembered(entity, key)
-    }
-
-    fn facet_positions(
-        &self,
-        facet: Facet<'_>,
-        from: Position,
-        limit: usize,
-    ) -> Result<Vec<Position>, IndexError> {
-        ApplyContext::facet_positions(self.index, facet, from, limit)
-    }
-
-    fn has_facet(&self, facet: Facet<'_>, position: Position) -> Result<bool, IndexError> {
-        self.index.has_facet(facet, position)
-    }
 }
 
 impl Applier {
@@ -153,7 +120,6 @@ impl Applier {
             registry_applied: store.state.registry_applied()?,
             kv: KvWriter::new(&store.state)?,
             mark: store.index.applied()?,
-            heads: HeadCache::default(),
             digest: Digest::default(),
             window,
             stopped: false,
@@ -240,9 +206,8 @@ impl Applier {
             }
             Command::Writes(writes) => {
                 let payload = Payload { place: committed.payload_place(&self.log)?, bytes: &record.payload };
-                let context = Cached { index: &self.index, heads: &self.heads };
                 let applied =
-                    apply_command(&context, &writes, payload, self.window, &mut mark.position, changes);
+                    apply_command(&self.index, &writes, payload, self.window, &mut mark.position, changes);
                 let mut outcomes = applied.map_err(|error| match error {
                     CommandError::Index(error) => ApplyError::Index(error),
                     CommandError::Event(source) => ApplyError::Payload { index: record.id.index, source },
@@ -324,12 +289,6 @@ impl Applier {
         changes.write(&self.index, fallen(before), fallen(mark.position), &mut batch)?;
         batch.set_mark(mark.clone());
         self.index.commit(batch)?;
-        for head in changes.heads() {
-            if planted(Planted::HeadCacheNotUpdated) && self.heads.get(&head.head.entity_id).is_some() {
-                continue;
-            }
-            self.heads.put(head);
-        }
         self.mark = Some(mark);
         Ok(())
     }

@@ -34,12 +34,6 @@ impl Changes {
         self.head_at.get(entity).map(|at| &self.heads[*at])
     }
 
-    /// The heads that changed, in order of their first change.
-    #[must_use]
-    pub fn heads(&self) -> &[IndexHead] {
-        &self.heads
-    }
-
     /// What a key led to within the changes so far.
     #[must_use]
     pub fn remembered(&self, entity: &EntityId, key: &IdempotencyKey) -> Option<&Remembered> {
@@ -130,7 +124,7 @@ impl Changes {
     /// lies between is forgotten, so a call cleans up as much as it moves the
     /// window, and what is left does not depend on how records were batched.
     pub(super) fn write(
-        &self,
+        mut self,
         index: &Index,
         before: Position,
         until: Position,
@@ -145,7 +139,7 @@ impl Changes {
         for (stream, entity, entity_type) in &self.created {
             batch.put_stream(*stream, entity, entity_type);
         }
-        for head in &self.heads {
+        for head in std::mem::take(&mut self.heads) {
             batch.put_head(head);
         }
         self.facets.write(batch);

@@ -2,11 +2,9 @@
 
 use weir_types::{EntityId, EntityType, Facet, GroupId, IdempotencyKey, LogIndex, Position, StreamVersion};
 
-use super::{AppliedMark, CONTENTS_VERSION, Expiring, Index, IndexHead, Remembered, Run, merge::Entry};
+use super::{AppliedMark, CONTENTS_VERSION, Expiring, Index, IndexHead, Remembered, Run, buffer::Writes};
 use crate::{
-    codec::{
-        StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun, encode_into,
-    },
+    codec::{StoredExpiry, StoredMark, StoredPositions, StoredRemembered, StoredRun, encode_into},
     schema::{IndexKey, StreamNo},
 };
 
@@ -15,7 +13,7 @@ use crate::{
 /// A key may be named once per batch.
 pub struct IndexBatch {
     group: GroupId,
-    writes: Vec<Entry>,
+    writes: Writes,
     mark: Option<AppliedMark>,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -27,7 +25,7 @@ impl IndexBatch {
     pub fn new(index: &Index) -> Self {
         Self {
             group: index.inner.group,
-            writes: Vec::new(),
+            writes: Writes::default(),
             mark: None,
             key: Vec::with_capacity(64),
             value: Vec::with_capacity(256),
@@ -50,9 +48,9 @@ impl IndexBatch {
         self.put(IndexKey::TypeMember(entity_type.as_str(), stream), &entity.as_str());
     }
 
-    /// A stream's head.
-    pub fn put_head(&mut self, head: &IndexHead) {
-        self.put(IndexKey::Head(head.head.entity_id.as_str()), &StoredHead::from(&head.head));
+    /// A stream's head; the last one that is put of a stream counts.
+    pub fn put_head(&mut self, head: IndexHead) {
+        self.writes.heads.push(head);
     }
 
     /// The number of streams of a type, or of all.
@@ -98,11 +96,11 @@ impl IndexBatch {
         self.put(IndexKey::SelfCheck, &(self.group.0, CONTENTS_VERSION));
     }
 
-    /// The writes in key order, and the mark that holds once they are made.
+    /// The writes, and the mark that holds once they are made.
     ///
     /// # Panics
     /// Panics when a key was named twice: which of the two counts is not defined.
-    pub(super) fn finish(mut self) -> (Vec<Entry>, Option<AppliedMark>) {
+    pub(super) fn finish(mut self) -> (Writes, Option<AppliedMark>) {
         let mark = self.mark.take();
         if let Some(mark) = &mark {
             self.put(IndexKey::Mark, &StoredMark::from(mark));
@@ -110,8 +108,9 @@ impl IndexBatch {
                 self.put(IndexKey::KvApplied, &mark.kv.0);
             }
         }
-        self.writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        assert!(self.writes.windows(2).all(|pair| pair[0].0 != pair[1].0), "a batch names a key once");
+        let keys = &mut self.writes.keys;
+        keys.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        assert!(keys.windows(2).all(|pair| pair[0].0 != pair[1].0), "a batch names a key once");
         (self.writes, mark)
     }
 
@@ -119,11 +118,11 @@ impl IndexBatch {
         key.encode_into(self.group, &mut self.key);
         self.value.clear();
         encode_into(value, &mut self.value);
-        self.writes.push((self.key.as_slice().into(), Some(self.value.as_slice().into())));
+        self.writes.keys.push((self.key.as_slice().into(), Some(self.value.as_slice().into())));
     }
 
     fn remove(&mut self, key: IndexKey<'_>) {
         key.encode_into(self.group, &mut self.key);
-        self.writes.push((self.key.as_slice().into(), None));
+        self.writes.keys.push((self.key.as_slice().into(), None));
     }
 }

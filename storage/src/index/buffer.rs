@@ -7,12 +7,14 @@
 //! buffer is sealed between batches, and ingested whole or not at all, with the
 //! mark that belongs to it.
 
+mod key;
+mod table;
+
 #[cfg(not(all(test, shuttle)))]
 use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
-    ops::{Bound, RangeInclusive},
+    ops::RangeInclusive,
     sync::{Arc, PoisonError},
 };
 
@@ -20,30 +22,39 @@ use fjall::Slice;
 #[cfg(all(test, shuttle))]
 use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::merge::{Entry, Order, merge};
+use weir_types::{EntityId, GroupId};
+
+use self::table::Heads;
+pub(super) use self::{key::Key, table::Table};
+use super::{
+    IndexHead,
+    merge::{Entry, Order, merge},
+};
 
 /// Bytes of a buffer, with what its tree costs, at which it is sealed. While
 /// one is spilled another fills, so the index holds at most about twice as much.
 const BUFFER_BYTES: usize = 24 * 1024 * 1024;
-/// What an entry costs beside its key and value.
-const ENTRY_BYTES: usize = 96;
 
-/// Sorted entries; `None` removes the key from what lies below.
-pub(super) type Table = BTreeMap<Slice, Option<Slice>>;
+/// What a batch puts, or takes away (`None`).
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    pub(super) keys: Vec<(Key, Option<Slice>)>,
+    pub(super) heads: Vec<IndexHead>,
+}
 
 /// The buffer of one index.
-#[derive(Default)]
 pub(super) struct Buffer {
+    group: GroupId,
     tables: RwLock<Tables>,
     spill: Mutex<Spill>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct Tables {
     active: Table,
-    active_bytes: usize,
     sealed: Option<Arc<Table>>,
+    /// Heads of the buffer that was spilled last: who appended lately appends again.
+    recent: Heads,
 }
 
 /// Where the spilling stands.
@@ -57,19 +68,20 @@ struct Spill {
 }
 
 impl Buffer {
+    pub(super) fn new(group: GroupId) -> Self {
+        let tables = Tables { active: Table::new(group), sealed: None, recent: Heads::default() };
+        Self { group, tables: RwLock::new(tables), spill: Mutex::default(), changed: Condvar::default() }
+    }
+
     /// Takes a batch in, whole. Waits while the buffer before it is still being spilled.
     ///
     /// # Errors
     /// The reason, when spilling has failed.
-    pub(super) fn put(&self, writes: Vec<(Slice, Option<Slice>)>) -> Result<(), String> {
+    pub(super) fn put(&self, writes: Writes) -> Result<(), String> {
         let full = {
             let mut tables = self.write();
-            for (key, value) in writes {
-                tables.active_bytes +=
-                    key.len() + value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
-                tables.active.insert(key, value);
-            }
-            tables.active_bytes >= BUFFER_BYTES
+            tables.active.take(writes);
+            tables.active.bytes >= BUFFER_BYTES
         };
         if full { self.seal() } else { Ok(()) }
     }
@@ -89,8 +101,8 @@ impl Buffer {
         if tables.active.is_empty() {
             return Ok(());
         }
-        tables.sealed = Some(Arc::new(std::mem::take(&mut tables.active)));
-        tables.active_bytes = 0;
+        let sealed = std::mem::replace(&mut tables.active, Table::new(self.group));
+        tables.sealed = Some(Arc::new(sealed));
         spill.pending = true;
         self.changed.notify_all();
         Ok(())
@@ -115,17 +127,23 @@ impl Buffer {
         if spill.pending && spill.failed.is_none() { self.read().sealed.clone() } else { None }
     }
 
-    /// Says what became of the sealed buffer.
+    /// Says what became of the sealed buffer, which the caller holds no more.
     pub(super) fn spilled(&self, result: Result<(), String>) {
+        let spent;
         let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(()) => {
-                self.write().sealed = None;
+                spent = Some(self.write().settle());
                 spill.pending = false;
             }
-            Err(reason) => spill.failed = Some(reason),
+            Err(reason) => {
+                spent = None;
+                spill.failed = Some(reason);
+            }
         }
         self.changed.notify_all();
+        drop(spill);
+        drop(spent);
     }
 
     /// Ends the spilling, once nothing waits.
@@ -134,11 +152,19 @@ impl Buffer {
         self.changed.notify_all();
     }
 
-    /// What the buffer says of a key: `None` when it says nothing.
+    /// What the buffer says of a key that is no head's: `None` when it says nothing.
     pub(super) fn get(&self, key: &[u8]) -> Option<Option<Slice>> {
+        let (key, tables) = (Key::from(key), self.read());
+        let sealed = || tables.sealed.as_ref().and_then(|sealed| sealed.get(&key));
+        tables.active.get(&key).or_else(sealed).cloned()
+    }
+
+    /// A stream's head, if the buffer has it.
+    pub(super) fn head(&self, entity: &EntityId) -> Option<IndexHead> {
         let tables = self.read();
-        let sealed = || tables.sealed.as_ref().and_then(|sealed| sealed.get(key));
-        tables.active.get(key).or_else(sealed).cloned()
+        let sealed = || tables.sealed.as_ref().and_then(|sealed| sealed.heads.get(entity));
+        let head = tables.active.heads.get(entity).or_else(sealed);
+        head.or_else(|| tables.recent.get(entity)).cloned()
     }
 
     /// Entries of a range, in order: up to the one that makes `limit` that are no
@@ -151,8 +177,8 @@ impl Buffer {
         below: impl FnOnce() -> T,
     ) -> (Vec<Entry>, T) {
         let tables = self.read();
-        let sealed = tables.sealed.iter().flat_map(|sealed| entries(sealed, keys, order));
-        let merged = merge(entries(&tables.active, keys, order), sealed, order);
+        let sealed = tables.sealed.iter().flat_map(|sealed| sealed.range(keys, order));
+        let merged = merge(tables.active.range(keys, order), sealed, order);
         (until_live(merged, limit), below())
     }
 
@@ -165,16 +191,12 @@ impl Buffer {
     }
 }
 
-fn entries<'a>(
-    table: &'a Table,
-    keys: &RangeInclusive<Vec<u8>>,
-    order: Order,
-) -> Box<dyn Iterator<Item = Result<Entry, Infallible>> + 'a> {
-    let bounds = (Bound::Included(keys.start().as_slice()), Bound::Included(keys.end().as_slice()));
-    let range = table.range::<[u8], _>(bounds).map(|(key, value)| Ok((key.clone(), value.clone())));
-    match order {
-        Order::Rising => Box::new(range),
-        Order::Falling => Box::new(range.rev()),
+impl Tables {
+    /// The engine has what is sealed; its heads stay at hand. Gives what is to be dropped, which takes time.
+    fn settle(&mut self) -> (Option<Table>, Heads) {
+        let mut spent = self.sealed.take().and_then(Arc::into_inner);
+        let heads = spent.as_mut().map(|table| std::mem::take(&mut table.heads)).unwrap_or_default();
+        (spent, std::mem::replace(&mut self.recent, heads))
     }
 }
 
@@ -196,18 +218,29 @@ mod handover;
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
+    use weir_types::{EntityType, Position, StreamHead, StreamVersion, Timestamp};
+
     use super::*;
+    use crate::{
+        index::merge::all_keys,
+        schema::{IndexKey, StreamNo},
+    };
 
     fn entry(key: &str, value: Option<&str>) -> Entry {
         (Slice::from(key), value.map(Slice::from))
     }
 
+    fn batch(entries: Vec<Entry>) -> Writes {
+        let keys = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
+        Writes { keys, heads: Vec::new() }
+    }
+
     #[test]
     fn what_is_sealed_is_seen_until_the_engine_has_it_and_newer_entries_hide_it() {
-        let buffer = Buffer::default();
-        buffer.put(vec![entry("a", Some("1")), entry("b", Some("1"))]).unwrap();
+        let buffer = Buffer::new(GroupId::DEFAULT);
+        buffer.put(batch(vec![entry("a", Some("1")), entry("b", Some("1"))])).unwrap();
         buffer.seal().unwrap();
-        buffer.put(vec![entry("b", None)]).unwrap();
+        buffer.put(batch(vec![entry("b", None)])).unwrap();
         assert_eq!(buffer.get(b"a"), Some(Some(Slice::from("1"))));
         assert_eq!(buffer.get(b"b"), Some(None));
         assert_eq!(buffer.get(b"c"), None);
@@ -218,8 +251,8 @@ mod tests {
 
     #[test]
     fn a_failed_spill_is_told_to_all_and_ends_the_spiller() {
-        let buffer = Buffer::default();
-        buffer.put(vec![entry("a", Some("1"))]).unwrap();
+        let buffer = Buffer::new(GroupId::DEFAULT);
+        buffer.put(batch(vec![entry("a", Some("1"))])).unwrap();
         buffer.seal().unwrap();
         buffer.spilled(Err("disk is gone".to_owned()));
         assert!(buffer.next_sealed().is_none());
@@ -229,24 +262,87 @@ mod tests {
 
     #[test]
     fn a_removal_takes_no_place_of_what_is_sealed_behind_it() {
-        let buffer = Buffer::default();
-        buffer.put(vec![entry("a", Some("1")), entry("b", Some("2"))]).unwrap();
+        let buffer = Buffer::new(GroupId::DEFAULT);
+        buffer.put(batch(vec![entry("a", Some("1")), entry("b", Some("2"))])).unwrap();
         buffer.seal().unwrap();
-        buffer.put(vec![entry("a", None)]).unwrap();
+        buffer.put(batch(vec![entry("a", None)])).unwrap();
         let (entries, ()) = buffer.scan(&(b"a".to_vec()..=b"z".to_vec()), Order::Rising, 1, || ());
         assert_eq!(entries, [entry("a", None), entry("b", Some("2"))]);
     }
 
     #[test]
     fn a_scan_ends_at_its_limit_of_live_entries_and_keeps_the_removals_before() {
-        let buffer = Buffer::default();
-        buffer.put(vec![entry("a", Some("1")), entry("c", Some("3"))]).unwrap();
+        let buffer = Buffer::new(GroupId::DEFAULT);
+        buffer.put(batch(vec![entry("a", Some("1")), entry("c", Some("3"))])).unwrap();
         buffer.seal().unwrap();
-        buffer.put(vec![entry("a", None), entry("b", Some("2")), entry("d", Some("4"))]).unwrap();
+        buffer.put(batch(vec![entry("a", None), entry("b", Some("2")), entry("d", Some("4"))])).unwrap();
         let keys = b"a".to_vec()..=b"z".to_vec();
         let (entries, ()) = buffer.scan(&keys, Order::Rising, 2, || ());
         assert_eq!(entries, [entry("a", None), entry("b", Some("2")), entry("c", Some("3"))]);
         let (entries, ()) = buffer.scan(&keys, Order::Falling, 1, || ());
         assert_eq!(entries, [entry("d", Some("4"))]);
+    }
+
+    fn head(name: &str, version: u64) -> IndexHead {
+        let head = StreamHead {
+            entity_id: EntityId::new(name).unwrap(),
+            entity_type: EntityType::new("t").unwrap(),
+            version: StreamVersion(version),
+            first_position: Position(1),
+            last_position: Position(version),
+            created_at: Timestamp(0),
+            updated_at: Timestamp(0),
+        };
+        IndexHead { stream_no: StreamNo(1), head }
+    }
+
+    fn version(buffer: &Buffer, name: &str) -> Option<u64> {
+        buffer.head(&EntityId::new(name).unwrap()).map(|found| found.head.version.0)
+    }
+
+    #[test]
+    fn the_newest_head_is_found_in_every_generation_until_another_buffer_is_spilled() {
+        let buffer = Buffer::new(GroupId::DEFAULT);
+        let put = |name, version| {
+            buffer.put(Writes { keys: Vec::new(), heads: vec![head(name, version)] }).unwrap();
+        };
+        let spill = || {
+            buffer.seal().unwrap();
+            drop(buffer.next_sealed().unwrap());
+            buffer.spilled(Ok(()));
+        };
+        put("a", 1);
+        put("a", 2);
+        buffer.seal().unwrap();
+        assert_eq!(version(&buffer, "a"), Some(2), "in the sealed one");
+        put("a", 3);
+        assert_eq!(version(&buffer, "a"), Some(3));
+        buffer.spilled(Ok(()));
+        assert_eq!(version(&buffer, "a"), Some(3), "an older one that was spilled does not hide it");
+        spill();
+        assert_eq!(version(&buffer, "a"), Some(3), "spilled, and still at hand");
+        put("b", 1);
+        spill();
+        assert_eq!((version(&buffer, "a"), version(&buffer, "b")), (None, Some(1)));
+    }
+
+    #[test]
+    fn a_walk_over_everything_meets_heads_encoded_and_in_their_place() {
+        let buffer = Buffer::new(GroupId::DEFAULT);
+        let key = |key: IndexKey<'_>| Slice::from(key.encode(GroupId::DEFAULT));
+        let before = (key(IndexKey::StreamRun(StreamNo(1), StreamVersion(1))), Some(Slice::from("run")));
+        let after = (key(IndexKey::Mark), Some(Slice::from("mark")));
+        let keys = [&before, &after].map(|(key, value)| (key.clone().into(), value.clone()));
+        let heads = vec![head("b", 1), head("a", 7)];
+        buffer.put(Writes { keys: keys.into(), heads }).unwrap();
+        let (mut entries, ()) = buffer.scan(&all_keys(), Order::Rising, usize::MAX, || ());
+        let names = entries.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        let heads = ["a", "b"].map(|name| key(IndexKey::Head(name)));
+        assert_eq!(names, [before.0.clone(), heads[0].clone(), heads[1].clone(), after.0.clone()]);
+        let (falling, ()) = buffer.scan(&all_keys(), Order::Falling, usize::MAX, || ());
+        entries.reverse();
+        assert_eq!(falling, entries);
+        let (runs, ()) = buffer.scan(&(before.0.to_vec()..=before.0.to_vec()), Order::Rising, 9, || ());
+        assert_eq!(runs, [before]);
     }
 }

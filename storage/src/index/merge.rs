@@ -1,11 +1,16 @@
 //! Two sorted lists of entries as one, in which the newer hides the older.
 
-use std::{cmp::Ordering, iter::Peekable};
+use std::{cmp::Ordering, iter::Peekable, ops::RangeInclusive};
 
 use fjall::Slice;
 
 /// A key and its value; `None` removes the key from what lies below.
 pub(super) type Entry = (Slice, Option<Slice>);
+
+/// The range that every key is in: a key begins with the length of its group's number, which is 8 at most.
+pub(super) fn all_keys() -> RangeInclusive<Vec<u8>> {
+    Vec::new()..=vec![u8::MAX]
+}
 
 /// The order in which keys come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -57,7 +57,7 @@ impl Index {
             .worker_threads(WORKER_THREADS)
             .open()?;
         let keys = db.keyspace(KEYSPACE, fjall::KeyspaceCreateOptions::default)?;
-        let buffer = Arc::new(Buffer::default());
+        let buffer = Arc::new(Buffer::new(group));
         let spiller = Spiller::start(Arc::clone(&buffer), keys.clone())?;
         let mark = RwLock::new(None);
         let inner = Inner { dir: dir.to_owned(), group, buffer, _spiller: spiller, keys, _db: db, mark };

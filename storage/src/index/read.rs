@@ -18,7 +18,10 @@ impl Index {
     /// # Errors
     /// [`IndexError`].
     pub fn head(&self, entity: &EntityId) -> Result<Option<IndexHead>, IndexError> {
-        let Some(bytes) = self.get(IndexKey::Head(entity.as_str()))? else { return Ok(None) };
+        if let Some(head) = self.inner.buffer.head(entity) {
+            return Ok(Some(head));
+        }
+        let Some(bytes) = self.stored(IndexKey::Head(entity.as_str()))? else { return Ok(None) };
         let stored: StoredHead<'_> = decode("head", &bytes).map_err(|e| self.damaged("head", e))?;
         stored.read(entity.clone()).map(Some).map_err(|e| self.damaged("head", e))
     }

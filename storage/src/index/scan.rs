@@ -4,20 +4,22 @@ use fjall::Slice;
 
 use super::{
     Index, IndexError,
-    merge::{Entry, Order, merge},
+    merge::{Entry, Order, all_keys, merge},
 };
 use crate::schema::IndexKey;
 
-/// No key is longer.
-const LAST_KEY: [u8; 64] = [0xff; 64];
-
 impl Index {
     pub(super) fn get(&self, key: IndexKey<'_>) -> Result<Option<Slice>, IndexError> {
-        let key = key.encode(self.inner.group);
-        match self.inner.buffer.get(&key) {
+        match self.inner.buffer.get(&key.encode(self.inner.group)) {
             Some(value) => Ok(value),
-            None => self.inner.keys.get(key).map_err(|error| self.failed("key", error)),
+            None => self.stored(key),
         }
+    }
+
+    /// What the engine says of a key.
+    pub(super) fn stored(&self, key: IndexKey<'_>) -> Result<Option<Slice>, IndexError> {
+        let key = key.encode(self.inner.group);
+        self.inner.keys.get(key).map_err(|error| self.failed("key", error))
     }
 
     /// Keys and values from `first` to `last`, both included. The caller takes at most `limit` of them.
@@ -34,7 +36,7 @@ impl Index {
 
     /// All of them, in order.
     pub(super) fn scan_all(&self) -> impl Iterator<Item = Result<(Slice, Slice), IndexError>> + '_ {
-        self.scan_keys(Vec::new()..=LAST_KEY.to_vec(), Order::Rising, usize::MAX)
+        self.scan_keys(all_keys(), Order::Rising, usize::MAX)
     }
 
     pub(super) fn scan_keys(

@@ -31,7 +31,9 @@ impl Spiller {
         let sealed = Arc::clone(&buffer);
         let thread = thread::Builder::new().name("weir-index".into()).spawn(move || {
             while let Some(table) = sealed.next_sealed() {
-                sealed.spilled(spill(&keys, &table));
+                let result = spill(&keys, &table);
+                drop(table);
+                sealed.spilled(result);
             }
         })?;
         Ok(Self { buffer, thread: Some(thread) })
@@ -67,10 +69,10 @@ fn spill(keys: &Keyspace, table: &Table) -> Result<(), String> {
 /// Whole or not at all, and durable on return.
 fn ingest(keys: &Keyspace, table: &Table) -> fjall::Result<()> {
     let mut run = keys.start_ingestion()?;
-    for (key, value) in table {
+    for (key, value) in table.entries() {
         match value {
-            Some(value) => run.write(key.clone(), value.clone())?,
-            None => run.write_tombstone(key.clone())?,
+            Some(value) => run.write(key, value)?,
+            None => run.write_tombstone(key)?,
         }
     }
     run.finish()

@@ -13,7 +13,9 @@ use shuttle::{
     thread,
 };
 
-use super::{Buffer, Order, Table};
+use weir_types::GroupId;
+
+use super::{Buffer, Order, Table, Writes};
 
 /// Batches that are put. Each sets both keys to its number, and removes and sets a third by turns.
 const BATCHES: u64 = 3;
@@ -26,10 +28,10 @@ struct Engine(Mutex<BTreeMap<Slice, Slice>>);
 impl Engine {
     fn ingest(&self, table: &Table) {
         let mut held = self.0.lock().unwrap();
-        for (key, value) in table {
+        for (key, value) in table.entries() {
             match value {
-                Some(value) => drop(held.insert(key.clone(), value.clone())),
-                None => drop(held.remove(key)),
+                Some(value) => drop(held.insert(key, value)),
+                None => drop(held.remove(&key)),
             }
         }
         assert_eq!(held.get(&b"a"[..]), held.get(&b"m"[..]), "half of a batch is in the engine");
@@ -44,16 +46,17 @@ fn number(value: &Slice) -> u64 {
     std::str::from_utf8(value).unwrap().parse().unwrap()
 }
 
-fn batch(count: u64) -> Vec<(Slice, Option<Slice>)> {
+fn batch(count: u64) -> Writes {
     let value = || Some(Slice::from(count.to_string().as_bytes()));
     let odd = if count % 2 == 1 { value() } else { None };
-    let both = KEYS.into_iter().map(|key| (Slice::from(key), value()));
-    both.chain([(Slice::from("odd"), odd)]).collect()
+    let both = KEYS.into_iter().map(|key| (Slice::from(key).into(), value()));
+    Writes { keys: both.chain([(Slice::from("odd").into(), odd)]).collect(), heads: Vec::new() }
 }
 
 fn spill(buffer: &Buffer, engine: &Engine) {
     while let Some(table) = buffer.next_sealed() {
         engine.ingest(&table);
+        drop(table);
         buffer.spilled(Ok(()));
     }
 }
@@ -81,7 +84,7 @@ fn look(buffer: &Buffer, engine: &Engine, put: &AtomicU64) {
 }
 
 fn all_parties() {
-    let (buffer, engine) = (Arc::new(Buffer::default()), Arc::new(Engine::default()));
+    let (buffer, engine) = (Arc::new(Buffer::new(GroupId::DEFAULT)), Arc::new(Engine::default()));
     let put = Arc::new(AtomicU64::new(0));
     let spiller = {
         let (buffer, engine) = (buffer.clone(), engine.clone());
@@ -112,7 +115,7 @@ fn all_parties() {
 
 /// The engine fails at the second table: nobody waits for ever, and what was put is still seen.
 fn failing_engine() {
-    let (buffer, engine) = (Arc::new(Buffer::default()), Arc::new(Engine::default()));
+    let (buffer, engine) = (Arc::new(Buffer::new(GroupId::DEFAULT)), Arc::new(Engine::default()));
     let spiller = {
         let (buffer, engine) = (buffer.clone(), engine.clone());
         thread::spawn(move || {

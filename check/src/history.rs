@@ -19,4 +19,4 @@ pub use operation::Operation;
 pub use outcome::Outcome;
 pub use reader::{History, HistoryError};
 pub use recorder::{Counts, Pending, Recorder};
-pub use seen::{Checkpoint, Delivered, NodeReport, Seen, SeenEvent};
+pub use seen::{CaughtUp, Checkpoint, Delivered, NodeReport, Seen, SeenEvent};

@@ -26,6 +26,8 @@ pub mod prove_repair;
 pub mod prove_simulation;
 pub mod prove_speed;
 mod prove_storage;
+pub mod streams_slow_subscribers;
+pub mod streams_subscribe;
 pub mod transfers;
 
 use std::{path::PathBuf, time::Duration};
@@ -117,7 +119,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 25] = [
+pub const RECIPES: [Recipe; 27] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -142,5 +144,7 @@ pub const RECIPES: [Recipe; 25] = [
     prove_repair::RECIPE,
     prove_simulation::RECIPE,
     prove_speed::RECIPE,
+    streams_slow_subscribers::RECIPE,
+    streams_subscribe::RECIPE,
     transfers::RECIPE,
 ];

@@ -16,6 +16,7 @@ pub mod edge;
 mod eventually;
 pub mod history;
 pub mod invariants;
+pub mod live;
 pub mod nats;
 mod node;
 pub mod port;

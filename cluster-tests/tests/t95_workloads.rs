@@ -63,6 +63,11 @@ async fn consumers_get_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn subscribers_see_everything_once() {
+    quiet(&["subscribers", "unguarded"], QUIET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn members_come_and_go() {
     quiet(&["members"], QUIET * 4).await;
 }

@@ -9,6 +9,7 @@ mod peers;
 mod reads;
 mod rest;
 mod store;
+mod subscriptions;
 
 #[cfg(feature = "edge")]
 mod bus;
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     connect::CONNECT,
     grpc::GRPC,
     answers::ANSWERS,
+    subscriptions::PATTERNS,
     #[cfg(feature = "edge")]
     edge::REQUESTS,
     #[cfg(feature = "edge")]

@@ -112,6 +112,12 @@ plants! {
     /// A list of streams leaves out the first.
     ListMissesOne = "list-misses-one",
 
+    // Subscriptions.
+    /// S1: where history ends and the live part begins, one event is left out.
+    LiveJoinedLate = "live-joined-late",
+    /// S1: the cursor of a frame says one event more than was given.
+    CursorTooHigh = "cursor-too-high",
+
     // The outbox.
     /// O1: publishes say nothing of the sequence that they expect.
     OutboxWithoutFence = "outbox-without-fence",

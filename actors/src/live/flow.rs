@@ -1,6 +1,7 @@
 use weir_types::{
-    Cursor, CursorScope, Position, RecordedEvent, Selector, StreamVersion,
+    Cursor, CursorScope, Planted, Position, RecordedEvent, Selector, StreamVersion,
     limits::{SUBSCRIPTION_PAGE_BYTES_MAX, SUBSCRIPTION_PAGE_EVENTS_MAX},
+    planted,
 };
 
 /// Events of the first page of history, and of every page where events are large.
@@ -82,11 +83,12 @@ impl Flow {
 
     /// Where it is, as the client is told.
     pub(super) fn cursor(&self) -> Cursor {
+        let extra = u64::from(planted(Planted::CursorTooHigh));
         let version = match self.selector {
-            Selector::Stream(_) => self.version,
+            Selector::Stream(_) => self.version.plus(extra),
             Selector::Pattern(_) => StreamVersion::ZERO,
         };
-        Cursor { position: self.seen, version, scope: self.scope }
+        Cursor { position: self.seen.plus(extra), version, scope: self.scope }
     }
 
     /// What to do next.
@@ -114,6 +116,9 @@ impl Flow {
 
     /// The tail, which is at `tail`, counts from here on.
     pub(super) fn joined(&mut self, tail: Position) {
+        if planted(Planted::LiveJoinedLate) && self.seen < tail {
+            self.seen = self.seen.next();
+        }
         self.joined = true;
         self.caught_up_at.get_or_insert(tail);
     }

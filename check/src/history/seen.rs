@@ -73,6 +73,9 @@ pub enum Seen {
         /// later may have come after: an append whose client gave up comes when it comes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         complete_to: Option<u64>,
+        /// The source said, once, that history had ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        caught_up: Option<CaughtUp>,
     },
     /// Of a node's state.
     Node(NodeReport),
@@ -93,6 +96,15 @@ pub enum Seen {
     },
     /// Nothing but success.
     Done,
+}
+
+/// The word of a subscription that history has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaughtUp {
+    /// Everything up to this position had come.
+    pub position: u64,
+    /// Events of the stretch that had come before it.
+    pub events: u64,
 }
 
 /// An event in a page of its stream.

@@ -4,6 +4,7 @@
 //! Each connected stretch is exactly the run of matching events after the
 //! position that it asked to go on from. A stretch that follows another asks
 //! for no more than it missed, so that nothing is jumped over between them.
+//! When a subscriber is told that history has ended, all of it had come.
 
 use weir_types::InvariantId::S1;
 
@@ -46,6 +47,17 @@ fn run(verdict: &mut Verdict, evidence: &Evidence<'_>, consumer: &str, stretch: 
         if !in_order {
             return;
         }
+    }
+    if let Some(told) = stretch.caught_up.filter(|_| stretch.gap_to.is_none()) {
+        let nth = usize::try_from(told.events).unwrap_or(usize::MAX);
+        let missing = stretch.due(evidence, stretch.after).nth(nth).map(|event| event.position);
+        let true_word = missing.is_none_or(|position| position > told.position);
+        verdict.hold("told too early that history has ended", true_word, &[stretch.op.id], || {
+            format!(
+                "{consumer} was told so at position {}, and position {missing:?} had not come",
+                told.position
+            )
+        });
     }
     if stretch.complete_to.is_some() && stretch.gap_to.is_none() {
         let missing = stretch.missing(due);

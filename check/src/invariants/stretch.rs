@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     evidence::Evidence,
-    history::{Call, Delivered, Filter, Operation, Seen, Source},
+    history::{Call, CaughtUp, Delivered, Filter, Operation, Seen, Source},
     state::StoredEvent,
     verdict::Verdict,
 };
@@ -23,6 +23,8 @@ pub(super) struct Stretch<'a> {
     pub gap_to: Option<u64>,
     /// Up to where all had to be there.
     pub complete_to: Option<u64>,
+    /// When it was told that history had ended.
+    pub caught_up: Option<CaughtUp>,
 }
 
 /// The stretches of each consumer of one source, in order of time.
@@ -31,14 +33,14 @@ pub(super) fn stretches<'a>(evidence: &Evidence<'a>, wanted: Source) -> BTreeMap
     for op in &evidence.history.operations {
         let (
             Call::Observe { consumer, source, filter, after },
-            Some(Seen::Observed { events, gap_to, complete_to }),
+            Some(Seen::Observed { events, gap_to, complete_to, caught_up }),
         ) = (&op.call, op.seen())
         else {
             continue;
         };
         if *source == wanted {
-            let (after, gap_to, complete_to) = (*after, *gap_to, *complete_to);
-            let stretch = Stretch { op, filter, after, events, gap_to, complete_to };
+            let (after, gap_to, complete_to, caught_up) = (*after, *gap_to, *complete_to, *caught_up);
+            let stretch = Stretch { op, filter, after, events, gap_to, complete_to, caught_up };
             consumers.entry(consumer).or_default().push(stretch);
         }
     }

@@ -3,7 +3,7 @@
 
 use super::model::Model;
 use crate::{
-    history::{Call, Filter, Outcome, Seen, Source},
+    history::{Call, CaughtUp, Filter, Outcome, Seen, Source},
     rng::Rng,
 };
 
@@ -33,8 +33,10 @@ impl Consumer {
         let gap_to = cut.then_some(model.end());
         self.after = gap_to.unwrap_or(until);
         let complete_to = complete.then_some(until);
+        let caught_up = (self.source == Source::Subscription && !cut)
+            .then_some(CaughtUp { position: until, events: events.len() as u64 });
         let (consumer, source, filter) = (self.name.to_owned(), self.source, Filter::All);
         let call = Call::Observe { consumer, source, filter, after };
-        (call, Outcome::Ok { seen: Seen::Observed { events, gap_to, complete_to } })
+        (call, Outcome::Ok { seen: Seen::Observed { events, gap_to, complete_to, caught_up } })
     }
 }

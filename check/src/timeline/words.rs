@@ -66,7 +66,7 @@ fn seen(seen: &Seen) -> String {
             let value = value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
             format!("{} at checkpoint {checkpoint}", short(&value))
         }
-        Seen::Observed { events, gap_to, complete_to } => {
+        Seen::Observed { events, gap_to, complete_to, .. } => {
             format!("[{}] gap {gap_to:?} complete to {complete_to:?}", delivered(events))
         }
         Seen::Node(report) => {

@@ -35,7 +35,7 @@ const fn mutation(
     Mutation { name, by, rule, mutate }
 }
 
-pub const MUTATIONS: [Mutation; 60] = [
+pub const MUTATIONS: [Mutation; 61] = [
     mutation("lose an acked append everywhere", "A1", "acked is not durable", stored::lose_acked),
     mutation(
         "lose an acked append everywhere, by stream",
@@ -142,6 +142,12 @@ pub const MUTATIONS: [Mutation; 60] = [
         outside::repeat_for_subscriber,
     ),
     mutation("hide a gap", "S1", "resumed past events", outside::hide_gap),
+    mutation(
+        "say too early that history has ended",
+        "S1",
+        "told too early that history has ended",
+        outside::caught_up_early,
+    ),
     mutation("end a subscription early", "S1", "subscription ended early", outside::end_early),
     mutation("stale linearizable read", "streams", "real-time order", answers::stale_read),
     mutation("read from the future", "streams", "real-time order", answers::future_read),

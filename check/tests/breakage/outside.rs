@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use weir_check::{
-    history::{Call, KvOp, NodeReport, Operation, Seen, Source},
+    history::{Call, CaughtUp, KvOp, NodeReport, Operation, Seen, Source},
     state::Message,
 };
 
@@ -164,6 +164,15 @@ pub fn repeat_for_subscriber(run: &mut Run) -> bool {
     change_stretch(run, Source::Subscription, |seen| {
         if let Seen::Observed { events, .. } = seen {
             events.insert(2, events[1].clone());
+        }
+    })
+}
+
+pub fn caught_up_early(run: &mut Run) -> bool {
+    change_stretch(run, Source::Subscription, |seen| {
+        if let Seen::Observed { events, caught_up, .. } = seen {
+            let position = events[3].position;
+            *caught_up = Some(CaughtUp { position, events: 3 });
         }
     })
 }

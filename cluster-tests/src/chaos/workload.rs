@@ -18,6 +18,7 @@ mod members;
 mod projections;
 mod reads;
 mod retries;
+mod subscribers;
 mod told;
 mod transactions;
 mod unguarded;
@@ -141,6 +142,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(transactions::Transactions),
         Arc::new(bad_input::BadInput),
         Arc::new(follow::Follow::default()),
+        Arc::new(subscribers::Subscribers::default()),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),
     ]

@@ -1,5 +1,5 @@
 use weir_types::{
-    InvariantId::{A1, A2, A3, A4, O1, P1, P2, Q1, R1, W1},
+    InvariantId::{A1, A2, A3, A4, O1, P1, P2, Q1, R1, S1, W1},
     Planted,
 };
 
@@ -52,6 +52,9 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         | Planted::PageSkipsOne => (Plan::Calm, &[Streams]),
         Planted::StatusOfTwoMoments => (Plan::Calm, &[Invariant(P1)]),
         Planted::ListMissesOne => (Plan::Calm, &[Wrong("does not list")]),
+        // Subscriptions.
+        Planted::LiveJoinedLate => (Plan::Subscribers, &[Invariant(S1)]),
+        Planted::CursorTooHigh => (Plan::Subscribers, &[Invariant(S1), Wrong("cursor of position")]),
         // The outbox.
         Planted::OutboxWithoutFence | Planted::OutboxKeepsItsCursor => {
             (Plan::Rewinds, &[Invariant(O1), Wrong("JetStream is at")])
@@ -77,8 +80,8 @@ mod tests {
     #[test]
     fn nearly_every_invariant_catches_some_bug() {
         let caught = |check: Catch| Planted::ALL.iter().any(|plant| expected(*plant).1.contains(&check));
-        // S1 has no subscriptions to check yet; what breaks R2 or O1 so far shows elsewhere before.
-        let checks = [A1, A2, A3, A4, P1, P2, Q1, R1, W1].map(Invariant);
+        // What breaks R2 or O1 so far shows elsewhere before.
+        let checks = [A1, A2, A3, A4, P1, P2, Q1, R1, S1, W1].map(Invariant);
         assert!(checks.into_iter().chain([Keys, Streams]).all(caught));
         assert!(Planted::ALL.len() >= 30, "the harness is proven by 30 bugs at least");
     }

@@ -24,10 +24,12 @@ pub(super) enum Plan {
     Imports,
     /// Keys are changed and claimed while processes are killed.
     Keys,
+    /// Subscribers go from node to node.
+    Subscribers,
 }
 
 /// Every plan.
-pub(super) const PLANS: [Plan; 11] = [
+pub(super) const PLANS: [Plan; 12] = [
     Plan::Calm,
     Plan::Kills,
     Plan::Cuts,
@@ -39,6 +41,7 @@ pub(super) const PLANS: [Plan; 11] = [
     Plan::Rewinds,
     Plan::Imports,
     Plan::Keys,
+    Plan::Subscribers,
 ];
 
 impl Plan {
@@ -74,6 +77,7 @@ impl Plan {
             ),
             Self::Rewinds => ("guarded,unguarded", "lull,nats-rewind", "1", "1"),
             Self::Keys => ("kv", "kill-one,kill-leader,kill-all,restart-loop,pause-leader", "0", "2"),
+            Self::Subscribers => ("subscribers,unguarded", "transfer,kill-one", "0", "1"),
             Self::Imports => ("imports", "kill-leader,pause-leader,isolate-leader", "0", "1"),
         };
         [("--workloads", workloads), ("--faults", faults), ("--nats", nats), ("--load", load)]

@@ -186,7 +186,7 @@ impl Reader {
         let ended = self.read(stream, limits, &mut events).await;
         let complete = limits.goal < u64::MAX && self.reached >= limits.goal;
         let complete_to = complete.then_some(limits.goal);
-        pending.ok(Seen::Observed { events, gap_to: None, complete_to });
+        pending.ok(Seen::Observed { events, gap_to: None, complete_to, caught_up: None });
         ended
     }
 

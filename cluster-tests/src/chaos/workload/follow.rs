@@ -189,7 +189,7 @@ impl Follower {
                 break;
             }
         }
-        pending.ok(Seen::Observed { events, gap_to: None, complete_to });
+        pending.ok(Seen::Observed { events, gap_to: None, complete_to, caught_up: None });
         complete_to.is_some()
     }
 

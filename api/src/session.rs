@@ -156,25 +156,85 @@ pub fn failure_from_proto(message: &v1::AppendFailure) -> ApiError {
     ApiError { code, message: message.message.clone(), details }
 }
 
-/// The message that answers one request of a session.
+/// What became of one request of a session.
+pub type Outcome = Result<AppendAck, ApiError>;
+
+/// The message that asks for appends, each with its id.
+///
+/// # Panics
+/// Panics when there is none.
 #[must_use]
-pub fn outcome_to_proto(request_id: u64, outcome: &Result<AppendAck, ApiError>) -> v1::AppendSessionResponse {
-    let outcome = match outcome {
+pub fn requests_to_proto(
+    appends: impl IntoIterator<Item = (u64, v1::AppendRequest)>,
+) -> v1::AppendSessionRequest {
+    let mut appends = appends.into_iter();
+    let (request_id, append) = appends.next().expect("a message holds an append");
+    let more = appends.map(|(request_id, append)| v1::SessionAppend {
+        request_id,
+        append: append.into(),
+        ..Default::default()
+    });
+    v1::AppendSessionRequest {
+        request_id,
+        append: append.into(),
+        more: more.collect(),
+        answers_together: true,
+        ..Default::default()
+    }
+}
+
+/// The appends that a message asks for, each with its id, in order; `None` where one is missing.
+pub fn requests_from_proto(
+    message: v1::AppendSessionRequest,
+) -> impl Iterator<Item = (u64, Option<v1::AppendRequest>)> + Send {
+    let first = (message.request_id, message.append.into_option());
+    let more = message.more.into_iter().map(|more| (more.request_id, more.append.into_option()));
+    std::iter::once(first).chain(more)
+}
+
+/// The message that answers requests of a session, each by its id.
+///
+/// # Panics
+/// Panics when there is none.
+#[must_use]
+pub fn outcomes_to_proto(outcomes: impl IntoIterator<Item = (u64, Outcome)>) -> v1::AppendSessionResponse {
+    let mut outcomes = outcomes.into_iter();
+    let (request_id, outcome) = outcomes.next().expect("a message holds an answer");
+    let outcome = match &outcome {
         Ok(ack) => ack_to_proto(ack).into(),
         Err(error) => failure_to_proto(error).into(),
     };
-    v1::AppendSessionResponse { request_id, outcome, ..Default::default() }
+    let more = outcomes.map(|(request_id, outcome)| {
+        let outcome = match &outcome {
+            Ok(ack) => ack_to_proto(ack).into(),
+            Err(error) => failure_to_proto(error).into(),
+        };
+        v1::SessionOutcome { request_id, outcome, ..Default::default() }
+    });
+    v1::AppendSessionResponse { request_id, outcome, more: more.collect(), ..Default::default() }
 }
 
-/// The request's id and the outcome that a message gives.
-pub fn outcome_from_proto(message: &v1::AppendSessionResponse) -> (u64, Result<AppendAck, ApiError>) {
-    use v1::append_session_response::Outcome;
-    let outcome = match &message.outcome {
-        Some(Outcome::Ack(ack)) => ack_from_proto(ack),
-        Some(Outcome::Failure(failure)) => Err(failure_from_proto(failure)),
-        None => Err(ApiError::new(ErrorCode::Internal, "answer to an append is empty")),
+/// The requests' ids and the outcomes that a message gives.
+pub fn outcomes_from_proto(message: &v1::AppendSessionResponse) -> impl Iterator<Item = (u64, Outcome)> + '_ {
+    use v1::{append_session_response::Outcome as First, session_outcome::Outcome as Further};
+    let first = match &message.outcome {
+        Some(First::Ack(ack)) => ack_from_proto(ack),
+        Some(First::Failure(failure)) => Err(failure_from_proto(failure)),
+        None => Err(empty()),
     };
-    (message.request_id, outcome)
+    let more = message.more.iter().map(|more| {
+        let outcome = match &more.outcome {
+            Some(Further::Ack(ack)) => ack_from_proto(ack),
+            Some(Further::Failure(failure)) => Err(failure_from_proto(failure)),
+            None => Err(empty()),
+        };
+        (more.request_id, outcome)
+    });
+    std::iter::once((message.request_id, first)).chain(more)
+}
+
+fn empty() -> ApiError {
+    ApiError::new(ErrorCode::Internal, "answer to an append is empty")
 }
 
 #[cfg(test)]
@@ -214,6 +274,17 @@ mod tests {
     }
 
     #[test]
+    fn appends_of_one_message_keep_their_order_and_ids() {
+        let appends: Vec<_> = (3..6).map(|id| (id, request_to_proto(&request()))).collect();
+        let mut message = requests_to_proto(appends.clone());
+        assert!(message.answers_together);
+        let expected: Vec<_> = appends.into_iter().map(|(id, append)| (id, Some(append))).collect();
+        assert_eq!(requests_from_proto(message.clone()).collect::<Vec<_>>(), expected);
+        message.more[0].append = None.into();
+        assert_eq!(requests_from_proto(message).nth(1), Some((4, None)));
+    }
+
+    #[test]
     fn absurd_requests_are_refused() {
         let good = request_to_proto(&request());
         for change in [
@@ -245,8 +316,11 @@ mod tests {
             expected: ExpectedVersion::Exact(StreamVersion(2)),
             actual: StreamVersion(5),
         };
-        for outcome in [Ok(ack), Err(ApiError::from(conflict)), Err(ApiError::invalid("x"))] {
-            assert_eq!(outcome_from_proto(&outcome_to_proto(9, &outcome)), (9, outcome));
+        let all = [Ok(ack), Err(ApiError::from(conflict)), Err(ApiError::invalid("x"))];
+        let all: Vec<(u64, Outcome)> = (9..).zip(all).collect();
+        for outcomes in [&all[..], &all[..1], &all[1..]] {
+            let message = outcomes_to_proto(outcomes.to_vec());
+            assert_eq!(outcomes_from_proto(&message).collect::<Vec<_>>(), outcomes);
         }
         let short = v1::AppendResponse { first_version: 1, last_version: 2, ..Default::default() };
         assert!(ack_from_proto(&short).is_err());

@@ -27,12 +27,16 @@ type Outcome = Result<AppendAck, ClientError>;
 
 /// Bytes of the HTTP/2 windows: room for as much as a node admits at once.
 const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Appends of one message.
+const TOGETHER_MAX: usize = 64;
+/// Bytes of data of one message with several.
+const TOGETHER_BYTES_MAX: usize = 128 * 1024;
 
 /// A session of appends with one node. Cheap to clone; the last clone that is
 /// dropped ends it.
 #[derive(Debug, Clone)]
 pub struct AppendSession {
-    requests: mpsc::Sender<v1::AppendSessionRequest>,
+    requests: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
     waiting: Arc<Waiting>,
     next_id: Arc<AtomicU64>,
@@ -52,6 +56,9 @@ struct Caller {
     _room: OwnedSemaphorePermit,
 }
 
+/// An append with its id, and the bytes of its data.
+type Queued = (u64, v1::AppendRequest, usize);
+
 /// An append that is on its way.
 #[derive(Debug)]
 pub struct PendingAppend {
@@ -69,13 +76,17 @@ impl AppendSession {
         let url = checked(url)?;
         let in_flight = in_flight.clamp(1, limits::IN_FLIGHT_APPENDS_MAX);
         let bidi = connect(&url).await?;
-        let (requests, mut queue) = mpsc::channel::<v1::AppendSessionRequest>(in_flight);
+        let (requests, mut queue) = mpsc::channel::<Queued>(in_flight);
         let waiting = Arc::new(Waiting { url, callers: Mutex::new(Some(HashMap::new())) });
         let (mut send, mut receive) = bidi.into_split();
         tokio::spawn(async move {
-            while let Some(request) = queue.recv().await {
-                if send.send(request).await.is_err() {
-                    return;
+            let mut ready = Vec::with_capacity(TOGETHER_MAX);
+            while queue.recv_many(&mut ready, TOGETHER_MAX).await > 0 {
+                while !ready.is_empty() {
+                    let together = ready.drain(..together(&ready)).map(|(id, append, _)| (id, append));
+                    if send.send(session::requests_to_proto(together)).await.is_err() {
+                        return;
+                    }
                 }
             }
             send.close_send();
@@ -106,9 +117,9 @@ impl AppendSession {
         let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.waiting.enter(request_id, Caller { answer: sender, _room: room })?;
+        let bytes = request.events.iter().map(|event| event.data.len() + event.metadata.len()).sum();
         let append = session::request_to_proto(request);
-        let message = v1::AppendSessionRequest { request_id, append: append.into(), ..Default::default() };
-        if self.requests.send(message).await.is_err() {
+        if self.requests.send((request_id, append, bytes)).await.is_err() {
             self.waiting.leave(request_id);
             return Err(self.waiting.ended());
         }
@@ -178,9 +189,10 @@ impl Waiting {
     }
 
     fn settle(&self, message: &v1::AppendSessionResponse) {
-        let (id, outcome) = session::outcome_from_proto(message);
-        if let Some(caller) = self.leave(id) {
-            caller.answer.send(outcome.map_err(ClientError::from)).ok();
+        for (id, outcome) in session::outcomes_from_proto(message) {
+            if let Some(caller) = self.leave(id) {
+                caller.answer.send(outcome.map_err(ClientError::from)).ok();
+            }
         }
     }
 
@@ -198,6 +210,16 @@ impl Waiting {
     fn ended(&self) -> ClientError {
         ClientError::NoConnection { url: self.url.clone(), reason: "the session has ended".into() }
     }
+}
+
+/// How many of the appends that are ready go into one message: at least one.
+fn together(ready: &[Queued]) -> usize {
+    let mut bytes = 0;
+    let fits = ready.iter().take_while(|(_, _, more)| {
+        bytes += more;
+        bytes <= TOGETHER_BYTES_MAX
+    });
+    fits.count().max(1)
 }
 
 type Bidi = connectrpc::client::BidiStream<

@@ -2,7 +2,10 @@
 
 mod order;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use axum::{
     Router,
@@ -14,7 +17,7 @@ use connectrpc::{
     ConnectError, ConnectRpcService, Encodable, InboundStream, Limits, RequestContext, Response,
     Router as RpcRouter, ServiceRequest, ServiceResult, ServiceStream, StreamMessage,
 };
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use weir_api::{
@@ -33,6 +36,11 @@ use crate::{engine::Engine, grpc::order::StreamOrder};
 const SESSION_IN_FLIGHT_MAX: usize = 1_024;
 /// Bytes of the same.
 const SESSION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Answers of one message.
+const ANSWERS_TOGETHER_MAX: usize = 64;
+
+/// What became of a request of a session, by its id.
+type Answer = (u64, session::Outcome);
 
 pub(crate) fn routes(engine: Arc<Engine>) -> Router {
     let bounds = Limits::default()
@@ -80,48 +88,103 @@ impl StreamService for Streams {
     }
 }
 
-/// One request of a session, with the room that it takes.
-type Turn = (StreamMessage<AppendSessionRequest>, OwnedSemaphorePermit);
+/// One append of a session, with the room that its message takes.
+struct Turn {
+    request_id: u64,
+    append: Option<AppendRequest>,
+    _room: Arc<OwnedSemaphorePermit>,
+}
 
-/// Answers each request by itself. No task is spawned for a message: the
+/// What all requests of a session share.
+struct Session {
+    engine: Arc<Engine>,
+    order: StreamOrder,
+    room: Arc<Semaphore>,
+    /// The client reads several answers from one message.
+    together: AtomicBool,
+}
+
+/// Answers each append by itself. No task is spawned for a message: the
 /// futures are polled where they are, first in the order of submission, so
 /// that appends of one stream reach its actor in that order.
 fn answers(
     engine: Arc<Engine>,
     requests: InboundStream<AppendSessionRequest>,
 ) -> ServiceStream<AppendSessionResponse> {
-    let (room, order) = (Arc::new(Semaphore::new(SESSION_BYTES_MAX)), Arc::new(StreamOrder::default()));
     // When the edge closes, what was read is still answered, and then the session ends.
     let requests = requests.take_until(engine.closing().clone().cancelled_owned());
-    let turns = requests.then(move |message| {
-        let room = room.clone();
-        async move {
-            let message = message?;
-            let bytes = u32::try_from(message.bytes().len().clamp(1, SESSION_BYTES_MAX)).unwrap_or(u32::MAX);
-            let permit = room.acquire_many_owned(bytes).await.expect("the semaphore is never closed");
-            Ok::<Turn, ConnectError>((message, permit))
-        }
+    let session = Arc::new(Session {
+        engine,
+        order: StreamOrder::default(),
+        room: Arc::new(Semaphore::new(SESSION_BYTES_MAX)),
+        together: AtomicBool::new(false),
     });
-    let answers = turns.map(move |turn| answer(engine.clone(), order.clone(), turn));
-    Box::pin(answers.buffer_unordered(SESSION_IN_FLIGHT_MAX))
+    let (reading, answering, writing) = (session.clone(), session.clone(), session);
+    let turns = requests.then(move |message| {
+        let session = reading.clone();
+        async move { session.turns(message?).await }
+    });
+    // An error ends the session, after the answers that are ready.
+    let turns = turns.map_ok(|turns| stream::iter(turns.map(Ok))).try_flatten();
+    let answers = turns.map(move |turn: Result<Turn, ConnectError>| {
+        let session = answering.clone();
+        async move { Ok(session.answer(turn?).await) }
+    });
+    let ready = answers.buffer_unordered(SESSION_IN_FLIGHT_MAX).ready_chunks(ANSWERS_TOGETHER_MAX);
+    Box::pin(ready.flat_map(move |answers| stream::iter(writing.messages(answers))))
 }
 
-async fn answer(
-    engine: Arc<Engine>,
-    order: Arc<StreamOrder>,
-    turn: Result<Turn, ConnectError>,
-) -> Result<AppendSessionResponse, ConnectError> {
-    let (message, _permit) = turn?;
-    let message = message.to_owned_message();
-    let mut request_id = message.request_id;
-    if planted(Planted::SessionAnswersSwapped) {
-        request_id ^= 1;
+impl Session {
+    /// The appends of a message, once there is room for it.
+    async fn turns(
+        &self,
+        message: StreamMessage<AppendSessionRequest>,
+    ) -> Result<impl Iterator<Item = Turn> + Send + use<>, ConnectError> {
+        let bytes = u32::try_from(message.bytes().len().clamp(1, SESSION_BYTES_MAX)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(bytes).await.expect("the semaphore is never closed");
+        let (room, message) = (Arc::new(room), message.to_owned_message());
+        if message.answers_together {
+            self.together.store(true, Relaxed);
+        }
+        let appends = session::requests_from_proto(message);
+        Ok(appends.map(move |(request_id, append)| Turn { request_id, append, _room: room.clone() }))
     }
-    let outcome = match message.append.into_option() {
-        Some(append) => run(&engine, &order, append).await,
-        None => Err(ApiError::new(ErrorCode::InvalidRequest, "request holds no append")),
-    };
-    Ok(session::outcome_to_proto(request_id, &outcome))
+
+    async fn answer(&self, turn: Turn) -> Answer {
+        let mut request_id = turn.request_id;
+        if planted(Planted::SessionAnswersSwapped) {
+            request_id ^= 1;
+        }
+        let outcome = match turn.append {
+            Some(append) => run(&self.engine, &self.order, append).await,
+            None => Err(ApiError::new(ErrorCode::InvalidRequest, "request holds no append")),
+        };
+        (request_id, outcome)
+    }
+
+    /// Answers that are ready, as the client reads them.
+    fn messages(
+        &self,
+        answers: Vec<Result<Answer, ConnectError>>,
+    ) -> Vec<Result<AppendSessionResponse, ConnectError>> {
+        let (mut messages, mut together) = (Vec::new(), Vec::new());
+        let most = if self.together.load(Relaxed) { ANSWERS_TOGETHER_MAX } else { 1 };
+        let mut failed = None;
+        for answer in answers {
+            match answer {
+                Ok(answer) => together.push(answer),
+                Err(error) => failed = Some(error),
+            }
+            if together.len() == most {
+                messages.push(Ok(session::outcomes_to_proto(together.drain(..))));
+            }
+        }
+        if !together.is_empty() {
+            messages.push(Ok(session::outcomes_to_proto(together)));
+        }
+        messages.extend(failed.map(Err));
+        messages
+    }
 }
 
 async fn run(engine: &Engine, order: &StreamOrder, append: AppendRequest) -> Result<AppendAck, ApiError> {

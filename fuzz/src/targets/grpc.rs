@@ -3,7 +3,9 @@
 use buffa::Message as _;
 use weir_api::{
     proto::v1::{AppendRequest, AppendSessionRequest, AppendSessionResponse},
-    session::{outcome_from_proto, outcome_to_proto, request_from_proto, request_to_proto},
+    session::{
+        outcomes_from_proto, outcomes_to_proto, request_from_proto, request_to_proto, requests_from_proto,
+    },
 };
 use weir_types::GroupId;
 
@@ -23,18 +25,18 @@ fn messages(data: &[u8]) {
     if let Ok(message) = AppendRequest::decode_from_slice(data) {
         request(message);
     }
-    if let Ok(message) = AppendSessionRequest::decode_from_slice(data)
-        && let Some(append) = message.append.into_option()
-    {
-        request(append);
+    if let Ok(message) = AppendSessionRequest::decode_from_slice(data) {
+        requests_from_proto(message).filter_map(|(_, append)| append).for_each(request);
     }
     if let Ok(message) = AppendSessionResponse::decode_from_slice(data) {
-        let (id, outcome) = outcome_from_proto(&message);
-        if let Ok(ack) = &outcome {
-            assert!(ack.last_position() >= ack.first_position);
+        for (id, outcome) in outcomes_from_proto(&message) {
+            if let Ok(ack) = &outcome {
+                assert!(ack.last_position() >= ack.first_position);
+            }
+            let written = outcomes_to_proto([(id, outcome.clone())]);
+            let again = outcomes_from_proto(&written).next().expect("one was written");
+            assert_eq!((again.0, again.1.ok()), (id, outcome.ok()));
         }
-        let again = outcome_from_proto(&outcome_to_proto(id, &outcome));
-        assert_eq!((again.0, again.1.ok()), (id, outcome.ok()));
     }
 }
 

@@ -20,11 +20,11 @@ impl GroupStore {
         let Some(mark) = self.index.applied()? else { return Ok(LogIndex(1)) };
         let mut next = mark.log_id.index.next();
         let registry = self.state.registry_applied()?;
-        if registry < mark.registry && !planted(Planted::RegistryNotReplayed) {
+        if registry < mark.registry {
             next = next.min(registry.next());
         }
         let kv = self.state.kv_mark()?.applied;
-        if kv < mark.kv && !planted(Planted::KvNotReplayed) {
+        if kv < mark.kv {
             next = next.min(kv.next());
         }
         Ok(next)

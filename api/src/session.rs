@@ -19,6 +19,9 @@ use crate::{
 };
 
 const EVENT_ID_BYTES: usize = 16;
+/// The most that a field costs beside its text, and the most that all other fields of an event do.
+const FIELD_BYTES: usize = 6;
+const EVENT_FIELDS_BYTES: usize = 96;
 
 /// The append that a message asks for.
 ///
@@ -156,6 +159,26 @@ pub fn failure_from_proto(message: &v1::AppendFailure) -> ApiError {
     ApiError { code, message: message.message.clone(), details }
 }
 
+/// Bytes of the message that asks for an append, about, and never less.
+#[must_use]
+pub fn weight_of(request: &AppendRequest) -> usize {
+    let of_event = |event: &NewEvent| {
+        let tags: usize = event.tags.iter().map(|tag| tag.as_str().len() + FIELD_BYTES).sum();
+        let named = event.name.as_str().len() + content_type_bytes(&event.content_type);
+        event.data.len() + event.metadata.len() + named + tags + EVENT_FIELDS_BYTES
+    };
+    let key = request.idempotency_key.as_ref().map_or(0, |key| key.as_str().len());
+    let names = request.entity_id.as_str().len() + request.entity_type.as_str().len() + key;
+    EVENT_FIELDS_BYTES + names + request.events.iter().map(of_event).sum::<usize>()
+}
+
+fn content_type_bytes(content_type: &ContentType) -> usize {
+    match content_type {
+        ContentType::Json => 0,
+        ContentType::Other(media_type) => media_type.len(),
+    }
+}
+
 /// What became of one request of a session.
 pub type Outcome = Result<AppendAck, ApiError>;
 
@@ -211,7 +234,8 @@ pub fn outcomes_to_proto(outcomes: impl IntoIterator<Item = (u64, Outcome)>) -> 
         };
         v1::SessionOutcome { request_id, outcome, ..Default::default() }
     });
-    v1::AppendSessionResponse { request_id, outcome, more: more.collect(), ..Default::default() }
+    let more = more.collect();
+    v1::AppendSessionResponse { request_id, outcome, more, reads_more: true, ..Default::default() }
 }
 
 /// The requests' ids and the outcomes that a message gives.
@@ -239,6 +263,7 @@ fn empty() -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use buffa::Message as _;
     use weir_types::{AppendError, EventSource, Timestamp};
 
     use super::*;
@@ -250,17 +275,21 @@ mod tests {
             entity_type: EntityType::new("order").unwrap(),
             expected: ExpectedVersion::Exact(StreamVersion(0)),
             idempotency_key: Some(IdempotencyKey::new("k").unwrap()),
-            events: vec![NewEvent {
-                id: Some(EventId(Uuid::from_u128(5))),
-                name: EventName::new("order.placed").unwrap(),
-                schema_version: 1,
-                content_type: ContentType::Json,
-                data: Bytes::from_static(b"{ }"),
-                metadata: Bytes::from_static(b"{\"a\":1}"),
-                occurred_at: Some(Timestamp(-1)),
-                source: EventSource::Import,
-                tags: vec![Tag::new("customer:42").unwrap()],
-            }],
+            events: vec![event()],
+        }
+    }
+
+    fn event() -> NewEvent {
+        NewEvent {
+            id: Some(EventId(Uuid::from_u128(5))),
+            name: EventName::new("order.placed").unwrap(),
+            schema_version: 1,
+            content_type: ContentType::Json,
+            data: Bytes::from_static(b"{ }"),
+            metadata: Bytes::from_static(b"{\"a\":1}"),
+            occurred_at: Some(Timestamp(-1)),
+            source: EventSource::Import,
+            tags: vec![Tag::new("customer:42").unwrap()],
         }
     }
 
@@ -282,6 +311,24 @@ mod tests {
         assert_eq!(requests_from_proto(message.clone()).collect::<Vec<_>>(), expected);
         message.more[0].append = None.into();
         assert_eq!(requests_from_proto(message).nth(1), Some((4, None)));
+    }
+
+    #[test]
+    fn a_message_weighs_no_more_than_it_is_said_to() {
+        let plain =
+            AppendRequest { events: vec![NewEvent { id: None, tags: Vec::new(), ..event() }], ..request() };
+        let tags =
+            (0..16).map(|number| Tag::new(format!("{number:03}{}", "t".repeat(200))).unwrap()).collect();
+        let tagged = NewEvent { tags, content_type: ContentType::Other("a/b".into()), ..event() };
+        let many = AppendRequest { events: vec![tagged; 1_000], ..request() };
+        for request in [request(), plain, many] {
+            let bytes = request_to_proto(&request).encode_to_vec().len();
+            let weight = weight_of(&request);
+            assert!(
+                bytes <= weight && weight <= bytes + 128 * (request.events.len() + 1),
+                "{bytes}, {weight}"
+            );
+        }
     }
 
     #[test]

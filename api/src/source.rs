@@ -14,6 +14,9 @@ pub(crate) const fn source_text(source: EventSource) -> &'static str {
     }
 }
 
+/// Of a word that is refused, so much is said again.
+const SAID_CHARS_MAX: usize = 64;
+
 /// The source that a word means; the empty word is the API.
 pub(crate) fn parse_source(text: &str) -> Result<EventSource, ApiError> {
     match text {
@@ -21,7 +24,10 @@ pub(crate) fn parse_source(text: &str) -> Result<EventSource, ApiError> {
         "cron" => Ok(EventSource::Cron),
         "webhook" => Ok(EventSource::Webhook),
         "import" => Ok(EventSource::Import),
-        other => Err(ApiError::invalid(format!("source `{other}` is not api, cron, webhook or import"))),
+        other => {
+            let other: String = other.chars().take(SAID_CHARS_MAX).collect();
+            Err(ApiError::invalid(format!("source `{other}` is not api, cron, webhook or import")))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,7 +29,7 @@ type Outcome = Result<AppendAck, ClientError>;
 const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// Appends of one message.
 const TOGETHER_MAX: usize = 64;
-/// Bytes of data of one message with several.
+/// Bytes of one message with several.
 const TOGETHER_BYTES_MAX: usize = 128 * 1024;
 
 /// A session of appends with one node. Cheap to clone; the last clone that is
@@ -46,6 +46,8 @@ pub struct AppendSession {
 #[derive(Debug)]
 struct Waiting {
     url: String,
+    /// The server reads several appends from one message. Until it says so, it may be one that reads the first.
+    reads_more: AtomicBool,
     /// `None` once the session has ended.
     callers: Mutex<Option<HashMap<u64, Caller>>>,
 }
@@ -56,7 +58,7 @@ struct Caller {
     _room: OwnedSemaphorePermit,
 }
 
-/// An append with its id, and the bytes of its data.
+/// An append with its id and its weight in bytes.
 type Queued = (u64, v1::AppendRequest, usize);
 
 /// An append that is on its way.
@@ -77,13 +79,16 @@ impl AppendSession {
         let in_flight = in_flight.clamp(1, limits::IN_FLIGHT_APPENDS_MAX);
         let bidi = connect(&url).await?;
         let (requests, mut queue) = mpsc::channel::<Queued>(in_flight);
-        let waiting = Arc::new(Waiting { url, callers: Mutex::new(Some(HashMap::new())) });
+        let callers = Mutex::new(Some(HashMap::new()));
+        let waiting = Arc::new(Waiting { url, reads_more: AtomicBool::new(false), callers });
         let (mut send, mut receive) = bidi.into_split();
+        let taken = Arc::clone(&waiting);
         tokio::spawn(async move {
             let mut ready = Vec::with_capacity(TOGETHER_MAX);
             while queue.recv_many(&mut ready, TOGETHER_MAX).await > 0 {
                 while !ready.is_empty() {
-                    let together = ready.drain(..together(&ready)).map(|(id, append, _)| (id, append));
+                    let count = if taken.reads_more.load(Ordering::Relaxed) { together(&ready) } else { 1 };
+                    let together = ready.drain(..count).map(|(id, append, _)| (id, append));
                     if send.send(session::requests_to_proto(together)).await.is_err() {
                         return;
                     }
@@ -117,7 +122,7 @@ impl AppendSession {
         let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.waiting.enter(request_id, Caller { answer: sender, _room: room })?;
-        let bytes = request.events.iter().map(|event| event.data.len() + event.metadata.len()).sum();
+        let bytes = session::weight_of(request);
         let append = session::request_to_proto(request);
         if self.requests.send((request_id, append, bytes)).await.is_err() {
             self.waiting.leave(request_id);
@@ -189,6 +194,9 @@ impl Waiting {
     }
 
     fn settle(&self, message: &v1::AppendSessionResponse) {
+        if message.reads_more {
+            self.reads_more.store(true, Ordering::Relaxed);
+        }
         for (id, outcome) in session::outcomes_from_proto(message) {
             if let Some(caller) = self.leave(id) {
                 caller.answer.send(outcome.map_err(ClientError::from)).ok();

@@ -3,6 +3,7 @@
 
 mod cluster;
 pub(crate) mod error;
+mod events_json;
 pub(crate) mod extract;
 mod fallback;
 mod guard;

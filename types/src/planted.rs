@@ -57,7 +57,8 @@ plants! {
     ApplyUsesOwnValue = "apply-uses-own-value",
     /// A2: an actor counts one too many when it is loaded, and apply trusts it.
     HoleAfterActivation = "hole-after-activation",
-    /// The index keeps a head that it has in memory, and does not take a newer one: appends are refused for ever.
+    /// The index keeps a head that it has in memory, and does not take a newer one: what came after is not read, and
+    /// appends are refused for ever.
     HeadCacheNotUpdated = "head-cache-not-updated",
     /// A1: of a transaction's streams the first half is written.
     TransactionAppliedInPart = "transaction-applied-in-part",

@@ -5,6 +5,8 @@ use weir_types::limits;
 
 use crate::ApiError;
 
+const RESERVED_NAME: &str = "$serde_json::private::RawValue";
+
 /// What a JSON value is, as far as anybody asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -87,12 +89,38 @@ impl<'de> Visitor<'de> for Walk {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Shape, A::Error> {
         let within = self.within()?;
         let mut is_empty = true;
-        // A name is a string, and walked as one.
-        while members.next_key_seed(within)?.is_some() {
+        while members.next_key_seed(Name)?.is_some() {
             members.next_value_seed(within)?;
             is_empty = false;
         }
         Ok(Shape::Object { is_empty })
+    }
+}
+
+/// Walks the name of a member.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<(), E> {
+        // `serde_json` reads another value out of an object that begins with it.
+        match name == RESERVED_NAME {
+            true => Err(E::custom(format!("`{name}` is no name of a member"))),
+            false => Ok(()),
+        }
     }
 }
 
@@ -149,6 +177,16 @@ mod tests {
             assert_eq!(walked.ok(), shape, "{text}");
         }
         assert!(check(b"\"\xff\"", "data").is_err());
+    }
+
+    #[test]
+    fn a_name_that_a_reader_takes_for_its_own_is_refused_wherever_it_is() {
+        for text in ["{NAME:1}", "{NAME:\"5\"}", "[{\"a\":{NAME:\"{}\"}}]", "{\"b\":2,NAME:\"1\"}"] {
+            let text = text.replace("NAME", &format!("\"{RESERVED_NAME}\""));
+            let error = check(text.as_bytes(), "data").unwrap_err();
+            assert!(error.message.contains(RESERVED_NAME), "{error:?}");
+        }
+        assert!(check(format!("\"{RESERVED_NAME}\"").as_bytes(), "data").is_ok());
     }
 
     #[test]

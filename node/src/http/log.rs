@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use weir_api::v1::{LogPage, LogQuery};
 
-use super::{error::HttpError, extract::Search};
+use super::{error::HttpError, events_json::events_json, extract::Search};
 use crate::engine::Engine;
 
 /// Events by position.
 pub(super) async fn read(
     State(engine): State<Arc<Engine>>,
     Search(query): Search<LogQuery>,
-) -> Result<Json<LogPage>, HttpError> {
+) -> Result<Response, HttpError> {
     let slice = engine.log(query.to_read(engine.group())?, query.to_consistency()?).await?;
-    Ok(Json(LogPage::from(&slice)))
+    events_json(&LogPage::from(&slice), &slice.events)
 }

@@ -19,6 +19,7 @@ use weir_types::{EntityId, StreamPage};
 
 use super::{
     error::HttpError,
+    events_json::events_json,
     extract::{Body, Params, Search, idempotency_key},
 };
 use crate::engine::Engine;
@@ -45,18 +46,18 @@ pub(super) async fn read(
     engine: State<Arc<Engine>>,
     params: Params<String>,
     query: Search<ReadQuery>,
-) -> Result<Json<ReadPage>, HttpError> {
+) -> Result<Response, HttpError> {
     let (entity, page) = page(engine, params, query).await?;
-    Ok(Json(ReadPage::new(&entity, &page)))
+    events_json(&ReadPage::new(&entity, &page), &page.events)
 }
 
 pub(super) async fn history(
     engine: State<Arc<Engine>>,
     params: Params<String>,
     query: Search<ReadQuery>,
-) -> Result<Json<HistoryPage>, HttpError> {
+) -> Result<Response, HttpError> {
     let (entity, page) = page(engine, params, query).await?;
-    Ok(Json(HistoryPage::new(&entity, &page)))
+    events_json(&HistoryPage::new(&entity, &page), &page.events)
 }
 
 async fn page(

@@ -32,7 +32,8 @@ use super::{
 };
 
 /// Bytes of a buffer, with what its tree costs, at which it is sealed. While
-/// one is spilled another fills, so the index holds at most about twice as much.
+/// one is spilled another fills, and the heads of the one before stay: the index holds at most about three times as
+/// much.
 const BUFFER_BYTES: usize = 24 * 1024 * 1024;
 
 /// What a batch puts, or takes away (`None`).

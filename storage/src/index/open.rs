@@ -12,7 +12,7 @@ use weir_types::{GroupId, Position};
 use super::{CONTENTS_VERSION, Index, IndexError, Inner, buffer::Buffer, spill::Spiller};
 use crate::{codec::decode, condemned, schema::IndexKey};
 
-/// Bytes of block cache. With its two buffers the index stays near 100 MB.
+/// Bytes of block cache. With its buffers the index stays near 120 MB.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes of the engine's own journal, the least that it allows.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;

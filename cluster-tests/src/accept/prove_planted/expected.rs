@@ -27,7 +27,10 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         Planted::MembershipForgotten => (Plan::Kills, &[Wrong("the cluster does not come back")]),
         Planted::ApplyUsesOwnValue => (Plan::Kills, &[Invariant(R1), Invariant(A3)]),
         Planted::HoleAfterActivation => (Plan::Calm, &[Invariant(A2)]),
-        Planted::HeadCacheNotUpdated => (Plan::Calm, &[Wrong("takes no append although all is healed")]),
+        Planted::HeadCacheNotUpdated => (
+            Plan::Calm,
+            &[Wrong("takes no append although all is healed"), Wrong("and then a linearizable read")],
+        ),
         Planted::AppendAppliedInPart | Planted::AnswersSwapped | Planted::TransactionAppliedInPart => {
             (Plan::Calm, &[Invariant(A1)])
         }

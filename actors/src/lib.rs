@@ -6,6 +6,7 @@
 //! meets the rest of the node through the ports of `weir_types`.
 
 mod admission;
+pub mod consumers;
 mod event_ids;
 #[cfg(feature = "inside")]
 pub mod inside;

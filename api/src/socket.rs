@@ -1,9 +1,8 @@
 //! The frames of the WebSocket of the contract: JSON texts, `type` first.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{ApiError, JsonText, connect::PubSubSubscribe};
+use crate::{ApiError, JsonText, connect::PubSubSubscribe, number, v1::VerdictKind};
 
 /// A frame of a client.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -20,12 +19,49 @@ pub enum SocketRequest {
         #[serde(rename = "subscriptionId", alias = "subscription_id")]
         subscription_id: String,
     },
-    /// Acknowledge an event of a consumer group, which is not served.
+    /// Say what became of an event of a consumer group.
     Ack {
-        /// Whatever else it says.
-        #[serde(flatten)]
-        rest: Value,
+        /// The event's id.
+        #[serde(rename = "eventId", alias = "event_id")]
+        event_id: String,
+        /// What is said of it; an ack without it.
+        #[serde(rename = "ackType", alias = "ack_type", default)]
+        ack_type: AckType,
+        /// Of a `nak`: milliseconds until it is handed out again.
+        #[serde(
+            rename = "redeliverDelay",
+            alias = "redeliverDelayMs",
+            alias = "redeliver_delay_ms",
+            default,
+            deserialize_with = "number::optional"
+        )]
+        redeliver_delay: Option<u64>,
     },
+}
+
+/// What is said of an event, in the words of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum AckType {
+    /// It is done.
+    #[default]
+    #[serde(rename = "ack", alias = "ACK_TYPE_ACK", alias = "ACK_TYPE_UNSPECIFIED")]
+    Ack,
+    /// It is not done.
+    #[serde(rename = "nak", alias = "ACK_TYPE_NAK")]
+    Nak,
+    /// Nobody can do it.
+    #[serde(rename = "term", alias = "ACK_TYPE_TERM")]
+    Term,
+}
+
+impl From<AckType> for VerdictKind {
+    fn from(ack: AckType) -> Self {
+        match ack {
+            AckType::Ack => Self::Ack,
+            AckType::Nak => Self::Nak,
+            AckType::Term => Self::Term,
+        }
+    }
 }
 
 /// A frame of the server.
@@ -116,6 +152,9 @@ pub struct EventMeta {
     /// The event's metadata, if it is wanted and there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<JsonText>,
+    /// Of a consumer group: which delivery this is, from 1.
+    #[serde(rename = "deliveryAttempt", skip_serializing_if = "Option::is_none")]
+    pub delivery_attempt: Option<u32>,
 }
 
 /// What is said between events.
@@ -185,6 +224,8 @@ pub fn code_of(error: &ApiError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -198,10 +239,15 @@ mod tests {
         for text in [
             r#"{"type":"unsubscribe","subscriptionId":"s"}"#,
             r#"{"type":"ack","eventId":"e1","ackType":"nak","redeliverDelay":500}"#,
+            r#"{"type":"ack","eventId":"e1"}"#,
         ] {
             assert!(serde_json::from_str::<SocketRequest>(text).is_ok(), "{text}");
         }
-        assert!(serde_json::from_str::<SocketRequest>(r#"{"type":"other"}"#).is_err());
+        for bad in
+            [r#"{"type":"other"}"#, r#"{"type":"ack"}"#, r#"{"type":"ack","eventId":"e","ackType":"x"}"#]
+        {
+            assert!(serde_json::from_str::<SocketRequest>(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

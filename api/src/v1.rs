@@ -5,6 +5,7 @@
 
 mod append;
 mod cluster;
+mod consumer_groups;
 mod event;
 mod health;
 mod history;
@@ -22,6 +23,11 @@ mod transaction;
 pub use append::{AppendBody, AppendResult, EventBody};
 pub(crate) use append::{expected_of, has_its_ids};
 pub use cluster::{ClusterStatus, InitBody, MemberBody, MemberRole, MemberStatus, NodeState, TransferBody};
+pub use consumer_groups::{
+    ConsumerGroupBody, ConsumerGroupList, ConsumerGroupView, DeadLetterPage, DeadLetterView,
+    DeadLettersQuery, DeliveryView, PullQuery, PullResult, ReplayBody, ReplayResult, SettleBody,
+    SettleResult, SettlementBody, SettlementKind, SettlementView, VerdictKind,
+};
 pub use event::EventView;
 pub(crate) use event::data_of;
 pub use event::metadata_of;

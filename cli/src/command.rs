@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 
 use crate::{
     bench::BenchCommand, cluster::ClusterCommand, error::CliError, exit, global::GlobalArgs,
-    import::ImportArgs, kv::KvCommand, log::LogArgs, outbox::OutboxCommand, output::Output,
-    projection::ProjectionCommand, stream::StreamCommand, transact::TransactArgs,
+    group::GroupCommand, import::ImportArgs, kv::KvCommand, log::LogArgs, outbox::OutboxCommand,
+    output::Output, projection::ProjectionCommand, stream::StreamCommand, transact::TransactArgs,
 };
 
 /// The nouns of the command line. The `weir` binary flattens them beside its own.
@@ -21,6 +21,8 @@ pub enum Command {
     Import(Box<Alone<ImportArgs>>),
     /// Keep keys and values in buckets
     Kv(Noun<KvCommand>),
+    /// Let consumers take events, until each is settled
+    Group(Noun<GroupCommand>),
     /// Deploy and read projections
     Projection(Noun<ProjectionCommand>),
     /// Look at the cluster and change its members
@@ -71,6 +73,7 @@ impl Command {
             Self::Transact(alone) => &alone.global,
             Self::Import(alone) => &alone.global,
             Self::Kv(noun) => &noun.global,
+            Self::Group(noun) => &noun.global,
             Self::Projection(noun) => &noun.global,
             Self::Cluster(noun) => &noun.global,
             Self::Outbox(noun) => &noun.global,
@@ -87,6 +90,7 @@ async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
         Command::Transact(alone) => crate::transact::run(&alone.args, &client, output).await,
         Command::Import(alone) => crate::import::run(&alone.args, &client, output).await,
         Command::Kv(noun) => crate::kv::run(&noun.verb, &client, output).await,
+        Command::Group(noun) => crate::group::run(&noun.verb, &client, output).await,
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
         Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
         Command::Outbox(noun) => crate::outbox::run(&noun.verb, &client, output).await,
@@ -130,6 +134,11 @@ mod tests {
             "weir kv put b k @f --revision 7",
             "weir kv ls b --filter order.*",
             "weir kv rm b k --purge",
+            "weir group create mail entity:order.* --after 0 --max-in-flight 5 --ack-deadline 10s",
+            "weir group dead-letters mail --after 7 --limit 3",
+            "weir group replay mail 3 4",
+            "weir group replay mail --all",
+            "weir stream watch --group mail --limit 3",
             "weir projection deploy p.js",
             "weir projection get p --partition k --min-position 7",
             "weir cluster init --member 1,a:9124,http://a:9123 --member 2,b:9124,http://b:9123",
@@ -148,6 +157,8 @@ mod tests {
             "weir stream append o-1 --type t --name n --data {} --expected-version -2",
             "weir stream append o-1 --type t --name n --data {} --expected-version latest",
             "weir import --csv f.csv",
+            "weir group replay mail",
+            "weir stream watch",
             "weir bench append --session --unary",
             "weir cluster init --member 1,a:9124",
             "weir cluster status --wait soon",

@@ -10,6 +10,7 @@ mod duration;
 mod error;
 pub mod exit;
 mod global;
+mod group;
 mod import;
 mod kv;
 mod log;

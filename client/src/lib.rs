@@ -11,6 +11,7 @@ mod appender;
 mod client;
 mod cluster;
 mod command_dedup;
+mod consumer_groups;
 mod decide;
 mod endpoints;
 mod error;

@@ -26,6 +26,7 @@ pub mod prove_repair;
 pub mod prove_simulation;
 pub mod prove_speed;
 mod prove_storage;
+pub mod streams_groups;
 pub mod streams_slow_subscribers;
 pub mod streams_subscribe;
 pub mod transfers;
@@ -119,7 +120,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 27] = [
+pub const RECIPES: [Recipe; 28] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -144,6 +145,7 @@ pub const RECIPES: [Recipe; 27] = [
     prove_repair::RECIPE,
     prove_simulation::RECIPE,
     prove_speed::RECIPE,
+    streams_groups::RECIPE,
     streams_slow_subscribers::RECIPE,
     streams_subscribe::RECIPE,
     transfers::RECIPE,

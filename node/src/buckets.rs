@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use weir_types::{
-    AppendError, DecidedWrite, KvCommand, KvOutcome, StampedKv, WriteOutcome, limits,
+    AppendError, DecidedWrite, KvCommand, KvOutcome, StampedKv, Term, WriteOutcome, limits,
     ports::{Clock, LeadershipWatch, Ports, Proposer},
 };
 
@@ -35,6 +35,12 @@ impl Buckets {
             commands: Arc::new(Semaphore::new(limits::KV_IN_FLIGHT_MAX)),
             bytes: Arc::new(Semaphore::new(limits::KV_IN_FLIGHT_BYTES_MAX)),
         })
+    }
+
+    /// Whether this node leads, in this term.
+    pub(crate) fn decides_in(&self, term: Term) -> bool {
+        let seen = self.leadership.current();
+        seen.decides && seen.term == term
     }
 
     /// Has a command judged, if this node leads.

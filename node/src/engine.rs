@@ -6,6 +6,7 @@
 
 mod append;
 mod cluster;
+mod consumers;
 mod forward;
 mod kv;
 mod meter;
@@ -30,7 +31,7 @@ use weir_raft::{PeerNode, RaftNode};
 use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
 
 use self::meter::Meter;
-use crate::buckets::Buckets;
+use crate::{buckets::Buckets, consumers::Consumers};
 
 /// The parts that an engine is made of.
 pub struct EngineParts {
@@ -50,6 +51,8 @@ pub struct EngineParts {
     pub projections: ProjectionsHandle,
     /// Where events are followed.
     pub live: Hub,
+    /// Where consumer groups are served while this node leads.
+    pub(crate) consumers: Arc<Consumers>,
     /// Where events leave; absent without a bus.
     pub outbox: Option<OutboxHandle>,
     /// How long a request waits for a leader.
@@ -69,6 +72,7 @@ pub struct Engine {
     buckets: Arc<Buckets>,
     projections: ProjectionsHandle,
     live: Hub,
+    consumers: Arc<Consumers>,
     outbox: Option<OutboxHandle>,
     leader_wait: Duration,
     closing: CancellationToken,
@@ -93,6 +97,7 @@ impl Engine {
             buckets,
             projections,
             live,
+            consumers,
             outbox,
             leader_wait,
             closing,
@@ -107,6 +112,7 @@ impl Engine {
             buckets,
             projections,
             live,
+            consumers,
             outbox,
             leader_wait,
             closing,

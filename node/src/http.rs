@@ -2,6 +2,7 @@
 //! [`guard`]; what is read from them in [`extract`]; how errors look in [`error`].
 
 mod cluster;
+pub(crate) mod consumers;
 pub(crate) mod error;
 mod events_json;
 pub(crate) mod extract;
@@ -14,7 +15,7 @@ mod outbox;
 mod projections;
 mod starting;
 mod streams;
-mod to_leader;
+pub(crate) mod to_leader;
 mod transactions;
 
 pub(crate) use starting::Starting;
@@ -91,6 +92,12 @@ fn for_the_leader(engine: &Arc<Engine>) -> Router<Arc<Engine>> {
         .route(paths::CLUSTER_MEMBERS, post(cluster::add))
         .route(paths::CLUSTER_MEMBER, delete(cluster::remove))
         .route(paths::CLUSTER_TRANSFER, post(cluster::transfer))
+        .route(paths::CONSUMER_GROUPS, get(consumers::list).post(consumers::create))
+        .route(paths::CONSUMER_GROUP, get(consumers::show).delete(consumers::delete))
+        .route(paths::CONSUMER_GROUP_PULL, post(consumers::pull))
+        .route(paths::CONSUMER_GROUP_SETTLE, post(consumers::settle))
+        .route(paths::CONSUMER_GROUP_DEAD_LETTERS, get(consumers::dead_letters))
+        .route(paths::CONSUMER_GROUP_REPLAY, post(consumers::replay))
         .route(paths::OUTBOX, get(outbox::status))
         .route(paths::OUTBOX_REBUILD, post(outbox::rebuild))
         .route_layer(from_fn_with_state(engine.clone(), to_leader::pass_on))

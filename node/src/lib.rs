@@ -8,6 +8,7 @@ mod clock;
 mod command;
 pub mod config;
 mod connect;
+mod consumers;
 mod dev;
 pub mod engine;
 mod family;

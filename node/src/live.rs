@@ -2,6 +2,7 @@
 //! contract, and gRPC. All of them write what one [`weir_actors::live::Subscriber`] says.
 
 pub(crate) mod end;
+mod group;
 pub(crate) mod grpc;
 pub(crate) mod pubsub;
 pub(crate) mod socket;

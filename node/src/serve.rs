@@ -1,5 +1,6 @@
 //! The edge port: HTTP/1.1 and HTTP/2 without TLS, bounded in connections and in patience.
 
+mod held;
 mod stall;
 
 use std::{sync::Arc, time::Duration};
@@ -10,17 +11,29 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_types::limits;
 
-use self::stall::Stalling;
+use self::{held::Held, stall::Stalling};
 
 /// How long a client may take to send a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between pings on an HTTP/2 connection, so that a dead peer frees its slot.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// A connection on which nothing comes for so long is asked for a sign of life, by TCP: a client that is gone
+/// without a word is found out so although nothing is sent to it.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// Between such questions.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// Unanswered ones after which it is given up.
+const PROBES: u32 = 3;
 /// Streams at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 1_024;
 /// Flow-control windows of HTTP/2: an append session must not starve at the default of 64 KiB.
@@ -60,26 +73,38 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServeLimits, s
                 }
             },
         };
-        // Without it an answer waits for the client's delayed acknowledgement.
-        if let Err(error) = socket.set_nodelay(true) {
-            debug!(%error, "no TCP_NODELAY");
-        }
-        let socket = Stalling::new(socket, limits::SEND_STALL_MAX);
+        tune(&socket);
+        // It goes with the socket: a WebSocket outlives its connection's HTTP.
+        let socket = Stalling::new(socket, limits::SEND_STALL_MAX, Held::new(slot));
         let service = TowerToHyperService::new(router.clone());
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            metrics::gauge!("weir_connections").increment(1.0);
             if let Err(error) = connection.await {
                 debug!(error, "connection ended");
             }
-            metrics::gauge!("weir_connections").decrement(1.0);
-            drop(slot);
         });
     }
     drop(listener);
-    if timeout(limits.grace, graceful.shutdown()).await.is_err() {
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    let ended = async {
+        graceful.shutdown().await;
+        // WebSockets end by themselves, and are no connections of HTTP any more.
+        slots.acquire_many(all).await.map(drop)
+    };
+    if timeout(limits.grace, ended).await.is_err() {
         warn!("connections cut at the end of the grace");
+    }
+}
+
+fn tune(socket: &TcpStream) {
+    // Without it an answer waits for the client's delayed acknowledgement.
+    if let Err(error) = socket.set_nodelay(true) {
+        debug!(%error, "no TCP_NODELAY");
+    }
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
+    if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&probes) {
+        debug!(%error, "no TCP keep-alive");
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     begin::{begin_cluster, peer_node},
     buckets::Buckets,
     config::{Nats, NodePlan},
+    consumers::{Consumers, ConsumersParts},
     engine::{Engine, EngineParts},
     forward::{Deciders, LeaderSide},
     keeper,
@@ -98,6 +99,14 @@ pub async fn wire(
     begin_cluster(plan, &raft, closing.clone()).await?;
     let keeper = tokio::spawn(keeper::keep(ports.clone(), raft.buckets(), buckets.clone(), closing.clone()));
     let live = Hub::start(ports.reader.clone(), cluster, GroupId::DEFAULT);
+    let consumers = Consumers::new(ConsumersParts {
+        node,
+        ports: ports.clone(),
+        reader: raft.buckets(),
+        buckets: buckets.clone(),
+        hub: live.clone(),
+        stop: closing.clone(),
+    });
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -107,6 +116,7 @@ pub async fn wire(
         buckets,
         projections: projections.clone(),
         live,
+        consumers,
         outbox: outbox.clone(),
         leader_wait: plan.leader_wait(),
         closing,

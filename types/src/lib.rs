@@ -5,6 +5,7 @@
 //! and through the traits in [`ports`].
 
 mod append;
+mod consumers;
 mod event;
 mod facet;
 mod id;
@@ -28,6 +29,10 @@ mod write;
 pub use append::{
     AppendAck, AppendError, AppendOutcome, AppendRequest, DecidedAppend, DecidedEvent, ExpectedVersion,
     Idempotency,
+};
+pub use consumers::{
+    ConsumerGroup, ConsumerGroupError, ConsumerGroupName, ConsumerTerms, DeadLetter, DeathCause, Settlement,
+    Verdict,
 };
 pub use event::{ContentType, EventSource, NewEvent, RecordedEvent};
 pub use facet::{Facet, FacetKind};

@@ -135,6 +135,10 @@ pub const SUBSCRIPTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const SUBSCRIPTION_LAST_MAX: u64 = 1_000;
 /// Positions in which a pattern's newest events are looked for, back from the end.
 pub const SUBSCRIPTION_LOOK_BACK_MAX: u64 = 200_000;
+/// Bytes of data and metadata that are read in that look back.
+pub const SUBSCRIPTION_LOOK_BACK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long it may take.
+pub const SUBSCRIPTION_LOOK_BACK_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Events of one page of history that a subscription reads.
 pub const SUBSCRIPTION_PAGE_EVENTS_MAX: usize = 512;
 /// Bytes of such a page beyond which the next one asks for fewer events.
@@ -155,6 +159,42 @@ pub const SOCKET_SUBSCRIPTIONS_MAX: usize = 64;
 pub const SOCKET_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection may take no byte of what is to be sent, before it is cut.
 pub const SEND_STALL_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Consumer groups of one group.
+pub const CONSUMER_GROUPS_MAX: usize = 256;
+/// Characters in a consumer group's name.
+pub const CONSUMER_GROUP_NAME_BYTES_MAX: usize = 128;
+/// Events of a consumer group that may be with consumers at once.
+pub const CONSUMER_IN_FLIGHT_MAX: u32 = 1_000;
+/// The same of a group that names no number.
+pub const CONSUMER_IN_FLIGHT_DEFAULT: u32 = 100;
+/// The shortest time that a consumer may be given for an event, in milliseconds.
+pub const CONSUMER_ACK_DEADLINE_MS_MIN: u64 = 100;
+/// The longest.
+pub const CONSUMER_ACK_DEADLINE_MS_MAX: u64 = 3_600_000;
+/// The same of a group that names none.
+pub const CONSUMER_ACK_DEADLINE_MS_DEFAULT: u64 = 30_000;
+/// How often an event may be handed out again before it is dead.
+pub const CONSUMER_REDELIVERIES_MAX: u32 = 1_000;
+/// The same of a group that names no number.
+pub const CONSUMER_REDELIVERIES_DEFAULT: u32 = 3;
+/// The longest rest of an event that a consumer could not do, in milliseconds.
+pub const CONSUMER_REDELIVER_DELAY_MS_MAX: u64 = 3_600_000;
+/// The rest after a `nak` where neither it nor its group names one.
+pub const CONSUMER_REDELIVER_DELAY_MS_DEFAULT: u64 = 5_000;
+/// Events that a consumer group holds in memory: with consumers, resting, or waiting for their turn.
+pub const CONSUMER_WINDOW_EVENTS_MAX: usize = 4_096;
+/// Bytes of data and metadata of the same.
+pub const CONSUMER_WINDOW_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Events that may be settled after one that is not.
+pub const CONSUMER_SETTLED_MAX: usize = 10_000;
+/// Events that one pull gives at most.
+pub const CONSUMER_PULL_MAX: usize = 256;
+/// Verdicts that one request may hold.
+pub const CONSUMER_SETTLE_MAX: usize = 1_000;
+/// Dead letters of a consumer group that are handed out again at once.
+pub const CONSUMER_REPLAYS_MAX: usize = 1_000;
+/// Dead letters in one page of a listing.
+pub const CONSUMER_DEAD_LETTERS_PAGE_MAX: usize = 256;
 /// Bytes of one log record's payload.
 pub const LOG_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of a stored vote.

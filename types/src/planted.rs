@@ -119,6 +119,12 @@ plants! {
     /// S1: the cursor of a frame says one event more than was given.
     CursorTooHigh = "cursor-too-high",
 
+    // Consumer groups.
+    /// Groups: an event is handed out while an older one of its entity is not settled.
+    ConsumersOutOfOrder = "consumers-out-of-order",
+    /// Groups: an ack is answered before it is written.
+    AckToldEarly = "ack-told-early",
+
     // The outbox.
     /// O1: publishes say nothing of the sequence that they expect.
     OutboxWithoutFence = "outbox-without-fence",

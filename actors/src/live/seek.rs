@@ -1,7 +1,11 @@
+use tokio::time::Instant;
 use weir_types::{
     Direction, EntityId, GroupId, Position, ReadError, Selector, StreamRead, StreamVersion,
     SubscriptionStart,
-    limits::{SUBSCRIPTION_LOOK_BACK_MAX, SUBSCRIPTION_PAGE_EVENTS_MAX},
+    limits::{
+        SUBSCRIPTION_LOOK_BACK_BYTES_MAX, SUBSCRIPTION_LOOK_BACK_MAX, SUBSCRIPTION_LOOK_BACK_TIME_MAX,
+        SUBSCRIPTION_PAGE_EVENTS_MAX,
+    },
     ports::EventReader,
 };
 
@@ -83,7 +87,7 @@ async fn version_at(
     Ok(StreamVersion(low))
 }
 
-/// Looks back from the end, page by page, for as many events.
+/// Looks back from the end, page by page, for as many events, as far as its bounds go.
 async fn last_of_log(
     reader: &dyn EventReader,
     group: GroupId,
@@ -92,10 +96,13 @@ async fn last_of_log(
 ) -> Result<Sought, ReadError> {
     let applied = reader.applied(group).0;
     let floor = applied.saturating_sub(SUBSCRIPTION_LOOK_BACK_MAX);
-    let (mut end, mut found) = (applied, 0);
-    while end > floor && found < count {
+    let (mut end, mut found, mut bytes) = (applied, 0, 0);
+    let until = Instant::now() + SUBSCRIPTION_LOOK_BACK_TIME_MAX;
+    let within = |bytes| bytes < SUBSCRIPTION_LOOK_BACK_BYTES_MAX && Instant::now() < until;
+    while end > floor && found < count && within(bytes) {
         let begin = end.saturating_sub(SUBSCRIPTION_PAGE_EVENTS_MAX as u64).max(floor);
-        let mut matching = matching(reader, group, selector, begin, end).await?;
+        let (mut matching, read) = matching(reader, group, selector, begin, end).await?;
+        bytes += read;
         let wanted = usize::try_from(count - found).unwrap_or(usize::MAX);
         let surplus = matching.len().saturating_sub(wanted);
         found += (matching.len() - surplus) as u64;
@@ -107,21 +114,22 @@ async fn last_of_log(
     Ok(Sought { seen: Position(end), version: StreamVersion::ZERO, found: Some(found) })
 }
 
-/// The positions after `begin` up to `end` that are asked for, in order.
+/// The positions after `begin` up to `end` that are asked for, in order, and the bytes that were read.
 async fn matching(
     reader: &dyn EventReader,
     group: GroupId,
     selector: &Selector,
     begin: u64,
     end: u64,
-) -> Result<Vec<Position>, ReadError> {
-    let (mut at, mut found) = (begin, Vec::new());
+) -> Result<(Vec<Position>, usize), ReadError> {
+    let (mut at, mut found, mut bytes) = (begin, Vec::new(), 0);
     while at < end {
         let limit = usize::try_from(end - at).unwrap_or(usize::MAX);
         let page = reader.read_log(group, Position(at + 1), limit).await?;
         let Some(last) = page.last().map(|event| event.position.0) else { break };
+        bytes += page.iter().map(|event| event.data.len() + event.metadata.len()).sum::<usize>();
         found.extend(page.iter().filter(|event| selector.takes(event)).map(|event| event.position));
         at = last;
     }
-    Ok(found)
+    Ok((found, bytes))
 }

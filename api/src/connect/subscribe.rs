@@ -38,10 +38,10 @@ pub struct PubSubOptions {
     /// The namespace; `default` is the only one.
     #[serde(deserialize_with = "text")]
     pub namespace: String,
-    /// A consumer group, which is not served.
+    /// A consumer group, in whose name events are taken; over a WebSocket alone.
     #[serde(alias = "consumer_group", deserialize_with = "text")]
     pub consumer_group: String,
-    /// `auto`, or `manual`, which is not served.
+    /// Of a consumer group: `auto`, or `manual`.
     #[serde(alias = "ack_mode", deserialize_with = "word")]
     pub ack_mode: String,
     /// `drop` leaves events out where a subscriber is slow; the others end it.
@@ -82,10 +82,34 @@ impl PubSubSubscribe {
         let options = self.options.as_ref().unwrap_or(&none);
         let pattern = Pattern::new(&self.pattern)?;
         options.check()?;
+        let lacks =
+            |what| Err(ApiError::new(ErrorCode::Unimplemented, format!("{what} are not served here")));
+        if !options.consumer_group.is_empty() {
+            return lacks("consumer groups");
+        }
+        if options.ack_mode == "manual" {
+            return lacks("manual acks without a consumer group");
+        }
         let start = options.start()?;
         let slow = if options.backpressure == "drop" { Slow::Conflate } else { Slow::Disconnect };
         let heartbeat = heartbeat_of(options.heartbeat_ms)?;
         Ok(SubscribeRequest { selector: Selector::Pattern(pattern), start, slow, heartbeat })
+    }
+
+    /// The consumer group in whose name events are wanted, its pattern, and whether each event is settled as
+    /// soon as it is sent; `None` without a group.
+    ///
+    /// # Errors
+    /// `invalid_pattern`, `invalid_request` when a beginning is named too, or `unimplemented`.
+    pub fn to_consumer(&self) -> Result<Option<(&str, Pattern, bool)>, ApiError> {
+        let Some(options) = self.options.as_ref().filter(|options| !options.consumer_group.is_empty()) else {
+            return Ok(None);
+        };
+        options.check()?;
+        if options.replay.is_some_and(|count| count > 0) || !options.cursor.is_empty() {
+            return Err(ApiError::invalid("a consumer group knows where it is: consumerGroup goes alone"));
+        }
+        Ok(Some((&options.consumer_group, Pattern::new(&self.pattern)?, options.ack_mode != "manual")))
     }
 
     /// Whether each event's metadata is wanted.
@@ -108,8 +132,6 @@ impl PubSubOptions {
             return Err(ApiError::invalid("startAfterSequence goes with neither replay nor consumerGroup"));
         }
         let lacks = match self {
-            _ if !self.consumer_group.is_empty() => "consumer groups",
-            _ if self.ack_mode == "manual" => "manual acks",
             _ if !self.filter.is_empty() => "filters",
             _ if !matches!(self.namespace.as_str(), "" | "default") => "namespaces beside `default`",
             _ => return Ok(()),

@@ -43,6 +43,12 @@ codes! {
     BusDiverged = "bus_diverged",
     /// JetStream is not reachable.
     BusUnavailable = "bus_unavailable",
+    /// There is a consumer group of this name.
+    ConsumerGroupExists = "consumer_group_exists",
+    /// There is no such consumer group.
+    ConsumerGroupNotFound = "consumer_group_not_found",
+    /// The group has as many consumer groups as it may.
+    ConsumerGroupsFull = "consumer_groups_full",
     /// The deadline of a read or of an admin call passed.
     DeadlineExceeded = "deadline_exceeded",
     /// The append holds no event.
@@ -123,6 +129,7 @@ impl ErrorCode {
             | Self::InvalidRequest
             | Self::ProjectionInvalid => 400,
             Self::BucketNotFound
+            | Self::ConsumerGroupNotFound
             | Self::KeyNotFound
             | Self::NotFound
             | Self::ProjectionNotFound
@@ -133,6 +140,8 @@ impl ErrorCode {
             | Self::BucketFull
             | Self::BucketsFull
             | Self::BusDiverged
+            | Self::ConsumerGroupExists
+            | Self::ConsumerGroupsFull
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
             | Self::MembershipConflict
@@ -163,21 +172,25 @@ impl ErrorCode {
             | Self::TooLarge
             | Self::UnsupportedMediaType => ConnectCode::InvalidArgument,
             Self::BucketNotFound
+            | Self::ConsumerGroupNotFound
             | Self::KeyNotFound
             | Self::NotFound
             | Self::ProjectionNotFound
             | Self::StreamNotFound => ConnectCode::NotFound,
             Self::AlreadyInitialized
             | Self::BucketExists
+            | Self::ConsumerGroupExists
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict => ConnectCode::AlreadyExists,
             Self::MembershipConflict
             | Self::RevisionConflict
             | Self::TransactionRefused
             | Self::VersionConflict => ConnectCode::Aborted,
-            Self::BucketFull | Self::BucketsFull | Self::BusDiverged | Self::ProjectionsFull => {
-                ConnectCode::FailedPrecondition
-            }
+            Self::BucketFull
+            | Self::BucketsFull
+            | Self::BusDiverged
+            | Self::ConsumerGroupsFull
+            | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => {
                 ConnectCode::ResourceExhausted
             }
@@ -214,6 +227,9 @@ impl ErrorCode {
             | Self::BucketNotFound
             | Self::BucketsFull
             | Self::BusDiverged
+            | Self::ConsumerGroupExists
+            | Self::ConsumerGroupNotFound
+            | Self::ConsumerGroupsFull
             | Self::EmptyAppend
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
@@ -252,6 +268,9 @@ impl ErrorCode {
             | Self::BucketsFull
             | Self::BusDiverged
             | Self::BusUnavailable
+            | Self::ConsumerGroupExists
+            | Self::ConsumerGroupNotFound
+            | Self::ConsumerGroupsFull
             | Self::EmptyAppend
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict

@@ -44,6 +44,18 @@ pub const KV_BUCKET: &str = "/api/v1/kv/buckets/{bucket}";
 pub const KV_KEYS: &str = "/api/v1/kv/buckets/{bucket}/keys";
 /// GET, PUT, DELETE: a key, which is all that follows, percent-decoded.
 pub const KV_KEY: &str = "/api/v1/kv/buckets/{bucket}/keys/{*key}";
+/// POST creates, GET lists: consumer groups.
+pub const CONSUMER_GROUPS: &str = "/api/v1/consumer-groups";
+/// GET: a consumer group and how far it is; DELETE: remove it.
+pub const CONSUMER_GROUP: &str = "/api/v1/consumer-groups/{name}";
+/// POST: take events in the name of a group.
+pub const CONSUMER_GROUP_PULL: &str = "/api/v1/consumer-groups/{name}/pull";
+/// POST: say what became of them.
+pub const CONSUMER_GROUP_SETTLE: &str = "/api/v1/consumer-groups/{name}/settle";
+/// GET: what the group has given up.
+pub const CONSUMER_GROUP_DEAD_LETTERS: &str = "/api/v1/consumer-groups/{name}/dead-letters";
+/// POST: hand dead letters out again.
+pub const CONSUMER_GROUP_REPLAY: &str = "/api/v1/consumer-groups/{name}/replay";
 /// GET: the events that a pattern takes, as they come, as server-sent events.
 pub const SUBSCRIBE: &str = "/api/v1/subscribe";
 /// GET: the events of a stream, as they come.

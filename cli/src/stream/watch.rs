@@ -1,4 +1,4 @@
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use weir_client::{Client, Notice, Subscribe, v1::EventView};
 
@@ -8,11 +8,19 @@ use crate::{error::CliError, output::Output};
 /// What a pattern begins with; an entity whose id does too is named with `--stream`.
 const PATTERNS: [&str; 4] = ["events:", "entity:", "topic:", "system."];
 
+/// Events of a consumer group that are taken at once.
+const TAKE_EVENTS: u64 = 16;
+/// How long one of them is waited for at a time.
+const TAKE_WAIT: Duration = Duration::from_secs(10);
+
 #[derive(Debug, clap::Args)]
 pub struct WatchArgs {
     /// The entity, or a pattern: `entity:order.*`, `events:order.placed`, `>` for all
-    #[arg(value_name = "ID|PATTERN")]
-    target: String,
+    #[arg(value_name = "ID|PATTERN", required_unless_present = "group", conflicts_with = "group")]
+    target: Option<String>,
+    /// Take events in the name of this consumer group, and settle each once it is shown
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["from", "cursor", "conflate"])]
+    group: Option<String>,
     /// Where to begin; of a pattern a number is a position
     #[arg(long, default_value = "now", value_name = "now|start|VERSION|last:N")]
     from: From,
@@ -55,15 +63,20 @@ impl FromStr for From {
 }
 
 impl WatchArgs {
+    /// Of a consumer group there is none.
+    fn target(&self) -> &str {
+        self.target.as_deref().unwrap_or_default()
+    }
+
     fn is_pattern(&self) -> bool {
-        let begins = PATTERNS.iter().any(|begin| self.target.starts_with(begin));
-        !self.stream && (self.target == ">" || begins)
+        let begins = PATTERNS.iter().any(|begin| self.target().starts_with(begin));
+        !self.stream && (self.target() == ">" || begins)
     }
 
     fn wish(&self) -> Subscribe {
         let is_pattern = self.is_pattern();
         let wish =
-            if is_pattern { Subscribe::pattern(&self.target) } else { Subscribe::stream(&self.target) };
+            if is_pattern { Subscribe::pattern(self.target()) } else { Subscribe::stream(self.target()) };
         let wish = if self.conflate { wish.conflate() } else { wish };
         if let Some(cursor) = &self.cursor {
             return wish.cursor(cursor);
@@ -81,9 +94,35 @@ impl WatchArgs {
 /// Follows until the limit, Ctrl-C, an error that waiting does not heal, or the reader's end.
 pub(super) async fn run(args: &WatchArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     tokio::select! {
-        ended = follow(args, client, output) => ended,
+        ended = follow_either(args, client, output) => ended,
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(CliError::io("listen for Ctrl-C")),
     }
+}
+
+async fn follow_either(args: &WatchArgs, client: &Client, output: &Output) -> Result<(), CliError> {
+    match &args.group {
+        Some(group) => take(group, args.limit, client, output).await,
+        None => follow(args, client, output).await,
+    }
+}
+
+/// Events of a consumer group, each settled when it is on stdout.
+async fn take(group: &str, limit: Option<u64>, client: &Client, output: &Output) -> Result<(), CliError> {
+    let mut left = limit.unwrap_or(u64::MAX);
+    while left > 0 {
+        for delivery in client.pull(group, left.min(TAKE_EVENTS), TAKE_WAIT).await? {
+            left -= 1;
+            match output.is_json() {
+                true => {
+                    let text = serde_json::to_string(&delivery);
+                    output.line(&text.map_err(|error| CliError::Failed(error.to_string()))?)?;
+                }
+                false => output.line(&line(&delivery.event, true))?,
+            }
+            client.ack(group, &delivery).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn follow(args: &WatchArgs, client: &Client, output: &Output) -> Result<(), CliError> {

@@ -11,6 +11,7 @@ mod draft;
 mod folds;
 mod follow;
 mod freshness;
+mod groups;
 mod guarded;
 mod imports;
 mod kv;
@@ -143,6 +144,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(bad_input::BadInput),
         Arc::new(follow::Follow::default()),
         Arc::new(subscribers::Subscribers::default()),
+        Arc::new(groups::Groups::default()),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),
     ]

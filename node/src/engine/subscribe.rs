@@ -63,8 +63,9 @@ impl Engine {
         self.live.end_all(&EndReason::Unavailable(STOPPING.to_owned()));
     }
 
-    /// Ends what reads the log for subscriptions: it holds the stores.
+    /// Ends what reads the log for subscriptions and consumer groups: it holds the stores.
     pub async fn stop_live(&self) {
+        self.consumers.ended().await;
         self.live.stop().await;
     }
 

@@ -21,13 +21,15 @@ use super::{
     error::HttpError,
     extract::{Body, Params, Search, read_body},
 };
-use crate::engine::Engine;
+use crate::{consumers::is_reserved, engine::Engine};
 
 pub(super) async fn create(
     State(engine): State<Arc<Engine>>,
     Body(body): Body<BucketBody>,
 ) -> Result<(StatusCode, Json<BucketView>), HttpError> {
-    match decided(&engine, KvCommand::CreateBucket(body.into_config()?)).await? {
+    let config = body.into_config()?;
+    open_name(config.name.as_str())?;
+    match decided(&engine, KvCommand::CreateBucket(config)).await? {
         KvOutcome::BucketCreated(info) => Ok((StatusCode::CREATED, Json(BucketView::from(&info)))),
         other => Err(odd(&other)),
     }
@@ -38,7 +40,8 @@ pub(super) async fn list(
     Search(query): Search<KvReadQuery>,
 ) -> Result<Json<BucketList>, HttpError> {
     let buckets = engine.kv_buckets(query.to_consistency()?).await?;
-    let buckets: Vec<BucketView> = buckets.iter().map(BucketView::from).collect();
+    let open = buckets.iter().filter(|bucket| !is_reserved(&bucket.config.name));
+    let buckets: Vec<BucketView> = open.map(BucketView::from).collect();
     Ok(Json(BucketList { count: buckets.len(), buckets }))
 }
 
@@ -47,7 +50,7 @@ pub(super) async fn info(
     Params(bucket): Params<String>,
     Search(query): Search<KvReadQuery>,
 ) -> Result<Json<BucketView>, HttpError> {
-    let info = engine.kv_bucket(&BucketName::new(bucket)?, query.to_consistency()?).await?;
+    let info = engine.kv_bucket(&open_name(&bucket)?, query.to_consistency()?).await?;
     Ok(Json(BucketView::from(&info)))
 }
 
@@ -55,7 +58,7 @@ pub(super) async fn remove(
     State(engine): State<Arc<Engine>>,
     Params(bucket): Params<String>,
 ) -> Result<StatusCode, HttpError> {
-    match decided(&engine, KvCommand::DeleteBucket(BucketName::new(bucket)?)).await? {
+    match decided(&engine, KvCommand::DeleteBucket(open_name(&bucket)?)).await? {
         KvOutcome::BucketDeleted => Ok(StatusCode::NO_CONTENT),
         other => Err(odd(&other)),
     }
@@ -66,7 +69,7 @@ pub(super) async fn keys(
     Params(bucket): Params<String>,
     Search(query): Search<KvKeysQuery>,
 ) -> Result<Json<KvKeysPage>, HttpError> {
-    let bucket = BucketName::new(bucket)?;
+    let bucket = open_name(&bucket)?;
     let page = engine.kv_keys(&bucket, query.to_page()?, query.to_consistency()?).await?;
     Ok(Json(page.into()))
 }
@@ -76,7 +79,7 @@ pub(super) async fn get(
     Params((bucket, key)): Params<(String, String)>,
     Search(query): Search<KvReadQuery>,
 ) -> Result<Response, HttpError> {
-    let (bucket, key) = (BucketName::new(bucket)?, KvKey::new(key)?);
+    let (bucket, key) = (open_name(&bucket)?, KvKey::new(key)?);
     let consistency = query.to_consistency()?;
     if query.history {
         let versions = engine.kv_history(&bucket, &key, query.to_history()?, consistency).await?;
@@ -93,7 +96,7 @@ pub(super) async fn put(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Json<KvPutResult>, HttpError> {
-    let (bucket, key) = (BucketName::new(bucket)?, KvKey::new(key)?);
+    let (bucket, key) = (open_name(&bucket)?, KvKey::new(key)?);
     let guard = guard_of(&headers)?;
     let value = read_body(request).await?;
     let ttl = query.ttl_ms.map(Duration::from_millis);
@@ -109,7 +112,7 @@ pub(super) async fn delete(
     Search(query): Search<KvDeleteQuery>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let (bucket, key) = (BucketName::new(bucket)?, KvKey::new(key)?);
+    let (bucket, key) = (open_name(&bucket)?, KvKey::new(key)?);
     let guard = guard_of(&headers)?;
     match decided(&engine, KvCommand::Delete { bucket, key, guard, purge: query.purge }).await? {
         KvOutcome::Deleted { revision } => {
@@ -117,6 +120,15 @@ pub(super) async fn delete(
             Ok((StatusCode::NO_CONTENT, [(REVISION, revision.0.to_string())]).into_response())
         }
         other => Err(odd(&other)),
+    }
+}
+
+/// The name of a bucket that is not Weir's own.
+fn open_name(bucket: &str) -> Result<BucketName, ApiError> {
+    let bucket = BucketName::new(bucket)?;
+    match is_reserved(&bucket) {
+        true => Err(ApiError::invalid(format!("bucket `{bucket}` is not for clients"))),
+        false => Ok(bucket),
     }
 }
 

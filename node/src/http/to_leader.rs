@@ -31,7 +31,7 @@ pub(super) async fn pass_on(State(engine): State<Arc<Engine>>, request: Request,
 }
 
 /// Sends a request to `edge`, `host:port`, and gives its answer.
-async fn send(edge: &str, mut request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn send(edge: &str, mut request: Request) -> Result<Response, ApiError> {
     let host =
         HeaderValue::from_str(edge).map_err(|_| ApiError::new(ErrorCode::Internal, "leader has no host"))?;
     let leader = Edge::connect(edge).await;

@@ -1,7 +1,7 @@
 //! `ironflow.v1.PubSubService/Subscribe` in the Connect protocol with JSON: a frame is a byte of flags, four
 //! bytes of length and a payload; the last one has flag 2.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,6 +14,7 @@ use axum::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::stream;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use weir_actors::live::{Frame, Subscriber};
 use weir_api::{
     ApiError, ErrorCode,
@@ -33,6 +34,8 @@ const STREAMING_JSON: &str = "application/connect+json";
 const END: u8 = 2;
 /// Bytes before a payload.
 const HEAD_BYTES: usize = 5;
+/// How long a client may take to send its request.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes beyond which what is ready is sent.
 const CHUNK_BYTES: usize = 32 * 1024;
 
@@ -65,7 +68,8 @@ async fn call(State(engine): State<Arc<Engine>>, Path(method): Path<String>, req
 }
 
 async fn subscribe(engine: &Engine, request: Request) -> Result<Answer, ApiError> {
-    let body = read_body(request).await?;
+    let late = |_| ApiError::new(ErrorCode::DeadlineExceeded, "request did not come in time");
+    let body = timeout(BODY_WITHIN, read_body(request)).await.map_err(late)??;
     let asked: PubSubSubscribe = parse_json(payload(&body)?)?;
     let request = asked.to_request()?;
     let Selector::Pattern(pattern) = request.selector.clone() else {

@@ -1,7 +1,7 @@
 //! `/ws`: the WebSocket of the contract. Subscriptions of one socket are numbered by pattern and use, so that
 //! a client that comes back and subscribes again knows their ids.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
@@ -10,24 +10,34 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use futures::{StreamExt as _, stream, stream::BoxStream};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream,
+    stream::{BoxStream, FuturesUnordered},
+};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::StreamMap;
-use weir_actors::live::{EndReason, Frame, SharedEvent, Subscriber};
+use weir_actors::live::{EndReason, Frame, Subscriber};
 use weir_api::{
     ApiError, ErrorCode,
     connect::{PubSubSubscribe, payload_of, topic_of},
     format_timestamp,
     socket::{EventMeta, SocketFrame, SocketMark, SocketRequest, code_of},
-    v1::metadata_of,
+    v1::{VerdictKind, metadata_of},
 };
-use weir_types::{Cursor, Pattern, Selector, limits, subscription_id};
+use weir_types::{Cursor, EventId, Pattern, RecordedEvent, Selector, limits, subscription_id};
 
-use super::end::end_error;
+use super::{
+    end::end_error,
+    group::{Given, Membership},
+};
 use crate::{engine::Engine, http::error::HttpError};
 
 /// Between pings, by which a client that is gone is found out.
 const PING: Duration = Duration::from_secs(15);
+/// Verdicts of one socket that wait to be written.
+const SETTLING_MAX: usize = limits::CONSUMER_IN_FLIGHT_MAX as usize;
 /// The server goes away, and comes back: a client connects again. Code 1000 would tell it not to.
 const RESTARTS: u16 = close_code::RESTART;
 
@@ -50,20 +60,31 @@ pub(crate) async fn upgrade(
     upgrade.on_upgrade(move |socket| Connection::new(engine, socket).run())
 }
 
-/// A subscription's frames, and what they are written with.
-type Frames = BoxStream<'static, (Arc<Style>, Frame)>;
+/// What subscriptions say, and what it is written with.
+type Frames = BoxStream<'static, (Arc<Style>, Said)>;
+
+/// What a subscription says.
+enum Said {
+    Frame(Frame),
+    /// Of a consumer group.
+    Given(Given),
+}
 
 /// How a subscription's frames are written.
 struct Style {
     pattern: Pattern,
     with_metadata: bool,
     with_cursors: bool,
+    member: Option<Membership>,
 }
 
 struct Connection {
     engine: Arc<Engine>,
     socket: WebSocket,
     subscriptions: StreamMap<String, Frames>,
+    members: HashMap<String, Membership>,
+    /// What is being said of events; an error is told.
+    settling: FuturesUnordered<BoxFuture<'static, Result<(), ApiError>>>,
 }
 
 /// The socket is not of use any more.
@@ -71,17 +92,41 @@ struct Gone;
 
 impl Connection {
     fn new(engine: Arc<Engine>, socket: WebSocket) -> Self {
-        Self { engine, socket, subscriptions: StreamMap::new() }
+        Self {
+            engine,
+            socket,
+            subscriptions: StreamMap::new(),
+            members: HashMap::new(),
+            settling: FuturesUnordered::new(),
+        }
     }
 
     async fn run(mut self) {
+        self.serve().await;
+        // First: a pull that still waits would take what is given back below, and nobody would hear of it.
+        self.subscriptions = StreamMap::new();
+        // What is said is said, though nobody hears what comes of it.
+        while self.settling.next().await.is_some() {}
+        for (_, member) in self.members {
+            member.leave().await;
+        }
+    }
+
+    async fn serve(&mut self) {
         let closing = self.engine.closing().clone();
         let mut pings = interval(PING);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let went = tokio::select! {
                 heard = self.socket.recv() => self.hear(heard).await,
-                Some((id, (style, frame))) = self.subscriptions.next() => self.tell(&id, &style, frame).await,
+                Some((id, (style, said))) = self.subscriptions.next() => match said {
+                    Said::Frame(frame) => self.tell(&id, &style, frame).await,
+                    Said::Given(given) => self.give(&id, &style, given).await,
+                },
+                Some(settled) = self.settling.next() => match settled {
+                    Ok(()) => Ok(()),
+                    Err(error) => self.frame(&SocketFrame::error(&error)).await,
+                },
                 _ = pings.tick() => self.send(Message::Ping(bytes::Bytes::new())).await,
                 // Subscriptions end by themselves then, each with its own words.
                 () = closing.cancelled(), if self.subscriptions.is_empty() => {
@@ -112,14 +157,17 @@ impl Connection {
         match serde_json::from_slice::<SocketRequest>(text) {
             Ok(SocketRequest::Subscribe { subscription }) => self.subscribe(&subscription).await,
             Ok(SocketRequest::Unsubscribe { subscription_id }) => {
-                match self.subscriptions.remove(&subscription_id) {
-                    Some(_) => Ok(()),
-                    None => self.refuse(ErrorCode::NotFound, "there is no such subscription").await,
+                let there = self.subscriptions.remove(&subscription_id).is_some();
+                if let Some(member) = self.members.remove(&subscription_id) {
+                    self.settling.push(member.leave().map(Ok).boxed());
+                }
+                match there {
+                    true => Ok(()),
+                    false => self.refuse(ErrorCode::NotFound, "there is no such subscription").await,
                 }
             }
-            Ok(SocketRequest::Ack { .. }) => {
-                let message = "consumer groups are not served yet: there is nothing to acknowledge";
-                self.refuse(ErrorCode::Unimplemented, message).await
+            Ok(SocketRequest::Ack { event_id, ack_type, redeliver_delay }) => {
+                self.settle(&event_id, ack_type.into(), redeliver_delay).await
             }
             Err(error) => {
                 self.refuse(ErrorCode::InvalidRequest, &format!("frame is not legal: {error}")).await
@@ -134,7 +182,7 @@ impl Connection {
     async fn subscribe(&mut self, asked: &PubSubSubscribe) -> Result<(), Gone> {
         match self.begin(asked).await {
             Ok((id, cursor, frames)) => {
-                let cursor = asked.wants_cursors().then(|| cursor.to_string());
+                let cursor = cursor.filter(|_| asked.wants_cursors()).map(|cursor| cursor.to_string());
                 self.frame(&SocketFrame::subscribed(&asked.pattern, &id, cursor)).await?;
                 self.subscriptions.insert(id, frames);
                 Ok(())
@@ -143,11 +191,46 @@ impl Connection {
         }
     }
 
-    async fn begin(&mut self, asked: &PubSubSubscribe) -> Result<(String, Cursor, Frames), ApiError> {
+    /// Hands on what the client says of an event that it was given.
+    async fn settle(&mut self, id: &str, verdict: VerdictKind, delay_ms: Option<u64>) -> Result<(), Gone> {
+        if self.settling.len() >= SETTLING_MAX {
+            return self.refuse(ErrorCode::Overloaded, "too many acks wait to be written").await;
+        }
+        let event = id.parse().map(EventId).ok();
+        let held = event.and_then(|event| {
+            self.members.values().find_map(|member| Some((member.clone(), member.release(event)?)))
+        });
+        match held {
+            Some((member, held)) => {
+                let settled = async move { member.settle(held, verdict, delay_ms).await };
+                self.settling.push(settled.boxed());
+                Ok(())
+            }
+            None => self.refuse(ErrorCode::NotFound, "event is not with this consumer").await,
+        }
+    }
+
+    async fn begin(&mut self, asked: &PubSubSubscribe) -> Result<(String, Option<Cursor>, Frames), ApiError> {
         let max = limits::SOCKET_SUBSCRIPTIONS_MAX;
         if self.subscriptions.len() >= max {
             let message = format!("socket has {max} subscriptions, which is its limit");
             return Err(ApiError::new(ErrorCode::SubscriptionsFull, message).with("max", max));
+        }
+        let times = (0..=max).map(|time| subscription_id(&asked.pattern, time));
+        let id = times.into_iter().find(|id| !self.subscriptions.contains_key(id));
+        let id = id.ok_or_else(|| ApiError::new(ErrorCode::Internal, "no subscription id is free"))?;
+        if let Some((name, pattern, acks_itself)) = asked.to_consumer()? {
+            let member = Membership::join(self.engine.clone(), name, &pattern, acks_itself).await?;
+            let style = Style {
+                pattern,
+                with_metadata: asked.wants_metadata(),
+                with_cursors: false,
+                member: Some(member.clone()),
+            };
+            let style = Arc::new(style);
+            let events = member.events().map(move |given| (style.clone(), Said::Given(given))).boxed();
+            self.members.insert(id.clone(), member);
+            return Ok((id, None, events));
         }
         let request = asked.to_request()?;
         let Selector::Pattern(pattern) = request.selector.clone() else {
@@ -158,12 +241,13 @@ impl Connection {
         let Some(Frame::Opened { cursor, .. }) = subscriber.ready() else {
             return Err(ApiError::new(ErrorCode::Internal, "subscription does not say where it begins"));
         };
-        let style =
-            Style { pattern, with_metadata: asked.wants_metadata(), with_cursors: asked.wants_cursors() };
-        let times = (0..=max).map(|time| subscription_id(&asked.pattern, time));
-        let id = times.into_iter().find(|id| !self.subscriptions.contains_key(id));
-        let id = id.ok_or_else(|| ApiError::new(ErrorCode::Internal, "no subscription id is free"))?;
-        Ok((id, cursor, frames(subscriber, Arc::new(style))))
+        let style = Style {
+            pattern,
+            with_metadata: asked.wants_metadata(),
+            with_cursors: asked.wants_cursors(),
+            member: None,
+        };
+        Ok((id, Some(cursor), frames(subscriber, Arc::new(style))))
     }
 
     async fn tell(&mut self, id: &str, style: &Style, frame: Frame) -> Result<(), Gone> {
@@ -174,7 +258,7 @@ impl Connection {
             count,
         };
         let frame = match frame {
-            Frame::Event { event, cursor } => event_frame(id, style, &event, cursor),
+            Frame::Event { event, cursor } => event_frame(id, style, event.event(), Some(cursor), None),
             Frame::Ended { reason, cursor } => return self.end(id, style, reason, cursor).await,
             _ if !style.with_cursors => return Ok(()),
             Frame::CaughtUp { cursor } => SocketFrame::CaughtUp(mark(cursor, None)),
@@ -183,6 +267,35 @@ impl Connection {
             Frame::Opened { .. } => return Ok(()),
         };
         self.frame(&frame).await
+    }
+
+    /// An event of a consumer group.
+    async fn give(&mut self, id: &str, style: &Style, given: Given) -> Result<(), Gone> {
+        let Some(member) = &style.member else { return Ok(()) };
+        match given {
+            Given::Event { event, attempt } => {
+                self.frame(&event_frame(id, style, &event, None, Some(attempt))).await?;
+                if member.acks_itself
+                    && let Some(held) = member.release(event.id)
+                {
+                    let member = member.clone();
+                    let settled = async move { member.settle(held, VerdictKind::Ack, None).await };
+                    self.settling.push(settled.boxed());
+                }
+                Ok(())
+            }
+            Given::Ended(error) => {
+                self.subscriptions.remove(id);
+                let frame = SocketFrame::SubscriptionError {
+                    subscription_id: id.to_owned(),
+                    code: code_of(&error),
+                    message: error.message,
+                    retrying: false,
+                    cursor: None,
+                };
+                self.frame(&frame).await
+            }
+        }
     }
 
     /// Says why a subscription ended. When the node ends them all, the socket ends with the last.
@@ -227,13 +340,18 @@ impl Connection {
 fn frames(subscriber: Subscriber, style: Arc<Style>) -> Frames {
     stream::unfold((subscriber, style), |(mut subscriber, style)| async move {
         let frame = subscriber.next().await?;
-        Some(((style.clone(), frame), (subscriber, style)))
+        Some(((style.clone(), Said::Frame(frame)), (subscriber, style)))
     })
     .boxed()
 }
 
-fn event_frame(id: &str, style: &Style, shared: &SharedEvent, cursor: Cursor) -> SocketFrame {
-    let event = shared.event();
+fn event_frame(
+    id: &str,
+    style: &Style,
+    event: &RecordedEvent,
+    cursor: Option<Cursor>,
+    delivery_attempt: Option<u32>,
+) -> SocketFrame {
     SocketFrame::Event {
         subscription_id: id.to_owned(),
         topic: topic_of(&style.pattern, event),
@@ -242,8 +360,9 @@ fn event_frame(id: &str, style: &Style, shared: &SharedEvent, cursor: Cursor) ->
             timestamp: format_timestamp(event.recorded_at),
             sequence: event.position.0,
             custom: metadata_of(event).filter(|_| style.with_metadata),
+            delivery_attempt,
         },
         event_id: event.id.to_string(),
-        cursor: style.with_cursors.then(|| cursor.to_string()),
+        cursor: cursor.filter(|_| style.with_cursors).map(|cursor| cursor.to_string()),
     }
 }

@@ -12,16 +12,17 @@ use tokio::{
 };
 
 /// A socket that ends with an error when its peer takes no byte for too long: what waits to be sent would
-/// hold memory for as long as the peer likes.
-pub(super) struct Stalling {
+/// hold memory for as long as the peer likes. What is held for the connection goes with it.
+pub(super) struct Stalling<H> {
+    _held: H,
     socket: TcpStream,
     most: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stalling {
-    pub(super) fn new(socket: TcpStream, most: Duration) -> Self {
-        Self { socket, most, stalled: None }
+impl<H> Stalling<H> {
+    pub(super) fn new(socket: TcpStream, most: Duration, held: H) -> Self {
+        Self { _held: held, socket, most, stalled: None }
     }
 
     fn or_stalled<T>(&mut self, context: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -38,7 +39,7 @@ impl Stalling {
     }
 }
 
-impl AsyncRead for Stalling {
+impl<H: Unpin> AsyncRead for Stalling<H> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -48,7 +49,7 @@ impl AsyncRead for Stalling {
     }
 }
 
-impl AsyncWrite for Stalling {
+impl<H: Unpin> AsyncWrite for Stalling<H> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -91,7 +92,7 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut socket = Stalling::new(listener.accept().await.unwrap().0, Duration::from_millis(50));
+        let mut socket = Stalling::new(listener.accept().await.unwrap().0, Duration::from_millis(50), ());
         let page = vec![0; 1 << 20];
         let error = loop {
             if let Err(error) = socket.write_all(&page).await {

@@ -195,7 +195,7 @@ async fn a_web_socket_speaks_the_contract() {
     // The answer to what follows says that the one before was taken.
     say(&mut one, &json!({ "type": "ack", "eventId": "e", "ackType": "ack" })).await;
     let refused = hear(&mut one).await;
-    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("UNIMPLEMENTED")));
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("NOT_FOUND")));
     node.append("order-1", 2).await;
     let event = hear(&mut one).await;
     assert_eq!((&event["subscriptionId"], &event["meta"]["sequence"]), (&second, &json!(3)));
@@ -209,7 +209,7 @@ async fn a_web_socket_says_what_it_does_not_take_and_ends_when_the_node_does() {
     for (pattern, options, code) in [
         ("nonsense", json!({}), "INVALID_ARGUMENT"),
         ("system.projection.p.>", json!({}), "UNIMPLEMENTED"),
-        ("events:x", json!({ "consumerGroup": "g" }), "UNIMPLEMENTED"),
+        ("events:x", json!({ "consumerGroup": "g", "replay": 1 }), "INVALID_ARGUMENT"),
         ("events:x", json!({ "startAfterSequence": 0, "replay": 1 }), "INVALID_ARGUMENT"),
     ] {
         say(&mut one, &subscribe(pattern, &options)).await;

@@ -5,6 +5,7 @@
 mod cluster;
 mod connect;
 mod eventually;
+mod groups;
 mod kv;
 mod live;
 mod refusals;

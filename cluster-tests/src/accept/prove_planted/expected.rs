@@ -58,6 +58,11 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         // Subscriptions.
         Planted::LiveJoinedLate => (Plan::Subscribers, &[Invariant(S1)]),
         Planted::CursorTooHigh => (Plan::Subscribers, &[Invariant(S1), Wrong("cursor of position")]),
+        // Consumer groups.
+        Planted::ConsumersOutOfOrder => {
+            (Plan::Groups, &[Wrong("was handed out before anybody said anything of")])
+        }
+        Planted::AckToldEarly => (Plan::Groups, &[Wrong("was settled at")]),
         // The outbox.
         Planted::OutboxWithoutFence | Planted::OutboxKeepsItsCursor => {
             (Plan::Rewinds, &[Invariant(O1), Wrong("JetStream is at")])

@@ -26,10 +26,12 @@ pub(super) enum Plan {
     Keys,
     /// Subscribers go from node to node.
     Subscribers,
+    /// Consumers of a group go from leader to leader.
+    Groups,
 }
 
 /// Every plan.
-pub(super) const PLANS: [Plan; 12] = [
+pub(super) const PLANS: [Plan; 13] = [
     Plan::Calm,
     Plan::Kills,
     Plan::Cuts,
@@ -42,6 +44,7 @@ pub(super) const PLANS: [Plan; 12] = [
     Plan::Imports,
     Plan::Keys,
     Plan::Subscribers,
+    Plan::Groups,
 ];
 
 impl Plan {
@@ -78,6 +81,7 @@ impl Plan {
             Self::Rewinds => ("guarded,unguarded", "lull,nats-rewind", "1", "1"),
             Self::Keys => ("kv", "kill-one,kill-leader,kill-all,restart-loop,pause-leader", "0", "2"),
             Self::Subscribers => ("subscribers,unguarded", "transfer,kill-one", "0", "1"),
+            Self::Groups => ("groups", "kill-leader,isolate-leader,pause-leader,transfer", "0", "1"),
             Self::Imports => ("imports", "kill-leader,pause-leader,isolate-leader", "0", "1"),
         };
         [("--workloads", workloads), ("--faults", faults), ("--nats", nats), ("--load", load)]

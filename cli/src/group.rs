@@ -1,0 +1,177 @@
+//! `weir group …`
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use weir_client::{
+    Client,
+    v1::{ConsumerGroupBody, DeadLettersQuery},
+};
+
+use crate::{duration::parse_duration, error::CliError, output::Output, projection::done};
+
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Make a consumer group
+    Create(CreateArgs),
+    /// List consumer groups
+    #[command(alias = "ls")]
+    List,
+    /// Show a consumer group, and how far it is
+    Show {
+        /// The group
+        group: String,
+    },
+    /// Remove a consumer group with its dead letters
+    #[command(alias = "rm")]
+    Delete {
+        /// The group
+        group: String,
+    },
+    /// List events that the group has given up
+    DeadLetters {
+        /// The group
+        group: String,
+        /// Only those after this position
+        #[arg(long, value_name = "POSITION")]
+        after: Option<u64>,
+        /// Dead letters to show
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// Hand dead letters out again
+    Replay {
+        /// The group
+        group: String,
+        /// Which
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "POSITION")]
+        positions: Vec<u64>,
+        /// As many as may be at once
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// Its name
+    group: String,
+    /// Which events it hands out: `entity:order.*`, `events:order.placed`, `>` for all
+    pattern: String,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+    /// Begin after this position, 0 is the log's beginning; what is there now without it
+    #[arg(long, value_name = "POSITION")]
+    after: Option<u64>,
+    /// Events that are with consumers at once
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<u64>,
+    /// How long a consumer has for an event
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    ack_deadline: Option<Duration>,
+    /// How often an event is handed out again before it is dead
+    #[arg(long, value_name = "N")]
+    max_redeliveries: Option<u64>,
+    /// How long an event rests that a consumer could not do
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    redeliver_delay: Option<Duration>,
+}
+
+impl CreateArgs {
+    fn body(&self) -> ConsumerGroupBody {
+        let ms = |time: Option<Duration>| time.and_then(|time| u64::try_from(time.as_millis()).ok());
+        ConsumerGroupBody {
+            name: self.group.clone(),
+            pattern: self.pattern.clone(),
+            description: self.description.clone(),
+            after_position: self.after,
+            max_in_flight: self.max_in_flight,
+            ack_deadline_ms: ms(self.ack_deadline),
+            max_redeliveries: self.max_redeliveries,
+            redeliver_delay_ms: ms(self.redeliver_delay),
+        }
+    }
+}
+
+pub(crate) async fn run(command: &GroupCommand, client: &Client, output: &Output) -> Result<(), CliError> {
+    match command {
+        GroupCommand::Create(args) => {
+            let group = client.create_consumer_group(&args.body()).await?;
+            let after = group.after_position.unwrap_or(0);
+            output.json_or(&group, |group| output.line(&format!("{} begins after {after}", group.name)))
+        }
+        GroupCommand::List => list(client, output).await,
+        GroupCommand::Show { group } => show(group, client, output).await,
+        GroupCommand::Delete { group } => {
+            client.delete_consumer_group(group).await?;
+            done(output, "deleted")
+        }
+        GroupCommand::DeadLetters { group, after, limit } => {
+            let query = DeadLettersQuery { after: *after, limit: *limit };
+            dead_letters(group, &query, client, output).await
+        }
+        GroupCommand::Replay { group, positions, all } => {
+            let positions = (!all).then(|| positions.clone());
+            let replayed = client.replay(group, positions).await?;
+            let told = serde_json::json!({ "replayed": replayed });
+            output.json_or(&told, |_| output.line(&format!("{replayed} handed out again")))
+        }
+    }
+}
+
+async fn list(client: &Client, output: &Output) -> Result<(), CliError> {
+    let list = client.consumer_groups().await?;
+    if output.is_json() {
+        return output.json(&list);
+    }
+    let rows = list.groups.iter().map(|group| {
+        let after = group.after_position.unwrap_or(0).to_string();
+        [group.name.clone(), group.pattern.clone(), after]
+    });
+    output.table(["GROUP", "PATTERN", "AFTER"], &rows.collect::<Vec<_>>())
+}
+
+async fn show(name: &str, client: &Client, output: &Output) -> Result<(), CliError> {
+    let view = client.consumer_group(name).await?;
+    if output.is_json() {
+        return output.json(&view);
+    }
+    let number = |given: Option<u64>| given.unwrap_or(0).to_string();
+    output.facts(&[
+        ("group", view.group.name),
+        ("pattern", view.group.pattern),
+        ("checkpoint", view.checkpoint.to_string()),
+        ("looked", view.looked.to_string()),
+        ("in flight", view.in_flight.to_string()),
+        ("resting", view.resting.to_string()),
+        ("waiting", view.waiting.to_string()),
+        ("max in flight", number(view.group.max_in_flight)),
+        ("ack deadline ms", number(view.group.ack_deadline_ms)),
+        ("max redeliveries", number(view.group.max_redeliveries)),
+        ("redeliver delay ms", number(view.group.redeliver_delay_ms)),
+    ])
+}
+
+async fn dead_letters(
+    name: &str,
+    query: &DeadLettersQuery,
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    let page = client.dead_letters(name, query).await?;
+    if output.is_json() {
+        return output.json(&page);
+    }
+    let rows = page.dead_letters.iter().map(|letter| {
+        [
+            letter.position.to_string(),
+            letter.entity_id.clone(),
+            letter.name.clone(),
+            letter.attempts.to_string(),
+            letter.cause.clone(),
+            letter.at.clone(),
+        ]
+    });
+    output.table(["POSITION", "ENTITY", "NAME", "ATTEMPTS", "CAUSE", "AT"], &rows.collect::<Vec<_>>())
+}

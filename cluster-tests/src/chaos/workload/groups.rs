@@ -1,0 +1,288 @@
+//! A consumer group whose consumers, at any node, settle events, give them back, give them up, and forget
+//! them. Every event is settled or dead in the end, in order for each entity, and none that is settled comes
+//! again ([`judge`]).
+
+mod judge;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use reqwest::Method;
+use serde_json::json;
+use tokio::time::Instant;
+use weir_api::v1::{ConsumerGroupView, DeadLetterPage, PullResult, SettleResult, SettlementKind, paths};
+
+use self::judge::{Fact, judge};
+use super::{Context, Workload, caller::Caller, crew::Crew, draft::Draft};
+use crate::{PATIENCE, eventually};
+
+/// Its name.
+const NAME: &str = "groups";
+const STREAMS: u64 = 5;
+const CONSUMERS: usize = 5;
+/// Between two appends of the writer.
+const WRITE_PACE: Duration = Duration::from_millis(50);
+/// Between two pulls of one consumer.
+const PULL_PACE: Duration = Duration::from_millis(60);
+/// How long a consumer has for an event: those that are forgotten come again.
+const ACK_DEADLINE_MS: u64 = 1_200;
+/// How long the last events may take.
+const LAST: Duration = Duration::from_secs(60);
+
+/// A consumer group.
+#[derive(Default)]
+pub struct Groups {
+    facts: Arc<Mutex<Vec<Fact>>>,
+}
+
+#[async_trait]
+impl Workload for Groups {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn prepare(&self, context: &Context) -> Result<()> {
+        let body = json!({
+            "name": NAME, "pattern": format!("entity:{NAME}.*"), "afterPosition": 0, "maxInFlight": 20,
+            "ackDeadlineMs": ACK_DEADLINE_MS, "maxRedeliveries": 8, "redeliverDelayMs": 100,
+        });
+        let body = body.to_string().into_bytes();
+        eventually("the consumer group is made", PATIENCE, || async {
+            let (_, edge) = context.nodes.all().into_iter().next().context("a cluster has nodes")?;
+            let body = ("application/json", body.clone());
+            let answer = edge.send(Method::POST, paths::CONSUMER_GROUPS, Some(body)).await?;
+            ensure!(matches!(answer.status, 201 | 409), "{answer:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn run(&self, context: &Context) -> Result<()> {
+        let mut crew = Crew::default();
+        crew.hire(write(Caller::new(context, NAME)));
+        for _ in 0..CONSUMERS {
+            let caller = Caller::new(context, NAME);
+            crew.hire(Consumer { caller, facts: self.facts.clone(), began: began() }.work());
+        }
+        crew.end().await
+    }
+
+    async fn settle(&self, context: &Context) -> Result<()> {
+        let caller = Caller::new(context, NAME);
+        Consumer { caller, facts: self.facts.clone(), began: began() }.finish().await
+    }
+
+    fn coverage(&self) -> &'static [&'static str] {
+        &[
+            "groups.delivered",
+            "groups.redelivered",
+            "groups.settled",
+            "groups.redelivers",
+            "groups.dead",
+            "groups.replayed",
+            "groups.forgotten",
+            "groups.elsewhere",
+        ]
+    }
+}
+
+/// When the first of them began: the clock of all facts.
+fn began() -> Instant {
+    static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *BEGAN.get_or_init(Instant::now)
+}
+
+async fn write(mut caller: Caller) -> Result<()> {
+    while caller.pace(WRITE_PACE).await {
+        let stream = format!("{NAME}-{}", caller.rng.within(0..STREAMS));
+        let marks = {
+            let count = caller.rng.within(1..4);
+            caller.marks(count)
+        };
+        caller.append(&Draft::new(&stream, NAME, &marks)).await;
+    }
+    caller.end()
+}
+
+struct Consumer {
+    caller: Caller,
+    facts: Arc<Mutex<Vec<Fact>>>,
+    began: Instant,
+}
+
+/// An event that a consumer has.
+struct Held {
+    position: u64,
+    attempt: u32,
+}
+
+impl Consumer {
+    fn facts(&self) -> MutexGuard<'_, Vec<Fact>> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    async fn work(mut self) -> Result<()> {
+        while self.caller.pace(PULL_PACE).await {
+            let most = self.caller.rng.within(1..8);
+            for held in self.pull(most, 300).await {
+                let verdict = match self.caller.rng.within(0..100) {
+                    0..12 => "nak",
+                    12..15 => "term",
+                    15..22 => {
+                        self.caller.count("forgotten");
+                        continue;
+                    }
+                    _ => "ack",
+                };
+                self.say(&held, verdict).await;
+            }
+            if self.caller.rng.chance(3) {
+                self.replay().await;
+            }
+        }
+        self.caller.end()
+    }
+
+    /// Takes what is left, and judges.
+    async fn finish(mut self) -> Result<()> {
+        let end = Instant::now() + LAST;
+        let (_, edge) = self.caller.node();
+        let log = edge.replica(1).await?.events;
+        let last = log.iter().rfind(|event| event.entity_type == NAME).map_or(0, |event| event.position);
+        let path = paths::fill(paths::CONSUMER_GROUP, NAME);
+        loop {
+            for held in self.pull(100, 300).await {
+                self.say(&held, "ack").await;
+            }
+            let view: Option<ConsumerGroupView> =
+                match self.caller.context.nodes.pick(&mut self.caller.rng).1.get(&path).await {
+                    Ok(view) => serde_json::from_value(view).ok(),
+                    Err(_) => None,
+                };
+            let at_rest = view.as_ref().is_some_and(|view| view.in_flight + view.resting + view.waiting == 0);
+            if at_rest && view.as_ref().is_some_and(|view| view.checkpoint >= last) {
+                break;
+            }
+            ensure!(Instant::now() < end, "the consumer group does not come to {last}: {view:?}");
+            crate::pause().await;
+        }
+        let dead = self.dead_letters().await?;
+        let log: Vec<(u64, String)> = log
+            .into_iter()
+            .filter(|event| event.entity_type == NAME)
+            .map(|event| (event.position, event.entity_id))
+            .collect();
+        let facts = std::mem::take(&mut *self.facts());
+        for wrong in judge(&log, &facts, &dead) {
+            self.caller.wrong(wrong);
+        }
+        self.caller.end()
+    }
+
+    async fn pull(&mut self, most: u64, wait_ms: u64) -> Vec<Held> {
+        let path = format!("{}?max={most}&waitMs={wait_ms}", paths::fill(paths::CONSUMER_GROUP_PULL, NAME));
+        let ((_, edge), began) = (self.caller.node(), self.now());
+        let Some(pulled) = self.ask::<PullResult>(&edge, &path, None).await else { return Vec::new() };
+        let ended = self.now();
+        let mut held = Vec::with_capacity(pulled.deliveries.len());
+        for delivery in pulled.deliveries {
+            let (position, attempt) = (delivery.event.position, delivery.attempt);
+            self.caller.count(if attempt > 1 { "redelivered" } else { "delivered" });
+            held.push(Held { position, attempt });
+            let stream = delivery.event.entity_id;
+            self.facts().push(Fact::Given { position, stream, attempt, began, ended });
+        }
+        held
+    }
+
+    async fn say(&mut self, held: &Held, verdict: &str) {
+        let Held { position, attempt } = held;
+        let body =
+            json!({ "settlements": [{ "position": position, "attempt": attempt, "verdict": verdict }] });
+        let ((_, edge), began) = (self.caller.node(), self.now());
+        self.caller.count("elsewhere");
+        let path = paths::fill(paths::CONSUMER_GROUP_SETTLE, NAME);
+        let told = self.ask::<SettleResult>(&edge, &path, Some(&body)).await;
+        let outcome = told.and_then(|told| told.results.first().map(|result| result.outcome));
+        let is_settled = match outcome {
+            Some(SettlementKind::Settled) => {
+                self.caller.count("settled");
+                true
+            }
+            Some(SettlementKind::Dead) => {
+                self.caller.count("dead");
+                true
+            }
+            Some(SettlementKind::Redelivers) => {
+                self.caller.count("redelivers");
+                false
+            }
+            Some(SettlementKind::AlreadySettled) => true,
+            Some(SettlementKind::Stale | SettlementKind::NotDelivered) | None => false,
+        };
+        let ended = is_settled.then(|| self.now());
+        self.facts().push(Fact::Said { position: *position, began, ended });
+    }
+
+    async fn replay(&mut self) {
+        let (_, edge) = self.caller.node();
+        let path = paths::fill(paths::CONSUMER_GROUP_DEAD_LETTERS, NAME);
+        let Ok(page) = edge.get(&path).await else { return };
+        let Ok(page) = serde_json::from_value::<DeadLetterPage>(page) else { return };
+        let Some(letter) = self.caller.rng.pick(&page.dead_letters) else { return };
+        let position = letter.position;
+        let body = json!({ "positions": [position] });
+        // What it is handed out for from now on is no mistake, whatever the answer is.
+        let began = self.now();
+        self.facts().push(Fact::Replayed { position, began });
+        let path = paths::fill(paths::CONSUMER_GROUP_REPLAY, NAME);
+        if self.ask::<serde_json::Value>(&edge, &path, Some(&body)).await.is_some() {
+            self.caller.count("replayed");
+        }
+    }
+
+    async fn dead_letters(&mut self) -> Result<Vec<u64>> {
+        let (mut dead, mut after) = (Vec::new(), Some(0));
+        while let Some(from) = after {
+            let (_, edge) = self.caller.node();
+            let path = format!("{}?after={from}", paths::fill(paths::CONSUMER_GROUP_DEAD_LETTERS, NAME));
+            let page: DeadLetterPage = serde_json::from_value(edge.get(&path).await?)?;
+            dead.extend(page.dead_letters.iter().map(|letter| letter.position));
+            after = page.next;
+        }
+        Ok(dead)
+    }
+
+    /// The answer to a POST, if there is one and it is no refusal.
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &mut self,
+        edge: &crate::edge::Edge,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Option<T> {
+        let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+        let answer = edge.send(Method::POST, path, body).await.ok()?;
+        if answer.status != 200 {
+            self.caller.count(&format!("refused.{}", answer.code()));
+            if answer.status < 429 || answer.code() == "internal" {
+                self.caller.wrong(format!("{path} was answered with {answer:?}"));
+            }
+            return None;
+        }
+        match serde_json::from_value(answer.body) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.caller.wrong(format!("{path}: {error}"));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Consumer groups on the node that leads: what is stored of them, and their desks.
+//!
+//! Everything of them lies in one key-value bucket, so it is replicated, judged
+//! by apply and read as any other bucket is: the group, its ledger, a key for
+//! each dead letter. A desk has the group to itself because it writes the
+//! ledger by its revision: whoever opens a desk writes first, and with that the
+//! desk of an earlier leader can write no more. Whether it still has it is
+//! asked before events are handed out ([`Consumers::pull`]).
+
+mod keys;
+mod shelf;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use weir_actors::{
+    consumers::{Delivery, Desk, DeskEnded, DeskStart, DispatcherCounts, Ledger, Settle},
+    live::Hub,
+};
+use weir_api::{
+    ApiError, ErrorCode,
+    v1::{ConsumerGroupBody, DeadLetterPage, DeadLetterView},
+};
+use weir_raft::BucketReader;
+use weir_types::{
+    BucketConfig, Consistency, ConsumerGroup, ConsumerGroupName, GroupId, KvCommand, KvError, KvFilter,
+    KvGuard, KvKey, KvOutcome, KvRead, KvReadError, NodeId, Position, RecordedEvent, Revision, Settlement,
+    Term, limits, ports::Ports,
+};
+
+use self::shelf::Shelf;
+use crate::buckets::Buckets;
+
+pub(crate) use self::keys::is_reserved;
+
+/// What consumer groups are made of.
+pub(crate) struct ConsumersParts {
+    pub(crate) node: NodeId,
+    pub(crate) ports: Ports,
+    pub(crate) reader: Arc<BucketReader>,
+    pub(crate) buckets: Arc<Buckets>,
+    pub(crate) hub: Hub,
+    /// Ends the desks.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The consumer groups of a node's group, as long as the node leads.
+pub struct Consumers {
+    parts: ConsumersParts,
+    desks: Mutex<HashMap<ConsumerGroupName, Arc<Open>>>,
+    tasks: TaskTracker,
+}
+
+/// A desk that is open.
+struct Open {
+    desk: Desk,
+    term: Term,
+    shelf: Arc<Shelf>,
+}
+
+impl Consumers {
+    pub(crate) fn new(parts: ConsumersParts) -> Arc<Self> {
+        Arc::new(Self { parts, desks: Mutex::default(), tasks: TaskTracker::new() })
+    }
+
+    /// Returns when no desk holds anything any more. They end when what was given as `stop` is cancelled.
+    pub(crate) async fn ended(&self) {
+        self.tasks.close();
+        self.desks.lock().await.clear();
+        self.tasks.wait().await;
+    }
+
+    /// Makes a group.
+    ///
+    /// # Errors
+    /// `consumer_group_exists`, `consumer_groups_full`, and what a change of a bucket may meet.
+    pub async fn create(&self, body: &ConsumerGroupBody) -> Result<ConsumerGroup, ApiError> {
+        let _desks = self.desks.lock().await;
+        self.ready().await?;
+        let group = body.to_group(self.parts.ports.reader.applied(GroupId::DEFAULT))?;
+        let config =
+            BucketConfig { description: keys::DESCRIPTION.into(), ..BucketConfig::new(keys::bucket()) };
+        match self.change(KvCommand::CreateBucket(config)).await? {
+            KvOutcome::BucketCreated(_) | KvOutcome::Refused(KvError::BucketExists) => {}
+            other => return Err(odd(other)),
+        }
+        let there = self.list(keys::all_groups(), None, limits::CONSUMER_GROUPS_MAX).await?;
+        if there.len() >= limits::CONSUMER_GROUPS_MAX {
+            let (max, code) = (limits::CONSUMER_GROUPS_MAX, ErrorCode::ConsumerGroupsFull);
+            let message = format!("group has {max} consumer groups, which is the limit");
+            return Err(ApiError::new(code, message).with("max", max));
+        }
+        let told = ConsumerGroupBody::from(&group);
+        let value = serde_json::to_vec(&told).map_err(|error| internal(&error))?;
+        let (bucket, key) = (keys::bucket(), keys::group(&group.name));
+        let put = KvCommand::Put { bucket, key, value: value.into(), guard: KvGuard::Absent, ttl: None };
+        match self.change(put).await? {
+            KvOutcome::Put { .. } => Ok(group),
+            KvOutcome::Refused(KvError::RevisionConflict { .. }) => {
+                Err(ApiError::new(ErrorCode::ConsumerGroupExists, "consumer group exists"))
+            }
+            other => Err(odd(other)),
+        }
+    }
+
+    /// All groups, in order of their names.
+    ///
+    /// # Errors
+    /// What a read of a bucket may meet.
+    pub async fn groups(&self) -> Result<Vec<ConsumerGroup>, ApiError> {
+        self.ready().await?;
+        let mut groups = Vec::new();
+        for key in self.list(keys::all_groups(), None, limits::CONSUMER_GROUPS_MAX).await? {
+            // One that is gone since is not there.
+            if let Some((group, _)) = self.read_group(&key).await? {
+                groups.push(group);
+            }
+        }
+        Ok(groups)
+    }
+
+    /// A group and how far it is.
+    ///
+    /// # Errors
+    /// `consumer_group_not_found`.
+    pub async fn show(
+        &self,
+        name: &ConsumerGroupName,
+    ) -> Result<(ConsumerGroup, DispatcherCounts), ApiError> {
+        let open = self.open(name).await?;
+        let counts = open.desk.counts().await.map_err(|ended| unavailable(&ended))?;
+        let (group, _) = self.group(name).await?;
+        Ok((group, counts))
+    }
+
+    /// Removes a group with its dead letters.
+    ///
+    /// # Errors
+    /// `consumer_group_not_found`.
+    pub async fn delete(&self, name: &ConsumerGroupName) -> Result<(), ApiError> {
+        let mut desks = self.desks.lock().await;
+        self.ready().await?;
+        let (_, id) = self.group(name).await?;
+        let gone = self.purge(keys::group(name), KvGuard::Revision(id)).await?;
+        if !gone {
+            return Err(not_found());
+        }
+        desks.remove(name);
+        // Without its ledger no desk can write any more. What a crash leaves behind here belongs to no group.
+        self.purge(keys::ledger(name, id), KvGuard::Any).await?;
+        loop {
+            let left = self.list(keys::all_dead(name, id), None, limits::KV_LIST_MAX).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for key in left {
+                self.purge(key, KvGuard::Any).await?;
+            }
+        }
+    }
+
+    /// Events in the name of the group. They are handed out only if no other leader can have handed them out
+    /// and settled them before this was asked.
+    ///
+    /// # Errors
+    /// `consumer_group_not_found`, or why this node cannot say now.
+    pub async fn pull(
+        &self,
+        name: &ConsumerGroupName,
+        most: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, ApiError> {
+        let open = self.open(name).await?;
+        let given = open.desk.pull(most, wait).await.map_err(|ended| unavailable(&ended))?;
+        if !given.is_empty() && !self.has_it(&open).await? {
+            self.desks.lock().await.remove(name);
+            return Err(ApiError::new(ErrorCode::Unavailable, "another leader serves the consumer group"));
+        }
+        Ok(given)
+    }
+
+    /// Takes verdicts; answered when what comes of them is on a quorum.
+    ///
+    /// # Errors
+    /// `consumer_group_not_found`, or why this node cannot say now: the verdicts may have been taken.
+    pub async fn settle(
+        &self,
+        name: &ConsumerGroupName,
+        verdicts: Vec<Settle>,
+    ) -> Result<Vec<Settlement>, ApiError> {
+        let open = self.open(name).await?;
+        open.desk.settle(verdicts).await.map_err(|ended| unavailable(&ended))
+    }
+
+    /// Dead letters after a position.
+    ///
+    /// # Errors
+    /// `consumer_group_not_found`.
+    pub async fn dead_letters(
+        &self,
+        name: &ConsumerGroupName,
+        after: Position,
+        limit: usize,
+    ) -> Result<DeadLetterPage, ApiError> {
+        self.ready().await?;
+        let (_, id) = self.group(name).await?;
+        let after = keys::dead(name, id, after);
+        let page = self.list(keys::all_dead(name, id), Some(after), limit).await?;
+        let full = page.len() == limit;
+        let mut dead_letters = Vec::with_capacity(page.len());
+        for key in page {
+            if let Some((_, letter)) = self.read::<DeadLetterView>(&key).await? {
+                dead_letters.push(letter);
+            }
+        }
+        let next = dead_letters.last().map(|letter| letter.position).filter(|_| full);
+        Ok(DeadLetterPage { dead_letters, next })
+    }
+
+    /// Hands out dead letters again, those named or as many as may be. How many.
+    ///
+    /// # Errors
+    /// `consumer_group_not_found`, or why this node cannot say now.
+    pub async fn replay(
+        &self,
+        name: &ConsumerGroupName,
+        positions: Option<Vec<u64>>,
+    ) -> Result<u64, ApiError> {
+        let open = self.open(name).await?;
+        let (_, id) = self.group(name).await?;
+        let keys = match positions {
+            Some(positions) if positions.len() > limits::CONSUMER_REPLAYS_MAX => {
+                let max = limits::CONSUMER_REPLAYS_MAX;
+                let message = format!("{} positions are over the limit of {max}", positions.len());
+                return Err(ApiError::new(ErrorCode::TooLarge, message).with("max", max));
+            }
+            Some(positions) => {
+                positions.into_iter().map(|position| keys::dead(name, id, Position(position))).collect()
+            }
+            None => self.list(keys::all_dead(name, id), None, limits::CONSUMER_REPLAYS_MAX).await?,
+        };
+        let mut events = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some((_, letter)) = self.read::<DeadLetterView>(&key).await? {
+                events.extend(self.event(Position(letter.position)).await?);
+            }
+        }
+        open.desk.replay(events).await.map_err(|ended| unavailable(&ended))
+    }
+
+    /// The desk of a group, opened if it is not. Only a leader has any.
+    async fn open(&self, name: &ConsumerGroupName) -> Result<Arc<Open>, ApiError> {
+        let seen = self.parts.ports.leadership.current();
+        if !seen.decides {
+            let leader = seen.leader.map(|leader| leader.0);
+            let message = "node does not lead the group";
+            return Err(ApiError::new(ErrorCode::NotLeader, message).with("leader", leader));
+        }
+        let mut desks = self.desks.lock().await;
+        if let Some(open) = desks.get(name).filter(|open| open.term == seen.term && !open.desk.is_over()) {
+            return Ok(open.clone());
+        }
+        desks.remove(name);
+        let open = Arc::new(self.open_anew(name, seen.term).await?);
+        desks.insert(name.clone(), open.clone());
+        Ok(open)
+    }
+
+    async fn open_anew(&self, name: &ConsumerGroupName, term: Term) -> Result<Open, ApiError> {
+        self.ready().await?;
+        let (group, id) = self.group(name).await?;
+        let key = keys::ledger(name, id);
+        let stored = self.read_text(&key).await?;
+        let (revision, ledger) = match &stored {
+            Some((revision, text)) => (*revision, shelf::ledger_of(text).map_err(|error| internal(&error))?),
+            None => (Revision::ZERO, Ledger { checkpoint: group.after, ..Ledger::default() }),
+        };
+        // No two claims can succeed over the same revision, so this is nobody else's.
+        let owner = format!("{}-{}-{}", self.parts.node.0, term.0, revision.0);
+        let shelf =
+            Arc::new(Shelf::new(self.parts.buckets.clone(), (name.clone(), id), (owner, term), revision));
+        shelf.claim(&ledger).await.map_err(|ended| unavailable(&ended))?;
+        let mut replayed = Vec::new();
+        for position in &ledger.replayed {
+            replayed.extend(self.event(*position).await?);
+        }
+        let start = DeskStart {
+            group,
+            ledger,
+            replayed,
+            store: shelf.clone(),
+            hub: self.parts.hub.clone(),
+            clock: self.parts.ports.clock.clone(),
+            stop: self.parts.stop.clone(),
+        };
+        let (desk, served) = Desk::open(start);
+        self.tasks.spawn(served);
+        Ok(Open { desk, term, shelf })
+    }
+
+    /// Whether a desk still has its group to itself, as of now.
+    async fn has_it(&self, open: &Open) -> Result<bool, ApiError> {
+        self.ready().await?;
+        let stored = self.read_text(open.shelf.key()).await?;
+        Ok(stored.is_some_and(|(_, text)| open.shelf.is_owner(&text)))
+    }
+
+    async fn ready(&self) -> Result<(), ApiError> {
+        let reader = &self.parts.ports.reader;
+        reader.ready(GroupId::DEFAULT, Consistency::Linearizable).await?;
+        Ok(())
+    }
+
+    async fn change(&self, command: KvCommand) -> Result<KvOutcome, ApiError> {
+        Ok(self.parts.buckets.decide(command).await?)
+    }
+
+    /// Whether there was something.
+    async fn purge(&self, key: KvKey, guard: KvGuard) -> Result<bool, ApiError> {
+        let purge = KvCommand::Delete { bucket: keys::bucket(), key, guard, purge: true };
+        match self.change(purge).await? {
+            KvOutcome::Deleted { .. } => Ok(true),
+            KvOutcome::Refused(KvError::KeyNotFound | KvError::RevisionConflict { .. }) => Ok(false),
+            other => Err(odd(other)),
+        }
+    }
+
+    /// A group, and the revision that made it, by which it is told from one of the same name before.
+    async fn group(&self, name: &ConsumerGroupName) -> Result<(ConsumerGroup, Revision), ApiError> {
+        self.read_group(&keys::group(name)).await?.ok_or_else(not_found)
+    }
+
+    async fn read_group(&self, key: &KvKey) -> Result<Option<(ConsumerGroup, Revision)>, ApiError> {
+        let Some((revision, body)) = self.read::<ConsumerGroupBody>(key).await? else { return Ok(None) };
+        Ok(Some((body.to_group(Position::ZERO)?, revision)))
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &KvKey,
+    ) -> Result<Option<(Revision, T)>, ApiError> {
+        let Some((revision, text)) = self.read_text(key).await? else { return Ok(None) };
+        Ok(Some((revision, serde_json::from_str(&text).map_err(|error| internal(&error))?)))
+    }
+
+    async fn read_text(&self, key: &KvKey) -> Result<Option<(Revision, String)>, ApiError> {
+        match self.parts.reader.get(&keys::bucket(), key, KvRead::Latest).await {
+            Ok(entry) => {
+                let text = String::from_utf8(entry.value.to_vec()).map_err(|error| internal(&error))?;
+                Ok(Some((entry.revision, text)))
+            }
+            Err(KvReadError::Refused(KvError::KeyNotFound | KvError::BucketNotFound)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keys in byte order, at most `limit`.
+    async fn list(
+        &self,
+        filter: KvFilter,
+        after: Option<KvKey>,
+        limit: usize,
+    ) -> Result<Vec<KvKey>, ApiError> {
+        match self.parts.reader.keys(&keys::bucket(), filter, after, limit).await {
+            Ok(page) => Ok(page.keys),
+            Err(KvReadError::Refused(KvError::BucketNotFound)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ApiError> {
+        Ok(self.parts.ports.reader.read_log(GroupId::DEFAULT, position, 1).await?.pop())
+    }
+}
+
+fn not_found() -> ApiError {
+    ApiError::new(ErrorCode::ConsumerGroupNotFound, "consumer group not found")
+}
+
+fn unavailable(ended: &DeskEnded) -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, ended.to_string())
+}
+
+fn internal(error: &dyn std::error::Error) -> ApiError {
+    ApiError::new(
+        ErrorCode::Internal,
+        format!("what is stored of the consumer group is not readable: {error}"),
+    )
+}
+
+/// An outcome that nothing here leads to.
+fn odd(outcome: KvOutcome) -> ApiError {
+    match outcome {
+        KvOutcome::Refused(error) => error.into(),
+        other => ApiError::new(ErrorCode::Internal, format!("change was answered with {other:?}")),
+    }
+}

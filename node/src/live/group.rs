@@ -1,0 +1,150 @@
+//! Consumer groups over a WebSocket: events are pulled from the leader as they come, and what the client says
+//! of them is handed on.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt as _, stream, stream::BoxStream};
+use tokio::time::{Instant, sleep};
+use weir_api::{
+    ApiError, ErrorCode,
+    v1::{SettlementBody, VerdictKind},
+};
+use weir_types::{ConsumerGroupName, EventId, Pattern, RecordedEvent};
+
+use crate::engine::Engine;
+
+/// Events of one pull.
+const PULL_EVENTS: usize = 32;
+/// How long one pull waits for an event.
+const PULL_WAIT: Duration = Duration::from_secs(20);
+/// After a pull that the leader did not answer.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a verdict is tried to be handed on.
+const SETTLE_WITHIN: Duration = Duration::from_secs(15);
+
+/// One socket's part in a consumer group. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Membership {
+    engine: Arc<Engine>,
+    name: ConsumerGroupName,
+    /// Events that the client has, and which delivery of each.
+    held: Arc<Mutex<HashMap<EventId, (u64, u32)>>>,
+    /// Whether an event is settled as soon as it is sent.
+    pub(super) acks_itself: bool,
+}
+
+/// What comes of a pull.
+pub(super) enum Given {
+    /// An event.
+    Event { event: Arc<RecordedEvent>, attempt: u32 },
+    /// The last: the group cannot be served.
+    Ended(ApiError),
+}
+
+impl Membership {
+    /// Joins the group of this name, which is made if there is none.
+    pub(super) async fn join(
+        engine: Arc<Engine>,
+        name: &str,
+        pattern: &Pattern,
+        acks_itself: bool,
+    ) -> Result<Self, ApiError> {
+        let name = ConsumerGroupName::new(name)?;
+        let of_group = engine.join_consumers(&name, pattern.as_str()).await?;
+        if of_group != pattern.as_str() {
+            let message = format!("consumer group `{name}` is of another pattern");
+            return Err(ApiError::invalid(message).with("pattern", of_group));
+        }
+        Ok(Self { engine, name, held: Arc::default(), acks_itself })
+    }
+
+    /// Events as they come, until the node stops or the group is gone. Failures that pass are waited out.
+    pub(super) fn events(&self) -> BoxStream<'static, Given> {
+        let pulls = stream::unfold(Some(self.clone()), |state| async move {
+            let member = state?;
+            let given = member.pull().await;
+            let goes_on = !matches!(given.last(), Some(Given::Ended(_)));
+            Some((stream::iter(given), goes_on.then_some(member)))
+        });
+        pulls.flatten().boxed()
+    }
+
+    async fn pull(&self) -> Vec<Given> {
+        loop {
+            let closing = self.engine.closing();
+            let pulled = self.engine.pull_consumers(&self.name, PULL_EVENTS, PULL_WAIT);
+            let Some(pulled) = closing.run_until_cancelled(pulled).await else {
+                return vec![Given::Ended(ApiError::new(ErrorCode::Unavailable, "node is stopping"))];
+            };
+            match pulled {
+                Ok(given) if given.is_empty() => {}
+                Ok(given) => {
+                    // From here on they are given back if the socket ends, sent or not.
+                    given.iter().for_each(|(event, attempt)| self.hold(event, *attempt));
+                    return given
+                        .into_iter()
+                        .map(|(event, attempt)| Given::Event { event, attempt })
+                        .collect();
+                }
+                Err(error) if error.code.is_retryable() => sleep(RETRY_PAUSE).await,
+                Err(error) => return vec![Given::Ended(error)],
+            }
+        }
+    }
+
+    /// The client has an event, or is about to.
+    fn hold(&self, event: &RecordedEvent, attempt: u32) {
+        self.held().insert(event.id, (event.position.0, attempt));
+    }
+
+    /// Takes an event from the client, if it has it.
+    pub(super) fn release(&self, event: EventId) -> Option<(u64, u32)> {
+        self.held().remove(&event)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<EventId, (u64, u32)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what became of an event, again and again while the leader does not answer: a verdict may be said
+    /// twice.
+    pub(super) async fn settle(
+        &self,
+        (position, attempt): (u64, u32),
+        verdict: VerdictKind,
+        delay_ms: Option<u64>,
+    ) -> Result<(), ApiError> {
+        let one = SettlementBody { position, attempt: Some(attempt), verdict, delay_ms };
+        let until = Instant::now() + SETTLE_WITHIN;
+        loop {
+            match self.engine.settle_consumers(&self.name, vec![one.clone()]).await {
+                Err(error) if error.code.is_retryable() && Instant::now() < until => {
+                    if self.engine.closing().run_until_cancelled(sleep(RETRY_PAUSE)).await.is_none() {
+                        return Err(error);
+                    }
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    /// The client is gone: what it has is handed out again at once.
+    pub(super) async fn leave(self) {
+        let held: Vec<_> = self.held().drain().map(|(_, held)| held).collect();
+        let again = |(position, attempt)| SettlementBody {
+            position,
+            attempt: Some(attempt),
+            verdict: VerdictKind::Nak,
+            delay_ms: Some(0),
+        };
+        if !held.is_empty() {
+            // Its time runs out otherwise, with the same end.
+            drop(self.engine.settle_consumers(&self.name, held.into_iter().map(again).collect()).await);
+        }
+    }
+}

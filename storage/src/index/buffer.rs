@@ -286,8 +286,8 @@ mod tests {
 
     fn head(name: &str, version: u64) -> IndexHead {
         let head = StreamHead {
-            entity_id: EntityId::new(name).unwrap(),
-            entity_type: EntityType::new("t").unwrap(),
+            entity_id: EntityId::new(name).expect("it is legal"),
+            entity_type: EntityType::new("t").expect("it is legal"),
             version: StreamVersion(version),
             first_position: Position(1),
             last_position: Position(version),
@@ -298,7 +298,8 @@ mod tests {
     }
 
     fn version(buffer: &Buffer, name: &str) -> Option<u64> {
-        buffer.head(&EntityId::new(name).unwrap()).map(|found| found.head.version.0)
+        let name = EntityId::new(name).expect("it is legal");
+        buffer.head(&name).map(|found| found.head.version.0)
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Consumers {
     /// # Errors
     /// `consumer_group_exists`, `consumer_groups_full`, and what a change of a bucket may meet.
     pub async fn create(&self, body: &ConsumerGroupBody) -> Result<ConsumerGroup, ApiError> {
-        let _desks = self.desks.lock().await;
+        let mut desks = self.desks.lock().await;
         self.ready().await?;
         let group = body.to_group(self.parts.ports.reader.applied(GroupId::DEFAULT))?;
         let config =
@@ -96,7 +96,11 @@ impl Consumers {
         let (bucket, key) = (keys::bucket(), keys::group(&group.name));
         let put = KvCommand::Put { bucket, key, value: value.into(), guard: KvGuard::Absent, ttl: None };
         match self.change(put).await? {
-            KvOutcome::Put { .. } => Ok(group),
+            KvOutcome::Put { .. } => {
+                // A desk of this name is of a group that is gone.
+                desks.remove(&group.name);
+                Ok(group)
+            }
             KvOutcome::Refused(KvError::RevisionConflict { .. }) => {
                 Err(ApiError::new(ErrorCode::ConsumerGroupExists, "consumer group exists"))
             }
@@ -142,11 +146,12 @@ impl Consumers {
         let mut desks = self.desks.lock().await;
         self.ready().await?;
         let (_, id) = self.group(name).await?;
+        // First, because who asked may not wait for the answer, and the group is gone all the same.
+        desks.remove(name);
         let gone = self.purge(keys::group(name), KvGuard::Revision(id)).await?;
         if !gone {
             return Err(not_found());
         }
-        desks.remove(name);
         // Without its ledger no desk can write any more. What a crash leaves behind here belongs to no group.
         self.purge(keys::ledger(name, id), KvGuard::Any).await?;
         loop {

@@ -313,7 +313,8 @@ impl Server {
         let given_up = self.pulls.iter().map(|pull| pull.until).min();
         let retry = self.subscriber.is_none().then_some(self.retry_at);
         let due = due.into_iter().chain(given_up).chain(retry).min();
-        let due = due.unwrap_or_else(|| Instant::now() + HEARTBEAT);
+        let looks = Instant::now() + HEARTBEAT;
+        let due = due.map_or(looks, |due| due.min(looks));
         let has_room = self.dispatcher.has_room();
         tokio::select! {
             () = self.stop.cancelled() => Happened::Stopped,

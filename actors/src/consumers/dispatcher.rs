@@ -137,9 +137,12 @@ impl Dispatcher {
     /// Whether there is room for more events.
     #[must_use]
     pub fn has_room(&self) -> bool {
+        // What was settled before it was opened is looked through again, however much it is: an event that is
+        // not lies among it.
+        let looks_again = self.settled.last().is_some_and(|last| self.looked < *last);
         self.items.len() < CONSUMER_WINDOW_EVENTS_MAX
             && self.bytes < CONSUMER_WINDOW_BYTES_MAX
-            && self.settled.len() < CONSUMER_SETTLED_MAX
+            && (self.settled.len() < CONSUMER_SETTLED_MAX || looks_again)
     }
 
     /// Takes the next event of the pattern in order of position.

@@ -72,6 +72,9 @@ impl ConsumerGroupBody {
     /// # Errors
     /// `invalid_name`, `invalid_pattern` or `invalid_request`.
     pub fn to_group(&self, now: Position) -> Result<ConsumerGroup, ApiError> {
+        if self.after_position == Some(u64::MAX) {
+            return Err(ApiError::invalid("there is no event after the last of all positions"));
+        }
         let standard = ConsumerTerms::default();
         let ms = |given: Option<u64>, standard| given.map_or(standard, Duration::from_millis);
         let count = |given: Option<u64>, standard| {

@@ -168,13 +168,19 @@ pub fn repeat_for_subscriber(run: &mut Run) -> bool {
     })
 }
 
+/// The mark of a stretch that was not cut comes before its first event, and with that event's position.
 pub fn caught_up_early(run: &mut Run) -> bool {
-    change_stretch(run, Source::Subscription, |seen| {
-        if let Seen::Observed { events, caught_up, .. } = seen {
-            let position = events[3].position;
-            *caught_up = Some(CaughtUp { position, events: 3 });
-        }
-    })
+    let whole = run.last(|op| {
+        let subscribes = matches!(&op.call, Call::Observe { source: Source::Subscription, .. });
+        let uncut =
+            matches!(op.seen(), Some(Seen::Observed { events, gap_to: None, .. }) if !events.is_empty());
+        subscribes && uncut
+    });
+    let Some(at) = whole else { return false };
+    if let Some(Seen::Observed { events, caught_up, .. }) = seen(run.op(at)) {
+        *caught_up = Some(CaughtUp { position: events[0].position, events: 0 });
+    }
+    true
 }
 
 pub fn hide_gap(run: &mut Run) -> bool {

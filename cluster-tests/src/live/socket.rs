@@ -61,9 +61,15 @@ fn read(frame: &Value) -> Result<Heard> {
 
 fn event(frame: &Value) -> Result<Event> {
     let topic = frame["topic"].as_str().context("event has no topic")?;
-    let mut parts = topic.strip_prefix("entity:").context("topic is of no entity")?.split('.');
-    let stream = parts.nth(1).context("topic names no entity")?.to_owned();
     let data = &frame["data"];
+    // An entity's id may hold dots; the types here hold none.
+    let (_, named) = topic
+        .strip_prefix("entity:")
+        .and_then(|topic| topic.split_once('.'))
+        .context("topic is of no entity")?;
+    let name = data["name"].as_str().context("event has no name")?;
+    let stream = named.strip_suffix(name).and_then(|named| named.strip_suffix('.'));
+    let stream = stream.context("topic does not end with the event's name")?.to_owned();
     Ok(Event {
         position: frame["meta"]["sequence"].as_u64().context("event has no sequence")?,
         stream,

@@ -94,6 +94,21 @@ fn what_is_settled_after_what_is_not_is_in_the_ledger_until_the_checkpoint_passe
 }
 
 #[test]
+fn an_event_before_as_many_settled_as_a_ledger_holds_is_looked_for_when_it_is_opened_again() {
+    let last = limits::CONSUMER_SETTLED_MAX as u64 + 1;
+    let settled = (2..=last).map(Position).collect();
+    let mut dispatcher = Dispatcher::new(terms(), Ledger { settled, ..Ledger::default() });
+    assert!(dispatcher.has_room());
+    dispatcher.offer(event(1, "a"));
+    assert_eq!(given(&mut dispatcher, 0), [(1, 1)]);
+    dispatcher.pass(Position(last));
+    assert!(!dispatcher.has_room(), "what comes after waits for it");
+    say(&mut dispatcher, 1, 1, Verdict::Ack);
+    assert_eq!(write(&mut dispatcher).unwrap().ledger.checkpoint, Position(last));
+    assert!(dispatcher.has_room());
+}
+
+#[test]
 fn at_most_so_many_are_with_consumers() {
     let mut dispatcher = dispatcher(&[(1, "a"), (2, "b"), (3, "c"), (4, "d")]);
     assert_eq!(given(&mut dispatcher, 0).len(), 3);

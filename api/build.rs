@@ -4,7 +4,8 @@ use std::{env, fs, path::PathBuf};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-const PROTOS: [&str; 2] = ["weir/v1/stream.proto", "weir/v1/subscription.proto"];
+const PROTOS: [&str; 4] =
+    ["weir/v1/event.proto", "weir/v1/read.proto", "weir/v1/stream.proto", "weir/v1/subscription.proto"];
 
 fn main() -> Outcome {
     for proto in PROTOS {

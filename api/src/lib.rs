@@ -2,14 +2,17 @@
 //!
 //! REST bodies are in [`v1`], the JSON of the Connect service
 //! `ironflow.v1.EntityStreamService` in [`connect`], and the messages of
-//! the gRPC service `weir.v1.StreamService` in [`proto`], with their
-//! conversions in [`session`]. Errors are codes, in [`error`]. Nothing here
-//! does I/O; every conversion into the domain types checks.
+//! the gRPC services `weir.v1` in [`proto`], with their conversions in
+//! [`session`], [`reading`], [`subscription`] and [`event`]. Errors are codes,
+//! in [`error`]. Nothing here does I/O; every conversion into the domain types
+//! checks.
 
 pub mod connect;
 pub mod error;
+pub mod event;
 mod json;
 mod number;
+pub mod reading;
 mod rfc3339;
 pub mod session;
 pub mod socket;

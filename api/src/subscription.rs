@@ -1,11 +1,10 @@
 //! Between the messages of `weir.v1.SubscriptionService` and the words of the domain.
 
-use weir_types::{ContentType, EntityId, Pattern, RecordedEvent, Selector, SubscribeRequest};
+use weir_types::{EntityId, Pattern, Selector, SubscribeRequest};
 
 use crate::{
     ApiError,
     proto::v1,
-    source::source_text,
     v1::{Beginning, heartbeat_of, slow_of},
 };
 
@@ -34,31 +33,6 @@ pub fn request_from_proto(message: &v1::SubscribeRequest) -> Result<SubscribeReq
         slow: slow_of(&message.slow)?,
         heartbeat: heartbeat_of(Some(message.heartbeat_ms).filter(|ms| *ms > 0))?,
     })
-}
-
-/// An event as a message.
-#[must_use]
-pub fn event_to_proto(event: &RecordedEvent) -> v1::SubscribedEvent {
-    v1::SubscribedEvent {
-        id: event.id.to_string(),
-        entity_id: event.entity_id.as_str().into(),
-        entity_type: event.entity_type.as_str().into(),
-        name: event.name.as_str().into(),
-        version: event.version.0,
-        position: event.position.0,
-        schema_version: event.schema_version,
-        data: event.data.to_vec(),
-        metadata: event.metadata.to_vec(),
-        content_type: match &event.content_type {
-            ContentType::Json => String::new(),
-            ContentType::Other(media_type) => media_type.clone(),
-        },
-        recorded_at_us: event.recorded_at.0,
-        occurred_at_us: event.occurred_at.map(|at| at.0),
-        source: source_text(event.source).into(),
-        tags: event.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
-        ..Default::default()
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! [`Client`] speaks REST to any node, follows the leader, and repeats what may
 //! be repeated under one deadline; every append carries an idempotency key, so
 //! a repeat is never a second append. [`AppendSession`] keeps many appends in
-//! flight over one connection. A [`Subscription`] gives events as they come, each once, and goes on by itself at
+//! flight over one connection, [`ReadSession`] reads without JSON around events. A [`Subscription`] gives events as they come, each once, and goes on by itself at
 //! another node. An error says whether the outcome is known.
 
 mod append;
@@ -11,6 +11,7 @@ mod appender;
 mod client;
 mod cluster;
 mod command_dedup;
+mod connection;
 mod consumer_groups;
 mod decide;
 mod endpoints;
@@ -19,6 +20,7 @@ mod kv;
 mod options;
 mod projection;
 mod read;
+mod read_session;
 mod retry;
 mod session;
 mod sse;
@@ -35,7 +37,8 @@ pub use error::ClientError;
 pub use kv::KvExpect;
 pub use options::ClientOptions;
 pub use read::{ReadOptions, Start};
+pub use read_session::ReadSession;
 pub use session::{AppendSession, PendingAppend};
 pub use subscribe::{Notice, Subscribe, Subscription};
 pub use transaction::Transaction;
-pub use weir_api::{ApiError, ErrorCode, v1};
+pub use weir_api::{ApiError, ErrorCode, reading::EventPage, v1};

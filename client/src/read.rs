@@ -35,7 +35,7 @@ pub struct ReadOptions {
 }
 
 impl ReadOptions {
-    fn query(&self) -> ReadQuery {
+    pub(crate) fn query(&self) -> ReadQuery {
         ReadQuery {
             from_version: match self.start {
                 Start::Edge => None,

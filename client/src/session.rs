@@ -13,20 +13,14 @@ use std::{
     time::Duration,
 };
 
-use connectrpc::{
-    ConnectError, Protocol,
-    client::{ClientConfig, Http2Connection},
-};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use weir_api::{proto::v1, session};
 use weir_types::{AppendAck, AppendRequest, limits};
 
-use crate::{ClientError, endpoints::checked};
+use crate::{ClientError, connection, endpoints::checked};
 
 type Outcome = Result<AppendAck, ClientError>;
 
-/// Bytes of the HTTP/2 windows: room for as much as a node admits at once.
-const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// Appends of one message.
 const TOGETHER_MAX: usize = 64;
 /// Bytes of one message with several.
@@ -102,7 +96,7 @@ impl AppendSession {
                 match receive.message::<v1::AppendSessionResponse>().await {
                     Ok(Some(message)) => answers.settle(&message.to_owned_message()),
                     Ok(None) => break "the server ended the session".to_owned(),
-                    Err(error) => break reason_of(&error),
+                    Err(error) => break connection::reason_of(&error),
                 }
             };
             answers.end(&reason);
@@ -237,25 +231,7 @@ type Bidi = connectrpc::client::BidiStream<
 >;
 
 async fn connect(url: &str) -> Result<Bidi, ClientError> {
-    let failed =
-        |error: &ConnectError| ClientError::NoConnection { url: url.into(), reason: reason_of(error) };
-    let uri = url
-        .parse()
-        .map_err(|_| ClientError::Address { url: url.into(), reason: "it is no address".into() })?;
-    let config = ClientConfig::new(uri).with_protocol(Protocol::Grpc);
-    let connection = Http2Connection::builder()
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .keep_alive_interval(Duration::from_secs(2))
-        .keep_alive_timeout(Duration::from_secs(4))
-        .keep_alive_while_idle(true)
-        .connect_plaintext(config.base_uri().clone())
-        .await
-        .map_err(|error| failed(&error))?;
-    let client = v1::StreamServiceClient::new(connection.shared(16), config);
-    client.append_session().await.map_err(|error| failed(&error))
-}
-
-fn reason_of(error: &ConnectError) -> String {
-    error.message.clone().unwrap_or_else(|| error.code.as_str().to_owned())
+    let (connection, config) = connection::open(url).await?;
+    let client = v1::StreamServiceClient::new(connection, config);
+    client.append_session().await.map_err(|error| connection::refused(url, &error))
 }

@@ -1,6 +1,7 @@
-//! `weir.v1.StreamService`: appends over gRPC or Connect, many in flight on one session.
+//! `weir.v1.StreamService`: appends over gRPC or Connect, many in flight on one session. Beside it, the reads.
 
 mod order;
+mod read;
 
 use std::sync::{
     Arc,
@@ -24,13 +25,14 @@ use weir_api::{
     ApiError, ErrorCode,
     proto::v1::{
         AppendRequest, AppendResponse, AppendSessionRequest, AppendSessionResponse,
-        STREAM_SERVICE_SERVICE_NAME, StreamService,
+        READ_SERVICE_SERVICE_NAME, STREAM_SERVICE_SERVICE_NAME, StreamService,
     },
     session,
 };
 use weir_types::{AppendAck, Planted, limits, planted};
 
-use crate::{engine::Engine, grpc::order::StreamOrder};
+use self::{order::StreamOrder, read::Reads};
+use crate::engine::Engine;
 
 /// Appends of one session that are not answered yet; the next one is read when one is answered.
 const SESSION_IN_FLIGHT_MAX: usize = 1_024;
@@ -47,9 +49,12 @@ pub(crate) fn routes(engine: Arc<Engine>) -> Router {
         .with_max_request_body_size(limits::BODY_BYTES_MAX)
         .with_max_message_size(limits::BODY_BYTES_MAX);
     let closing = engine.closing().clone();
-    let service = ConnectRpcService::new(RpcRouter::new().add_service(Arc::new(Streams { engine })));
+    let reads = Arc::new(Reads { engine: engine.clone() });
+    let services = RpcRouter::new().add_service(Arc::new(Streams { engine })).add_service(reads);
+    let service = ConnectRpcService::new(services).with_limits(bounds);
     Router::new()
-        .route_service(&format!("/{STREAM_SERVICE_SERVICE_NAME}/{{method}}"), service.with_limits(bounds))
+        .route_service(&format!("/{STREAM_SERVICE_SERVICE_NAME}/{{method}}"), service.clone())
+        .route_service(&format!("/{READ_SERVICE_SERVICE_NAME}/{{method}}"), service)
         .layer(map_request_with_state(closing, end_with_edge))
 }
 

@@ -77,6 +77,18 @@ macro_rules! name {
                 Ok(Self(Arc::from(text)))
             }
 
+            /// As [`Self::new`]; a name that is `before` is shared, and not checked again. Events that are
+            /// neighbours have most names in common.
+            ///
+            /// # Errors
+            /// As [`Self::new`].
+            pub fn after(before: Option<&Self>, text: &str) -> Result<Self, NameError> {
+                match before {
+                    Some(before) if before.as_str() == text => Ok(before.clone()),
+                    _ => Self::new(text),
+                }
+            }
+
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {

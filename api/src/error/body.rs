@@ -1,5 +1,7 @@
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use buffa::Message as _;
 use connectrpc::{ConnectError, ErrorDetail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -71,6 +73,18 @@ impl ApiError {
         let mut detail = ErrorDetail::from_message("weir.v1.ErrorDetail", &message);
         detail.debug = Some(serde_json::json!({ "code": self.code.as_str(), "details": self.details }));
         ConnectError::new(self.code.connect_code(), self.message.clone()).with_detail(detail)
+    }
+
+    /// The error that a Connect or gRPC error of ours carries; `None` for one that is not from Weir's own services.
+    #[must_use]
+    pub fn from_connect(error: &ConnectError) -> Option<Self> {
+        let of_ours = |detail: &&ErrorDetail| detail.type_url.ends_with("weir.v1.ErrorDetail");
+        let value = error.details.iter().find(of_ours)?.value.as_deref()?;
+        let detail = STANDARD_NO_PAD.decode(value.trim_end_matches('=')).ok()?;
+        let detail = v1::ErrorDetail::decode_from_slice(&detail).ok()?;
+        let message = error.message.clone().unwrap_or_default();
+        let details = serde_json::from_str(&detail.details_json).unwrap_or_default();
+        Some(Self { details, ..Self::new(detail.code.parse().ok()?, message) })
     }
 }
 
@@ -153,6 +167,8 @@ mod tests {
         assert!(body["details"][0]["value"].is_string());
         assert_eq!(body["details"][0]["debug"]["code"], "version_conflict");
         assert_eq!(body["details"][0]["debug"]["details"]["actualVersion"], 3);
+        assert_eq!(ApiError::from_connect(&connect), Some(error));
+        assert_eq!(ApiError::from_connect(&ConnectError::unavailable("a proxy's")), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
-use weir_client::{Appender, Client, ReadOptions, v1::Freshness};
+use weir_client::{Appender, Client, ClientError, ReadOptions, ReadSession, v1::Freshness};
 use weir_types::{
     AppendRequest, EntityId, EntityType, ExpectedVersion, GroupId, IdempotencyKey, StreamVersion,
 };
@@ -40,6 +40,9 @@ pub struct ReadArgs {
     /// Read the whole log, page after page, instead of streams
     #[arg(long, conflicts_with = "local")]
     log: bool,
+    /// Read over REST, whose pages are JSON, instead of gRPC
+    #[arg(long)]
+    rest: bool,
     /// Events in a page of the log
     #[arg(long, default_value_t = 1_000, value_name = "N", requires = "log",
           value_parser = clap::value_parser!(u64).range(1..=4_096))]
@@ -49,6 +52,7 @@ pub struct ReadArgs {
 pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     client.find_leader().await?;
     let streams = Arc::new(prepare(args, client).await?);
+    let reader = Reader::open(args, client).await?;
     let machine = Machine::here();
     let watch = watched(&args.plan, client).await;
     let mut runs = Vec::new();
@@ -57,13 +61,20 @@ pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Re
         let in_flight = usize::from(*in_flight).max(1);
         let run = Run { in_flight, rate: args.plan.rate, window, watch: &watch };
         runs.push(match args.log {
-            true => run.measure(|_, pace, tally| log::walk(client.clone(), args.page, pace, tally)).await?,
-            false => run.measure(|lane, pace, tally| walk(args, &streams, lane, client, pace, tally)).await?,
+            true => run.measure(|_, pace, tally| log::walk(reader.clone(), args.page, pace, tally)).await?,
+            false => {
+                run.measure(|lane, pace, tally| walk(args, &streams, lane, &reader, pace, tally)).await?
+            }
         });
     }
     let work = Work {
         operation: if args.log { "log" } else { "read" },
-        mode: if args.local || args.log { "local" } else { "linearizable" },
+        mode: match (args.local || args.log, args.rest) {
+            (true, false) => "local",
+            (true, true) => "local, REST",
+            (false, false) => "linearizable",
+            (false, true) => "linearizable, REST",
+        },
         load: load_of(args.plan.rate),
         guard: None,
         size: args.size as usize,
@@ -73,12 +84,38 @@ pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Re
     Report::new(work, machine, runs, Vec::new()).show(output)
 }
 
+/// What asks for pages.
+#[derive(Clone)]
+pub(super) enum Reader {
+    Rest(Client),
+    Grpc(ReadSession),
+}
+
+impl Reader {
+    async fn open(args: &ReadArgs, client: &Client) -> Result<Self, CliError> {
+        match args.rest {
+            true => Ok(Self::Rest(client.clone())),
+            false => {
+                Ok(Self::Grpc(ReadSession::open(&client.current_url(), client.options().deadline).await?))
+            }
+        }
+    }
+
+    /// The events of a page of a stream.
+    async fn page(&self, entity_id: &str, options: ReadOptions) -> Result<usize, ClientError> {
+        match self {
+            Self::Rest(client) => Ok(client.read_page(entity_id, options).await?.events.len()),
+            Self::Grpc(session) => Ok(session.read_page(entity_id, options).await?.events.len()),
+        }
+    }
+}
+
 /// Each caller walks through all streams from a place of its own, so that callers do not follow each other.
 fn walk(
     args: &ReadArgs,
     streams: &Arc<Vec<EntityId>>,
     lane: usize,
-    client: &Client,
+    reader: &Reader,
     pace: Pace,
     tally: Tally,
 ) -> impl Future<Output = ()> + Send + use<> {
@@ -87,13 +124,13 @@ fn walk(
         freshness: args.local.then_some(Freshness::Local),
         ..ReadOptions::default()
     };
-    let (streams, client) = (Arc::clone(streams), client.clone());
+    let (streams, reader) = (Arc::clone(streams), reader.clone());
     let mut at = lane * 7_919;
     async move {
         while let Some(begin) = pace.next().await {
             at = (at + 104_729) % streams.len();
-            match client.read_page(streams[at].as_str(), options).await {
-                Ok(page) => tally.count(begin, Ok(page.events.len() as u64)),
+            match reader.page(streams[at].as_str(), options).await {
+                Ok(events) => tally.count(begin, Ok(events as u64)),
                 Err(error) => tally.count(begin, Err(&error)),
             }
         }

@@ -10,6 +10,7 @@ use connectrpc::{
 use futures::stream;
 use weir_actors::live::{Frame, Subscriber};
 use weir_api::{
+    event::event_to_proto,
     proto::v1::{
         CaughtUp, Heartbeat, LeftOut, Opened, SUBSCRIPTION_SERVICE_SERVICE_NAME, SubscribeRequest,
         SubscribeResponse, SubscriptionService, subscribe_response,
@@ -61,7 +62,7 @@ fn message(frame: Frame) -> Result<SubscribeResponse, ConnectError> {
     };
     match frame {
         Frame::Opened { cursor, found } => of(cursor, Opened { found, ..Default::default() }.into()),
-        Frame::Event { event, cursor } => of(cursor, subscription::event_to_proto(event.event()).into()),
+        Frame::Event { event, cursor } => of(cursor, event_to_proto(event.event()).into()),
         Frame::CaughtUp { cursor } => of(cursor, CaughtUp::default().into()),
         Frame::Heartbeat { cursor } => of(cursor, Heartbeat::default().into()),
         Frame::LeftOut { count, cursor } => of(cursor, LeftOut { count, ..Default::default() }.into()),

@@ -8,6 +8,7 @@ mod eventually;
 mod groups;
 mod kv;
 mod live;
+mod reading;
 mod refusals;
 mod rest;
 mod running;

@@ -91,19 +91,32 @@ fn stored<'a>(append: &'a DecidedAppend, event: &'a DecidedEvent, version: Strea
 /// # Errors
 /// [`CodecError`] when the frame is cut, its checksum does not fit, or its body is malformed.
 pub fn decode_frame(frame: &Bytes, position: Position) -> Result<RecordedEvent, CodecError> {
+    decode_frame_of(frame, frame, position, None)
+}
+
+/// The same of a frame that lies in `memory`, with the names of the event `before` where they are its own.
+///
+/// # Errors
+/// As [`decode_frame`].
+pub fn decode_frame_of(
+    memory: &Bytes,
+    frame: &[u8],
+    position: Position,
+    before: Option<&RecordedEvent>,
+) -> Result<RecordedEvent, CodecError> {
     let (len, expected) = read_header(frame)?;
-    let body = frame.slice(FRAME_HEADER_BYTES..);
+    let body = &frame[FRAME_HEADER_BYTES..];
     if body.len() != len as usize {
         return Err(CodecError::Malformed {
             what: WHAT,
             reason: format!("frame says {len} bytes, the index says {}", body.len()),
         });
     }
-    let actual = crc32c::crc32c(&body);
+    let actual = crc32c::crc32c(body);
     if actual != expected {
         return Err(CodecError::Checksum { what: WHAT, expected, actual });
     }
-    decode(&body, position)
+    decode_body(memory, body, position, before)
 }
 
 /// The body's length and checksum, of a frame's first bytes.
@@ -119,6 +132,15 @@ pub(crate) fn read_header(frame: &[u8]) -> Result<(u32, u32), CodecError> {
 /// # Errors
 /// [`CodecError`] when the body is malformed or of another format.
 pub fn decode(body: &Bytes, position: Position) -> Result<RecordedEvent, CodecError> {
+    decode_body(body, body, position, None)
+}
+
+fn decode_body(
+    memory: &Bytes,
+    body: &[u8],
+    position: Position,
+    before: Option<&RecordedEvent>,
+) -> Result<RecordedEvent, CodecError> {
     let (stored, tags) = match body.first() {
         Some(&TAGGED_VERSION) => {
             let tagged: StoredTaggedEvent<'_> = decode_as(TAGGED_VERSION, WHAT, body)?;
@@ -129,15 +151,17 @@ pub fn decode(body: &Bytes, position: Position) -> Result<RecordedEvent, CodecEr
     let name = CodecError::name;
     Ok(RecordedEvent {
         id: EventId(Uuid::from_bytes(stored.id)),
-        entity_id: EntityId::new(stored.entity_id).map_err(name(WHAT))?,
-        entity_type: EntityType::new(stored.entity_type).map_err(name(WHAT))?,
-        name: EventName::new(stored.name).map_err(name(WHAT))?,
+        entity_id: EntityId::after(before.map(|event| &event.entity_id), stored.entity_id)
+            .map_err(name(WHAT))?,
+        entity_type: EntityType::after(before.map(|event| &event.entity_type), stored.entity_type)
+            .map_err(name(WHAT))?,
+        name: EventName::after(before.map(|event| &event.name), stored.name).map_err(name(WHAT))?,
         version: StreamVersion(stored.version),
         position,
         schema_version: stored.schema_version,
         content_type: content_type_from_stored(stored.content_type),
-        data: body.slice_ref(stored.data.0),
-        metadata: body.slice_ref(stored.metadata.0),
+        data: memory.slice_ref(stored.data.0),
+        metadata: memory.slice_ref(stored.metadata.0),
         recorded_at: Timestamp(stored.recorded_at),
         occurred_at: stored.occurred_at.map(Timestamp),
         source: source_from_stored(stored.source)?,

@@ -161,8 +161,8 @@ impl GroupStore {
             for located in now {
                 let start =
                     usize::try_from(located.place.offset - span.offset).expect("a span is far below 4 GiB");
-                let frame = bytes.slice(start..start + located.place.len as usize);
-                let event = event::decode_frame(&frame, located.position)
+                let frame = &bytes[start..start + located.place.len as usize];
+                let event = event::decode_frame_of(&bytes, frame, located.position, events.last())
                     .map_err(|error| self.damaged(located.place, &error.to_string()))?;
                 events.push(event);
             }

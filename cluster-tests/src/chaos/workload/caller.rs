@@ -10,7 +10,7 @@ use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Result, bail};
 use weir_check::rng::Rng;
-use weir_client::AppendSession;
+use weir_client::{AppendSession, ReadSession};
 
 use super::Context;
 use crate::edge::Edge;
@@ -34,6 +34,7 @@ pub(super) struct Caller {
     number: u64,
     http: reqwest::Client,
     sessions: HashMap<u64, AppendSession>,
+    read_sessions: HashMap<u64, ReadSession>,
     patience: Duration,
     marks: u64,
     wrongs: Vec<String>,
@@ -54,6 +55,7 @@ impl Caller {
             number,
             http: wire::http(),
             sessions: HashMap::new(),
+            read_sessions: HashMap::new(),
             patience,
             marks: 0,
             wrongs: Vec::new(),

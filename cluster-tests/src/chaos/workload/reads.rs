@@ -1,5 +1,5 @@
 //! Reads at every consistency, on every node, both ways, whole and in pages,
-//! by page, history, summary and list; of streams that change under them.
+//! by page over REST and gRPC, history, summary and list; of streams that change under them.
 
 use std::time::Duration;
 
@@ -80,6 +80,7 @@ impl Workload for Reads {
             "reads.at_least",
             "reads.backward",
             "reads.paged",
+            "reads.read_by_session",
             "reads.waited",
             "reads.history",
             "reads.info",

@@ -1,14 +1,23 @@
 //! Reads of streams and views, at one node, written down.
 
+use std::time::Duration;
+
 use reqwest::Method;
+use tokio::time::timeout;
 use weir_api::{
     ErrorCode,
-    v1::{EventView, HistoryPage, ListPage, ProjectionView, ReadPage, StreamSummary, paths},
+    v1::{EventView, Freshness, HistoryPage, ListPage, ProjectionView, ReadPage, StreamSummary, paths},
 };
 use weir_check::history::{Call, Pending, ReadConsistency, ReadDirection, Seen, SeenEvent};
+use weir_client::{ClientError, EventPage, ReadOptions, ReadSession, Start};
+use weir_types::Direction;
 
 use super::{Answer, Caller, Lost};
 use crate::edge::{Edge, encoded};
+
+/// Of a hundred pages, those that are read over gRPC.
+const SESSION_PERCENT: u64 = 40;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A read of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +53,25 @@ impl Look {
             limit: self.limit,
             consistency: self.consistency,
             node,
+        }
+    }
+
+    fn options(&self) -> ReadOptions {
+        let (freshness, min_position) = match self.consistency {
+            ReadConsistency::Linearizable => (None, None),
+            ReadConsistency::Local => (Some(Freshness::Local), None),
+            ReadConsistency::AtLeast(position) => (None, Some(position)),
+        };
+        ReadOptions {
+            start: self.from.map_or(Start::Edge, Start::Version),
+            direction: match self.direction {
+                ReadDirection::Forward => Direction::Forward,
+                ReadDirection::Backward => Direction::Backward,
+            },
+            page: Some(self.limit),
+            freshness,
+            min_position,
+            wait: Duration::from_millis(self.wait_ms),
         }
     }
 
@@ -85,8 +113,13 @@ impl Caller {
         edge: &Edge,
         look: &Look,
     ) -> Option<ReadPage> {
-        let path = format!("{}?{}", paths::fill(paths::STREAM_EVENTS, &look.stream), look.query());
-        let (pending, page): (_, ReadPage) = self.look(edge, look.call(node), &path).await?;
+        let by_session = self.rng.chance(SESSION_PERCENT);
+        let (pending, page): (_, ReadPage) = if by_session {
+            self.look_by_session(node, edge, look).await?
+        } else {
+            let path = format!("{}?{}", paths::fill(paths::STREAM_EVENTS, &look.stream), look.query());
+            self.look(edge, look.call(node), &path).await?
+        };
         let seen = |event: &EventView| SeenEvent {
             version: event.version,
             position: event.position,
@@ -211,6 +244,48 @@ impl Caller {
         Some(view)
     }
 
+    /// As [`Self::look`], over gRPC.
+    async fn look_by_session(&mut self, node: u64, edge: &Edge, look: &Look) -> Option<(Pending, ReadPage)> {
+        let pending = self.context.recorder.invoke(self.number, look.call(node));
+        let error = match self.read_session(node, edge).await {
+            Ok(session) => match session.read_page(&look.stream, look.options()).await {
+                Ok(page) => {
+                    self.count("read");
+                    self.count("read_by_session");
+                    return Some((pending, page_of(&look.stream, &page)));
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        match (error.code(), &error) {
+            (Some(code), _) => self.missed_by(pending, code, &error.to_string()),
+            (None, ClientError::NotUnderstood { .. }) => self.fail(pending, &look.stream, error.to_string()),
+            (None, _) => {
+                self.read_sessions.remove(&node);
+                let lost = match error {
+                    ClientError::NoConnection { .. } => Lost::NotSent,
+                    error => Lost::Sent(error.to_string()),
+                };
+                self.miss(pending, Err(lost));
+            }
+        }
+        None
+    }
+
+    /// A session with this node: the last one, or a new one if that was lost.
+    async fn read_session(&mut self, node: u64, edge: &Edge) -> Result<ReadSession, ClientError> {
+        if let Some(session) = self.read_sessions.get(&node) {
+            return Ok(session.clone());
+        }
+        let url = edge.base().to_owned();
+        let late = |_| ClientError::NoConnection { url, reason: "no connection in time".to_owned() };
+        let open = ReadSession::open(edge.base(), self.patience);
+        let session = timeout(CONNECT_TIMEOUT, open).await.map_err(late)??;
+        self.read_sessions.insert(node, session.clone());
+        Ok(session)
+    }
+
     async fn look<T: serde::de::DeserializeOwned>(
         &mut self,
         edge: &Edge,
@@ -241,12 +316,8 @@ impl Caller {
     fn miss(&mut self, pending: Pending, answer: Result<Answer, Lost>) {
         match answer {
             Ok(answer) => {
-                let code = answer.error().code;
-                self.count(&format!("missed.{code}"));
-                if code == ErrorCode::Internal {
-                    self.wrong(format!("a read was answered with {code}: {}", answer.error().message));
-                }
-                pending.refused(code.as_str(), None);
+                let error = answer.error();
+                self.missed_by(pending, error.code, &error.message);
             }
             Err(Lost::NotSent) => pending.refused("no_connection", None),
             Err(Lost::Sent(reason)) => {
@@ -254,5 +325,24 @@ impl Caller {
                 pending.unknown(&reason);
             }
         }
+    }
+
+    fn missed_by(&mut self, pending: Pending, code: ErrorCode, message: &str) {
+        self.count(&format!("missed.{code}"));
+        if code == ErrorCode::Internal {
+            self.wrong(format!("a read was answered with {code}: {message}"));
+        }
+        pending.refused(code.as_str(), None);
+    }
+}
+
+/// A page as REST says it.
+fn page_of(stream: &str, page: &EventPage) -> ReadPage {
+    ReadPage {
+        entity_id: stream.to_owned(),
+        version: page.version.0,
+        events: page.events.iter().map(EventView::from).collect(),
+        next_version: page.next.map(|version| version.0),
+        position: page.applied.0,
     }
 }

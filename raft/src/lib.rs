@@ -32,6 +32,7 @@ mod seats;
 mod snapshot;
 mod state_machine;
 mod status;
+mod succession;
 mod timing;
 mod types;
 mod views;

@@ -34,6 +34,7 @@ use crate::{
     seats::Seats,
     state_machine::StateMachine,
     status::ClusterStatus,
+    succession,
     timing::RaftTiming,
     types::{PeerNode, Raft, peer_of},
     views::GroupViews,
@@ -140,6 +141,7 @@ impl RaftNode {
         stand_if_alone(&raft).await?;
         let contact = Contact { heard: Arc::new(Heard::new()), silence_max: timing.leader_silence_max() };
         let seats = Seats::new(raft.clone(), timing.clone());
+        let ended = succession::watch(raft.clone(), links.clone(), stop.child_token());
         let server = ServerOptions {
             cluster,
             node,
@@ -151,6 +153,7 @@ impl RaftNode {
             heard: contact.heard.clone(),
             log: store.log.clone(),
             seats: seats.clone(),
+            ended,
             forward,
         };
         tokio::spawn(seats.keep(stop.child_token()));

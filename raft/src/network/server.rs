@@ -37,6 +37,7 @@ use crate::{
     },
     off_runtime::off_runtime,
     seats::Seats,
+    succession::Ended,
     types::{self, Raft},
 };
 
@@ -61,6 +62,7 @@ pub(crate) struct ServerOptions {
     pub(crate) heard: Arc<Heard>,
     pub(crate) log: Log,
     pub(crate) seats: Arc<Seats>,
+    pub(crate) ended: Ended,
     pub(crate) forward: Arc<dyn ForwardHandler>,
 }
 
@@ -141,7 +143,10 @@ impl PeerServer {
         }
         let newer = self.replace_older(hello.from);
         tokio::select! {
-            ended = answering => ended,
+            ended = answering => {
+                self.options.ended.note(hello.from);
+                ended
+            }
             () = newer.cancelled() => Ok(()),
             () = admissions.turned_away(hello.from, hello.incarnation) => Ok(()),
         }

@@ -70,13 +70,19 @@ pub struct Nodes {
     ports: BTreeMap<u64, u16>,
     /// Of the nodes that are started from now on.
     pub config_checksum: u64,
+    pub timing: RaftTiming,
 }
 
 impl Nodes {
     /// Starts nodes that belong to no cluster yet.
     pub async fn start(nodes: impl IntoIterator<Item = u64>) -> Self {
+        Self::start_with(timing(), nodes).await
+    }
+
+    async fn start_with(timing: RaftTiming, nodes: impl IntoIterator<Item = u64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut all = Self { dir, running: BTreeMap::new(), ports: BTreeMap::new(), config_checksum: 1 };
+        let (running, ports) = (BTreeMap::new(), BTreeMap::new());
+        let mut all = Self { dir, running, ports, config_checksum: 1, timing };
         for node in nodes {
             all.start_node(node).await;
         }
@@ -85,7 +91,12 @@ impl Nodes {
 
     /// Starts a cluster of these voters.
     pub async fn cluster(voters: impl IntoIterator<Item = u64> + Clone) -> Self {
-        let all = Self::start(voters.clone()).await;
+        Self::cluster_with(timing(), voters).await
+    }
+
+    /// The same with other timings.
+    pub async fn cluster_with(timing: RaftTiming, voters: impl IntoIterator<Item = u64> + Clone) -> Self {
+        let all = Self::start_with(timing, voters.clone()).await;
         let first = voters.clone().into_iter().next().unwrap();
         let members = voters.into_iter().map(|node| (NodeId(node), all.peer(node))).collect();
         all.node(first).initialize(members, Founders::Majority).await.unwrap();
@@ -113,7 +124,7 @@ impl Nodes {
             network: PeerNetwork::tcp(listener),
             config_checksum: self.config_checksum,
             store,
-            timing: timing(),
+            timing: self.timing.clone(),
             forward: Arc::new(Echo),
         };
         self.running.insert(node, RaftNode::start(options).await.unwrap());

@@ -5,10 +5,10 @@ use std::fs;
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::{Duration, timeout};
-use weir_raft::apply::Applier;
+use weir_raft::{RaftTiming, apply::Applier};
 use weir_types::{Consistency, NodeId};
 
-use crate::nodes::{CLUSTER, Nodes, PATIENCE, appended_at, eventually};
+use crate::nodes::{CLUSTER, Nodes, PATIENCE, appended_at, eventually, timing};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_node_leads_when_the_leader_is_gone_and_the_old_one_catches_up() {
@@ -25,6 +25,20 @@ async fn another_node_leads_when_the_leader_is_gone_and_the_old_one_catches_up()
     }
     nodes.start_node(first).await;
     nodes.agree_at(40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_process_has_ended_is_succeeded_long_before_its_lease_ends() {
+    let (election_timeout_min, election_timeout_max) = (2 * PATIENCE, 3 * PATIENCE);
+    let patient = RaftTiming { election_timeout_min, election_timeout_max, ..timing() };
+    let mut nodes = Nodes::cluster_with(patient, 1..=5).await;
+    // Twice, so that who comes first in the order of succession is gone once too.
+    for base in 0..2 {
+        assert!(appended_at(&nodes.append("order-1", base).await, base + 1));
+        let (leader, _) = nodes.leader().await;
+        nodes.stop(leader).await;
+    }
+    assert!(appended_at(&nodes.append("order-1", 2).await, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

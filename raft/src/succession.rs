@@ -29,6 +29,9 @@ use crate::{
 const ENDED_MAX: usize = 64;
 /// How long the dead node's port may take to refuse.
 const REFUSAL_WAIT: Duration = Duration::from_millis(200);
+/// How often, and how long after one another, a port that still answers is tried.
+const LOOKS: u32 = 8;
+const LOOK_PAUSE: Duration = Duration::from_millis(25);
 /// Until the others have seen it too; after that, how long each waits for those before it.
 const TURN: Duration = Duration::from_millis(100);
 /// How often each asks before it leaves the rest to the clock.
@@ -127,7 +130,15 @@ impl Succession {
 
     /// Whether nobody listens there any more. A node that cannot be reached may live.
     async fn refuses(&self, address: &str) -> bool {
-        let dialled = timeout(REFUSAL_WAIT, self.links.myself().dialer.dial(address)).await;
-        matches!(dialled, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
+        // A process that ends may close its connections some time before its port.
+        for _ in 0..LOOKS {
+            let dialled = timeout(REFUSAL_WAIT, self.links.myself().dialer.dial(address)).await;
+            match dialled {
+                Ok(Ok(_)) => sleep(LOOK_PAUSE).await,
+                Ok(Err(error)) => return error.kind() == io::ErrorKind::ConnectionRefused,
+                Err(_) => return false,
+            }
+        }
+        false
     }
 }

@@ -36,8 +36,12 @@ impl ReadService for Reads {
         _context: RequestContext,
         request: ServiceRequest<'_, ReadLogRequest>,
     ) -> ServiceResult<ServiceStream<impl Encodable<ReadLogResponse> + Send + use<>>> {
-        let walk = Walk::of(&self.engine, request.to_owned_message());
-        Response::ok(pages(walk.map_err(|error| error.to_connect())?))
+        let pages = match Walk::of(&self.engine, request.to_owned_message()) {
+            Ok(walk) => pages(walk),
+            // Refused as a stream that ends at once: an answer of headers alone would lose the error's detail.
+            Err(error) => Box::pin(stream::once(async move { Err(error.to_connect()) })),
+        };
+        Response::ok(pages)
     }
 }
 

@@ -4,7 +4,8 @@
 //! election later still: seconds. But a process that ends takes its connections
 //! with it and leaves a port that refuses new ones. Who sees both gives up the
 //! lease and asks for a pre-vote, one follower after the other, so that they do
-//! not split the vote. Where the leader lives, whoever still hears it refuses.
+//! not split the vote. Where the leader lives after all, whoever still hears it
+//! refuses.
 //!
 //! Raft elects safely at any time; a lease only keeps elections rare. Nothing
 //! here reads by the lease: reads ask a quorum.

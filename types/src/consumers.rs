@@ -3,49 +3,14 @@
 //! A consumer group hands the events of a pattern to whoever asks in its name,
 //! each until one of them says that it is done with it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::{EntityId, EventId, EventName, NameError, Pattern, Position, Timestamp, id, limits};
+use crate::{EntityId, EventId, EventName, Pattern, Position, Timestamp, id, limits};
 
-/// The name of a consumer group: ASCII letters, digits, `_` and `-`, 1 to 128 of them.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConsumerGroupName(Arc<str>);
-
-impl ConsumerGroupName {
-    /// Checks and takes a name.
-    ///
-    /// # Errors
-    /// [`NameError`] when it is empty, too long or holds other characters.
-    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
-        let (kind, text) = ("consumer group name", text.as_ref());
-        id::check(kind, text, limits::CONSUMER_GROUP_NAME_BYTES_MAX)?;
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        match text.char_indices().find(|(_, c)| !legal(*c)) {
-            Some((at, found)) => {
-                Err(NameError::Character { kind, found, at, allowed: "ASCII letters, digits, `_` and `-`" })
-            }
-            None => Ok(Self(Arc::from(text))),
-        }
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ConsumerGroupName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ConsumerGroupName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
-}
+id::name!(
+    /// The name of a consumer group: ASCII letters, digits, `_` and `-`, 1 to 128 of them.
+    ConsumerGroupName, "consumer group name", limits::CONSUMER_GROUP_NAME_BYTES_MAX, id::Allowed::NARROW
+);
 
 /// A consumer group as it was asked for. It never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -60,21 +60,45 @@ pub(crate) fn check(kind: &'static str, text: &str, max: usize) -> Result<(), Na
     }
 }
 
+/// Characters that a narrow name may hold, beside ASCII letters and digits.
+pub(crate) struct Allowed {
+    marks: &'static [char],
+    /// All of them, in words.
+    words: &'static str,
+}
+
+impl Allowed {
+    /// Of buckets and consumer groups.
+    pub(crate) const NARROW: Self = Self { marks: &['_', '-'], words: "ASCII letters, digits, `_` and `-`" };
+    /// Of projections.
+    const DOTTED: Self = Self { marks: &['_', '-', '.'], words: "ASCII letters, digits, `_`, `-` and `.`" };
+
+    pub(crate) fn check(&self, kind: &'static str, text: &str) -> Result<(), NameError> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || self.marks.contains(&c);
+        match text.char_indices().find(|(_, c)| !legal(*c)) {
+            Some((at, found)) => Err(NameError::Character { kind, found, at, allowed: self.words }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name of 1 to so many bytes of UTF-8 without control characters, and of fewer characters where it says so.
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:expr $(, $allowed:expr)?) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// Checks and takes a name.
             ///
             /// # Errors
-            /// [`NameError`] when it is empty, too long, or holds control characters.
-            pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+            /// `NameError` when it is empty, too long, or holds other characters than it may.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, $crate::NameError> {
                 let text = text.as_ref();
-                check($kind, text, $max)?;
-                Ok(Self(Arc::from(text)))
+                $crate::id::check($kind, text, $max)?;
+                $($allowed.check($kind, text)?;)?
+                Ok(Self(std::sync::Arc::from(text)))
             }
 
             /// As [`Self::new`]; a name that is `before` is shared, and not checked again. Events that are
@@ -82,7 +106,7 @@ macro_rules! name {
             ///
             /// # Errors
             /// As [`Self::new`].
-            pub fn after(before: Option<&Self>, text: &str) -> Result<Self, NameError> {
+            pub fn after(before: Option<&Self>, text: &str) -> Result<Self, $crate::NameError> {
                 match before {
                     Some(before) if before.as_str() == text => Ok(before.clone()),
                     _ => Self::new(text),
@@ -96,26 +120,27 @@ macro_rules! name {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&*self.0, f)
             }
         }
 
         impl std::str::FromStr for $name {
-            type Err = NameError;
-            fn from_str(text: &str) -> Result<Self, NameError> {
+            type Err = $crate::NameError;
+            fn from_str(text: &str) -> Result<Self, $crate::NameError> {
                 Self::new(text)
             }
         }
     };
 }
+pub(crate) use name;
 
 name!(
     /// The id of an entity, which is also the name of its stream.
@@ -158,48 +183,10 @@ impl PartitionKey {
     }
 }
 
-/// The name of a projection: ASCII letters, digits, `_`, `-` and `.`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProjectionName(Arc<str>);
-
-impl ProjectionName {
-    /// Checks and takes a name.
-    ///
-    /// # Errors
-    /// [`NameError`] when it is empty, too long or holds other characters.
-    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
-        let (kind, text) = ("projection name", text.as_ref());
-        check(kind, text, limits::PROJECTION_NAME_BYTES_MAX)?;
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        match text.char_indices().find(|(_, c)| !legal(*c)) {
-            Some((at, found)) => Err(NameError::Character {
-                kind,
-                found,
-                at,
-                allowed: "ASCII letters, digits, `_`, `-` and `.`",
-            }),
-            None => Ok(Self(Arc::from(text))),
-        }
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ProjectionName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ProjectionName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
-}
+name!(
+    /// The name of a projection: ASCII letters, digits, `_`, `-` and `.`.
+    ProjectionName, "projection name", limits::PROJECTION_NAME_BYTES_MAX, Allowed::DOTTED
+);
 
 /// The id of a node. Never reused, not even after a wipe.
 ///

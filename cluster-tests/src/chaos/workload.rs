@@ -23,6 +23,7 @@ mod subscribers;
 mod told;
 mod transactions;
 mod unguarded;
+mod writer;
 
 pub use folds::folds;
 

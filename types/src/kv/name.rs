@@ -1,77 +1,20 @@
 //! The names of buckets and keys.
 
-use std::{fmt, sync::Arc};
+use crate::{
+    id::{Allowed, name},
+    limits,
+};
 
-use crate::{NameError, id, limits};
-
-/// The name of a bucket: ASCII letters, digits, `_` and `-`, 1 to 128 of them.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BucketName(Arc<str>);
-
-impl BucketName {
-    /// Checks and takes a name.
+name!(
+    /// The name of a bucket: ASCII letters, digits, `_` and `-`, 1 to 128 of them.
+    BucketName, "bucket name", limits::KV_BUCKET_NAME_BYTES_MAX, Allowed::NARROW
+);
+name!(
+    /// A key in a bucket: any UTF-8 without control characters, 1 to 512 bytes.
     ///
-    /// # Errors
-    /// [`NameError`] when it is empty, too long or holds other characters.
-    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
-        let (kind, text) = ("bucket name", text.as_ref());
-        id::check(kind, text, limits::KV_BUCKET_NAME_BYTES_MAX)?;
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        match text.char_indices().find(|(_, c)| !legal(*c)) {
-            Some((at, found)) => {
-                Err(NameError::Character { kind, found, at, allowed: "ASCII letters, digits, `_` and `-`" })
-            }
-            None => Ok(Self(Arc::from(text))),
-        }
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A key in a bucket: any UTF-8 without control characters, 1 to 512 bytes.
-///
-/// It is opaque: `/`, `:`, `.`, `*` and `>` in it are data.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KvKey(Arc<str>);
-
-impl KvKey {
-    /// Checks and takes a key.
-    ///
-    /// # Errors
-    /// [`NameError`] when it is empty, too long or holds control characters.
-    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
-        let text = text.as_ref();
-        id::check("key", text, limits::KV_KEY_BYTES_MAX)?;
-        Ok(Self(Arc::from(text)))
-    }
-
-    /// The key as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-macro_rules! as_text {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
-            }
-        }
-    )*};
-}
-as_text!(BucketName, KvKey);
+    /// It is opaque: `/`, `:`, `.`, `*` and `>` in it are data.
+    KvKey, "key", limits::KV_KEY_BYTES_MAX
+);
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use super::{
     Context, Workload,
     caller::{Caller, Look, mark_of},
     crew::Crew,
-    draft::Draft,
+    writer::write,
 };
 use crate::edge::Edge;
 
@@ -75,7 +75,7 @@ impl Workload for Follow {
 
     async fn run(&self, context: &Context) -> Result<()> {
         let mut crew = Crew::default();
-        crew.hire(write(Caller::new(context, NAME)));
+        crew.hire(write(Caller::new(context, NAME), NAME, STREAMS, WRITE_PACE));
         for number in 0..self.followers.len() {
             crew.hire(Follower::new(context, self, number).work());
         }
@@ -96,15 +96,6 @@ impl Workload for Follow {
 
 fn stream(number: u64) -> String {
     format!("{NAME}-{number}")
-}
-
-async fn write(mut caller: Caller) -> Result<()> {
-    while caller.pace(WRITE_PACE).await {
-        let (stream, count) = (stream(caller.rng.within(0..STREAMS)), caller.rng.within(1..4));
-        let draft = Draft::new(&stream, NAME, &caller.marks(count));
-        caller.append(&draft).await;
-    }
-    caller.end()
 }
 
 struct Follower {

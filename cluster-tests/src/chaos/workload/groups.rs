@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use weir_api::v1::{ConsumerGroupView, DeadLetterPage, PullResult, SettleResult, SettlementKind, paths};
 
 use self::judge::{Fact, judge};
-use super::{Context, Workload, caller::Caller, crew::Crew, draft::Draft};
+use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
 use crate::{PATIENCE, eventually};
 
 /// Its name.
@@ -63,7 +63,7 @@ impl Workload for Groups {
 
     async fn run(&self, context: &Context) -> Result<()> {
         let mut crew = Crew::default();
-        crew.hire(write(Caller::new(context, NAME)));
+        crew.hire(write(Caller::new(context, NAME), NAME, STREAMS, WRITE_PACE));
         for _ in 0..CONSUMERS {
             let caller = Caller::new(context, NAME);
             crew.hire(Consumer { caller, facts: self.facts.clone(), began: began() }.work());
@@ -94,18 +94,6 @@ impl Workload for Groups {
 fn began() -> Instant {
     static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *BEGAN.get_or_init(Instant::now)
-}
-
-async fn write(mut caller: Caller) -> Result<()> {
-    while caller.pace(WRITE_PACE).await {
-        let stream = format!("{NAME}-{}", caller.rng.within(0..STREAMS));
-        let marks = {
-            let count = caller.rng.within(1..4);
-            caller.marks(count)
-        };
-        caller.append(&Draft::new(&stream, NAME, &marks)).await;
-    }
-    caller.end()
 }
 
 struct Consumer {

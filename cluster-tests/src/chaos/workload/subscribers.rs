@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout, timeout_at};
 use weir_check::history::{Call, CaughtUp, Delivered, Filter, Seen, Source};
 
-use super::{Context, Workload, caller::Caller, crew::Crew, draft::Draft};
+use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
 use crate::live::{Ask, DOORS, Door, Heard, Listening, Start, Target};
 
 /// Its name.
@@ -78,7 +78,7 @@ impl Workload for Subscribers {
 
     async fn run(&self, context: &Context) -> Result<()> {
         let mut crew = Crew::default();
-        crew.hire(write(Caller::new(context, NAME)));
+        crew.hire(write(Caller::new(context, NAME), NAME, STREAMS, WRITE_PACE));
         for number in 0..self.all.len() {
             crew.hire(Subscriber::new(context, self, number).work());
         }
@@ -105,18 +105,6 @@ impl Workload for Subscribers {
             "subscribers.live",
         ]
     }
-}
-
-async fn write(mut caller: Caller) -> Result<()> {
-    while caller.pace(WRITE_PACE).await {
-        let stream = format!("{NAME}-{}", caller.rng.within(0..STREAMS));
-        let marks = {
-            let count = caller.rng.within(1..4);
-            caller.marks(count)
-        };
-        caller.append(&Draft::new(&stream, NAME, &marks)).await;
-    }
-    caller.end()
 }
 
 struct Subscriber {

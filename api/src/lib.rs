@@ -18,11 +18,13 @@ pub mod session;
 pub mod socket;
 mod source;
 pub mod subscription;
+mod trace;
 pub mod v1;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use json::JsonText;
 pub use rfc3339::{format_timestamp, parse_timestamp};
+pub use trace::give_trace;
 
 /// Messages, server trait and client of the services `weir.v1`, generated from `proto/`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::too_many_lines)]

@@ -22,11 +22,14 @@ use weir_api::{
     },
     v1::paths,
 };
-use weir_types::{Consistency, StreamVersion};
+use weir_types::{Consistency, StreamVersion, TraceContext};
 
 use crate::{
     engine::Engine,
-    http::extract::{parse_json, read_body},
+    http::{
+        extract::{parse_json, read_body},
+        trace::{context_of, trace_append},
+    },
 };
 
 /// Bytes of one answer to a read that names no limit, which means all events.
@@ -59,10 +62,11 @@ fn refuse(method: &str, error: &ApiError) -> Response {
 
 async fn answer(engine: &Engine, method: &str, request: Request) -> Result<Response, ApiError> {
     check_type(&request)?;
+    let trace = context_of(request.headers());
     let body = read_body(request).await?;
     engine.must_be_in_cluster()?;
     match method {
-        "AppendEvent" => append(engine, &body).await,
+        "AppendEvent" => append(engine, &body, trace.as_ref()).await,
         "ReadStream" => read(engine, &body).await,
         "GetStreamInfo" => info(engine, &body).await,
         "ListStreams" => list(engine, &body).await,
@@ -85,9 +89,11 @@ fn json(answer: impl Serialize) -> Result<Response, ApiError> {
     Ok(Json(answer).into_response())
 }
 
-async fn append(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+async fn append(engine: &Engine, body: &Bytes, trace: Option<&TraceContext>) -> Result<Response, ApiError> {
     let request: AppendEventRequest = parse_json(body)?;
-    let ack = engine.append(request.into_request(engine.group())?).await?;
+    let mut request = request.into_request(engine.group())?;
+    trace_append(trace, &mut request);
+    let ack = engine.append(request).await?;
     json(AppendEventResponse::from(&ack))
 }
 

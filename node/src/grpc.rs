@@ -32,7 +32,10 @@ use weir_api::{
 use weir_types::{AppendAck, Planted, limits, planted};
 
 use self::{order::StreamOrder, read::Reads};
-use crate::engine::Engine;
+use crate::{
+    engine::Engine,
+    http::trace::{context_of, trace_append},
+};
 
 /// Appends of one session that are not answered yet; the next one is read when one is answered.
 const SESSION_IN_FLIGHT_MAX: usize = 1_024;
@@ -80,11 +83,12 @@ impl StreamService for Streams {
 
     async fn append<'a>(
         &'a self,
-        _context: RequestContext,
+        context: RequestContext,
         request: ServiceRequest<'_, AppendRequest>,
     ) -> ServiceResult<impl Encodable<AppendResponse> + Send + use<'a>> {
         let request = session::request_from_proto(self.engine.group(), request.to_owned_message());
-        let request = request.map_err(|error| error.to_connect())?;
+        let mut request = request.map_err(|error| error.to_connect())?;
+        trace_append(context_of(context.headers()).as_ref(), &mut request);
         self.engine.must_be_in_cluster().map_err(|error| error.to_connect())?;
         match self.engine.append(request).await {
             Ok(ack) => Response::ok(session::ack_to_proto(&ack)),

@@ -16,6 +16,7 @@ mod projections;
 mod starting;
 mod streams;
 pub(crate) mod to_leader;
+pub(crate) mod trace;
 mod transactions;
 
 pub(crate) use starting::Starting;

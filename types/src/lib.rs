@@ -23,6 +23,7 @@ mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod trace;
 mod transaction;
 mod write;
 
@@ -61,6 +62,7 @@ pub use subscription::{
     SubscriptionStart, subscription_id,
 };
 pub use time::Timestamp;
+pub use trace::{TraceContext, untraced};
 pub use transaction::{
     Condition, DecidedTransaction, StreamAppend, StreamCheck, StreamGuard, TransactionAck,
     TransactionOutcome, TransactionRequest, Violation,

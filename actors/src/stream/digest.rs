@@ -1,12 +1,15 @@
 //! The digest of a request's content, by which the reuse of an idempotency key
 //! for other content is noticed.
 
-use weir_types::{AppendRequest, ContentType, EntityType, EventSource, NewEvent, TransactionRequest};
+use weir_types::{
+    AppendRequest, ContentType, EntityType, EventSource, NewEvent, TransactionRequest, untraced,
+};
 use xxhash_rust::xxh3::Xxh3;
 
 /// xxh3-64 over the entity type and the events, every field closed by its
 /// length so that no two contents run into each other. The guard and the time
-/// are left out: a retry may carry another expectation and means the same.
+/// are left out: a retry may carry another expectation and means the same. So is
+/// the trace that metadata begins with: a retry is another call.
 ///
 /// The digest is stored, so its input never changes.
 pub(crate) fn digest_of(request: &AppendRequest) -> u64 {
@@ -39,7 +42,7 @@ fn append(hasher: &mut Xxh3, entity_type: &EntityType, events: &[NewEvent]) {
             ContentType::Other(media_type) => field(hasher, media_type.as_bytes()),
         }
         field(hasher, &event.data);
-        field(hasher, &event.metadata);
+        parts(hasher, &untraced(&event.metadata));
         match event.occurred_at {
             None => field(hasher, b""),
             Some(at) => field(hasher, &at.0.to_le_bytes()),
@@ -62,8 +65,14 @@ fn extras(hasher: &mut Xxh3, event: &NewEvent) {
 }
 
 fn field(hasher: &mut Xxh3, bytes: &[u8]) {
-    hasher.update(bytes);
-    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    parts(hasher, &[bytes]);
+}
+
+/// One field, in parts.
+fn parts(hasher: &mut Xxh3, parts: &[&[u8]]) {
+    parts.iter().for_each(|part| hasher.update(part));
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    hasher.update(&(bytes as u64).to_le_bytes());
 }
 
 fn source_byte(source: EventSource) -> u8 {

@@ -366,6 +366,14 @@ mod tests {
             change(&mut changed);
             assert!(seen.insert(digest_of(&changed)), "{changed:?}");
         }
+        for metadata in ["", r#"{"a":1}"#] {
+            let (mut first, mut again) = (plain.clone(), plain.clone());
+            first.events[0].metadata = Bytes::from_static(metadata.as_bytes());
+            let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+            let trace = weir_types::TraceContext::read(parent, ["a=1"]).unwrap();
+            again.events[0].metadata = trace.put_in(metadata.as_bytes());
+            assert_eq!(digest_of(&first), digest_of(&again), "a retry has another trace");
+        }
         assert_eq!(digest_of(&plain), DIGEST_OF_FORMAT_1, "stored digests would not match");
     }
 

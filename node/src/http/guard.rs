@@ -25,7 +25,8 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// The headers that browsers may send.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "content-type, authorization, x-ironflow-environment, connect-protocol-version, connect-timeout-ms, \
-     if-match, if-none-match, x-request-id, idempotency-key, last-event-id",
+     if-match, if-none-match, x-request-id, idempotency-key, last-event-id, traceparent, \
+     tracestate",
 );
 
 /// Opens the request's span and answers a panic with `internal`.

@@ -21,6 +21,7 @@ use super::{
     error::HttpError,
     events_json::events_json,
     extract::{Body, Params, Search, idempotency_key},
+    trace::{context_of, trace_append},
 };
 use crate::engine::Engine;
 
@@ -32,7 +33,8 @@ pub(super) async fn append(
 ) -> Result<Response, HttpError> {
     let entity = EntityId::new(id)?;
     let validate_only = body.validate_only;
-    let request = body.into_request(engine.group(), entity.clone(), idempotency_key(&headers)?)?;
+    let mut request = body.into_request(engine.group(), entity.clone(), idempotency_key(&headers)?)?;
+    trace_append(context_of(&headers).as_ref(), &mut request);
     if validate_only {
         let position = engine.validate_append(request).await??.0;
         return Ok(Json(Validated { valid: true, position }).into_response());

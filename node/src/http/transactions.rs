@@ -13,6 +13,7 @@ use weir_api::v1::{TransactionBody, TransactionResult, Validated};
 use super::{
     error::HttpError,
     extract::{Body, idempotency_key},
+    trace::{context_of, trace_transaction},
 };
 use crate::engine::Engine;
 
@@ -22,7 +23,8 @@ pub(super) async fn transact(
     Body(body): Body<TransactionBody>,
 ) -> Result<Response, HttpError> {
     let validate_only = body.validate_only;
-    let request = body.into_request(engine.group(), idempotency_key(&headers)?)?;
+    let mut request = body.into_request(engine.group(), idempotency_key(&headers)?)?;
+    trace_transaction(context_of(&headers).as_ref(), &mut request);
     if validate_only {
         let position = engine.validate(&request).await??.0;
         return Ok(Json(Validated { valid: true, position }).into_response());

@@ -14,4 +14,5 @@ mod rest;
 mod running;
 mod session;
 mod stopping;
+mod trace;
 mod transactions;

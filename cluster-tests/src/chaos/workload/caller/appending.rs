@@ -143,10 +143,11 @@ impl Caller {
         }
     }
 
-    async fn append_by_rest(&self, edge: &Edge, draft: &Draft) -> Told {
+    async fn append_by_rest(&mut self, edge: &Edge, draft: &Draft) -> Told {
         let path = paths::fill(paths::STREAM_EVENTS, &draft.stream);
         let body = draft.rest().to_string().into_bytes();
-        let answer = match self.exchange(edge, Method::POST, &path, Some(body)).await {
+        let trace = [self.trace()];
+        let answer = match self.exchange_with(edge, Method::POST, &path, &trace, Some(body)).await {
             Ok(answer) if answer.is_ok() => answer,
             Ok(answer) => return Told::of_error(&answer.error()),
             Err(lost) => return of_lost(lost),
@@ -166,12 +167,19 @@ impl Caller {
     async fn append_by_connect(&mut self, edge: &Edge, draft: &Draft) -> Told {
         let path = format!("{}AppendEvent", paths::CONNECT_STREAMS);
         let body = draft.connect().to_string().into_bytes();
-        let answer = match self.exchange(edge, Method::POST, &path, Some(body)).await {
+        let trace = [self.trace()];
+        let answer = match self.exchange_with(edge, Method::POST, &path, &trace, Some(body)).await {
             Ok(answer) if answer.is_ok() => answer,
             Ok(answer) => return Told::of_error(&answer.connect_error()),
             Err(lost) => return of_lost(lost),
         };
         self.complete(draft, &answer).await
+    }
+
+    /// The header of a trace that no other call has: a retry is another call, and the same append.
+    fn trace(&mut self) -> (&'static str, String) {
+        let (trace, span) = (self.rng.within(1..u64::MAX), self.rng.within(1..u64::MAX));
+        ("traceparent", format!("00-{trace:032x}-{span:016x}-01"))
     }
 
     /// Connect tells no position: the event at the version that it tells has it.

@@ -4,8 +4,9 @@ use clap::{Args, Subcommand};
 
 use crate::{
     bench::BenchCommand, cluster::ClusterCommand, error::CliError, exit, global::GlobalArgs,
-    group::GroupCommand, import::ImportArgs, kv::KvCommand, log::LogArgs, outbox::OutboxCommand,
-    output::Output, projection::ProjectionCommand, stream::StreamCommand, transact::TransactArgs,
+    group::GroupCommand, import::ImportArgs, kv::KvCommand, log::LogArgs, openapi::OpenApiArgs,
+    outbox::OutboxCommand, output::Output, projection::ProjectionCommand, stream::StreamCommand,
+    transact::TransactArgs,
 };
 
 /// The nouns of the command line. The `weir` binary flattens them beside its own.
@@ -29,6 +30,9 @@ pub enum Command {
     Cluster(Noun<ClusterCommand>),
     /// Look at what is published to JetStream
     Outbox(Noun<OutboxCommand>),
+    /// Print what the HTTP server can be asked for, as an OpenAPI document
+    #[command(name = "openapi")]
+    OpenApi(Alone<OpenApiArgs>),
     /// Measure appends and reads
     Bench(Noun<BenchCommand>),
 }
@@ -77,6 +81,7 @@ impl Command {
             Self::Projection(noun) => &noun.global,
             Self::Cluster(noun) => &noun.global,
             Self::Outbox(noun) => &noun.global,
+            Self::OpenApi(alone) => &alone.global,
             Self::Bench(noun) => &noun.global,
         }
     }
@@ -94,6 +99,7 @@ async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
         Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
         Command::Outbox(noun) => crate::outbox::run(&noun.verb, &client, output).await,
+        Command::OpenApi(alone) => crate::openapi::run(&alone.args, output),
         Command::Bench(noun) => crate::bench::run(&noun.verb, &client, output).await,
     }
 }
@@ -146,6 +152,7 @@ mod tests {
             "weir cluster status --wait 10s",
             "weir cluster transfer 2",
             "weir outbox rebuild --yes",
+            "weir openapi",
             "weir bench subscribe --in-flight 1,1000 --rate 20",
             "weir bench append --in-flight 1,64,512 --duration 5s --session",
             "weir bench read --in-flight 8 --duration 5s",

@@ -14,6 +14,7 @@ mod group;
 mod import;
 mod kv;
 mod log;
+mod openapi;
 mod outbox;
 mod output;
 mod payload;

@@ -4,12 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{Path, Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use serde::Serialize;
 use tracing::debug;
@@ -20,7 +19,6 @@ use weir_api::{
         GetStreamInfoRequest, GetStreamInfoResponse, ListStreamsRequest, ListStreamsResponse,
         ReadStreamRequest, ReadStreamResponse,
     },
-    v1::paths,
 };
 use weir_types::{Consistency, StreamVersion, TraceContext};
 
@@ -35,11 +33,11 @@ use crate::{
 /// Bytes of one answer to a read that names no limit, which means all events.
 const READ_ALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-pub(crate) fn routes() -> Router<Arc<Engine>> {
-    Router::new().route(&format!("{}{{method}}", paths::CONNECT_STREAMS), post(call))
-}
-
-async fn call(State(engine): State<Arc<Engine>>, Path(method): Path<String>, request: Request) -> Response {
+pub(crate) async fn call(
+    State(engine): State<Arc<Engine>>,
+    Path(method): Path<String>,
+    request: Request,
+) -> Response {
     match answer(&engine, &method, request).await {
         Ok(response) => response,
         Err(error) => refuse(&method, &error),

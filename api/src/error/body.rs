@@ -3,6 +3,7 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use buffa::Message as _;
 use connectrpc::{ConnectError, ErrorDetail};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -97,7 +98,7 @@ impl fmt::Display for ApiError {
 impl std::error::Error for ApiError {}
 
 /// The JSON body of a REST error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// The message, where some clients look for it.
     #[serde(default)]
@@ -107,6 +108,7 @@ pub struct ErrorBody {
     pub message: String,
     /// The code, see [`ErrorCode`].
     #[serde(default)]
+    #[schemars(schema_with = "crate::openapi::codes")]
     pub code: String,
     /// Details by camelCase names.
     #[serde(default)]

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use weir_types::{
     AppendAck, AppendRequest, EntityId, EntityType, EventId, EventName, ExpectedVersion, GroupId,
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// POST to a stream's events: one event by its own fields, or `events`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AppendBody {
     /// The stream; if given, it must be that of the path.
@@ -31,6 +32,7 @@ pub struct AppendBody {
         deserialize_with = "expected_version",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(schema_with = "crate::openapi::expected")]
     pub expected_version: Option<i64>,
     /// The key by which a repeat is recognised; empty or absent means none.
     #[serde(alias = "idempotency_key", skip_serializing_if = "Option::is_none")]
@@ -79,7 +81,7 @@ pub struct AppendBody {
 }
 
 /// One event to append.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EventBody {
     /// What happened.
@@ -248,7 +250,7 @@ pub(crate) fn parse_event_id(text: &str) -> Result<EventId, ApiError> {
 }
 
 /// The answer to a durable append.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AppendResult {
     /// The stream.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     ConsumerGroup, ConsumerGroupName, ConsumerTerms, DeadLetter, DeathCause, Pattern, Position, Settlement,
@@ -12,7 +13,7 @@ use super::{EventView, read::limit_of};
 use crate::{ApiError, format_timestamp, number};
 
 /// POST: make a consumer group. What is absent is as [`ConsumerTerms::default`] says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConsumerGroupBody {
     /// Its name: ASCII letters, digits, `_` and `-`.
@@ -115,7 +116,7 @@ impl From<&ConsumerGroup> for ConsumerGroupBody {
 }
 
 /// A consumer group, and how far it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumerGroupView {
     /// What was asked for.
@@ -134,7 +135,7 @@ pub struct ConsumerGroupView {
 }
 
 /// All consumer groups, in order of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumerGroupList {
     /// The groups.
@@ -142,7 +143,7 @@ pub struct ConsumerGroupList {
 }
 
 /// The query of a POST that takes events in the name of the group.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PullQuery {
     /// At most so many; absent is 10, and [`limits::CONSUMER_PULL_MAX`] is the most.
@@ -174,7 +175,7 @@ impl PullQuery {
 }
 
 /// Events that a consumer is given.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PullResult {
     /// In order of position; none when the time was over.
@@ -182,7 +183,7 @@ pub struct PullResult {
 }
 
 /// An event that a consumer is given.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryView {
     /// The event.
@@ -192,7 +193,7 @@ pub struct DeliveryView {
 }
 
 /// POST: say what became of events.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SettleBody {
     /// At most [`limits::CONSUMER_SETTLE_MAX`].
@@ -200,7 +201,7 @@ pub struct SettleBody {
 }
 
 /// A verdict about one delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SettlementBody {
     /// The event's position.
@@ -222,7 +223,7 @@ pub struct SettlementBody {
 }
 
 /// The kinds of verdicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// Done.
@@ -251,7 +252,7 @@ impl VerdictKind {
 }
 
 /// What became of verdicts, in their order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SettleResult {
     /// One each.
@@ -259,7 +260,7 @@ pub struct SettleResult {
 }
 
 /// What became of one verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SettlementView {
     /// The event's position.
@@ -269,7 +270,7 @@ pub struct SettlementView {
 }
 
 /// What may become of a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SettlementKind {
     /// The event is settled: it is not handed out again.
@@ -300,7 +301,7 @@ impl From<Settlement> for SettlementKind {
 }
 
 /// GET of dead letters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeadLettersQuery {
     /// Those after this position.
@@ -323,7 +324,7 @@ impl DeadLettersQuery {
 }
 
 /// Dead letters, in order of position.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterPage {
     /// Dead letters.
@@ -334,7 +335,7 @@ pub struct DeadLetterPage {
 }
 
 /// An event that the group has given up. It is also what is stored of one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterView {
     /// Its position.
@@ -372,7 +373,7 @@ impl From<&DeadLetter> for DeadLetterView {
 }
 
 /// POST: hand dead letters out again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReplayBody {
     /// Which; absent is the first [`limits::CONSUMER_REPLAYS_MAX`] that there are.
@@ -381,7 +382,7 @@ pub struct ReplayBody {
 }
 
 /// How many dead letters are handed out again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayResult {
     /// So many.

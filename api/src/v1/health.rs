@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// GET of `/health`, `/ready`, `/livez` and `/readyz`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// `ok`, or `unavailable` with status 503.
     pub status: String,
@@ -17,7 +18,7 @@ pub struct Health {
 }
 
 /// GET of `/api/v1/capabilities`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capabilities {
     /// How the server can be spoken to.
     pub transports: Vec<String>,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{EntityId, RecordedEvent, StreamPage};
 
@@ -5,7 +6,7 @@ use super::event::{data_of, metadata_of};
 use crate::{JsonText, format_timestamp, source::source_text};
 
 /// An event as SDKs of the contract read history over REST, in both cases.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// The event's id.
@@ -56,7 +57,7 @@ impl From<&RecordedEvent> for HistoryEntry {
 }
 
 /// One page of history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryPage {
     /// The stream.

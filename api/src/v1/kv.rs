@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     BucketConfig, BucketInfo, BucketName, Consistency, KvEntry, KvFilter, KvKey, KvKeys, KvOperation, KvRead,
@@ -13,7 +14,7 @@ use super::read::{Freshness, consistency_of, limit_of};
 use crate::{ApiError, format_timestamp, number};
 
 /// POST: make a bucket. 0 says nothing, as absent does.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BucketBody {
     /// Its name.
@@ -71,7 +72,7 @@ impl BucketBody {
 }
 
 /// A bucket and what is in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BucketView {
     /// Its name.
     pub name: String,
@@ -117,7 +118,7 @@ impl From<&BucketInfo> for BucketView {
 }
 
 /// All buckets, in order of their names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BucketList {
     /// The buckets.
     pub buckets: Vec<BucketView>,
@@ -126,7 +127,7 @@ pub struct BucketList {
 }
 
 /// GET of a key, of what it held, or of a bucket.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KvReadQuery {
     /// The revision that is wanted; absent is the newest.
@@ -176,7 +177,7 @@ impl KvReadQuery {
 }
 
 /// PUT of a value.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KvPutQuery {
     /// How long this entry lives, in milliseconds, if less than its bucket's entries do.
@@ -190,7 +191,7 @@ pub struct KvPutQuery {
 }
 
 /// DELETE of a key.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KvDeleteQuery {
     /// Whether its history goes too.
@@ -199,7 +200,7 @@ pub struct KvDeleteQuery {
 }
 
 /// The answer to a PUT.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvPutResult {
     /// The revision of the value.
     pub revision: u64,
@@ -223,7 +224,7 @@ impl KvPutResult {
 }
 
 /// What a key holds, or held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvEntryView {
     /// The key.
     pub key: String,
@@ -268,7 +269,7 @@ impl KvEntryView {
 }
 
 /// What a key held, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvHistory {
     /// The key.
     pub key: String,
@@ -292,7 +293,7 @@ impl KvHistory {
 }
 
 /// GET of a bucket's keys.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KvKeysQuery {
     /// A NATS wildcard; absent or empty is all.
@@ -333,7 +334,7 @@ impl KvKeysQuery {
 }
 
 /// Keys of a bucket that hold a value, in byte order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvKeysPage {
     /// The keys.
     pub keys: Vec<String>,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     Consistency, EntityType, EventPattern, GroupId, LogFilter, LogRead, LogSlice, Position, Tag, limits,
@@ -10,7 +11,7 @@ use super::{
 use crate::{ApiError, number};
 
 /// GET of events by position.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
     /// First position, inclusive; absent or 0 is the first.
@@ -79,7 +80,7 @@ impl LogQuery {
 }
 
 /// One page of the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LogPage {
     /// The events, in the read's direction. With a filter there may be none although more come later.

@@ -64,6 +64,8 @@ pub const STREAM_SUBSCRIBE: &str = "/api/v1/streams/{id}/subscribe";
 pub const SOCKET: &str = "/ws";
 /// GET: what the server can do.
 pub const CAPABILITIES: &str = "/api/v1/capabilities";
+/// GET: what the server can be asked for, as an OpenAPI document.
+pub const OPENAPI: &str = "/api/v1/openapi.json";
 /// GET: the limits that the server keeps.
 pub const LIMITS: &str = "/api/v1/limits";
 /// GET: is the process there.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     Consistency, PartitionKey, ProjectionDefinition, ProjectionId, limits,
@@ -8,7 +9,7 @@ use super::read::{Freshness, consistency_of, limit_of};
 use crate::{ApiError, JsonText, number};
 
 /// POST: deploy a projection.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeployBody {
     /// The JavaScript module's text.
@@ -16,7 +17,7 @@ pub struct DeployBody {
 }
 
 /// The answer to a deploy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeployResult {
     /// The projection's name, from its source.
@@ -44,7 +45,7 @@ impl DeployResult {
 }
 
 /// What a projection does on the answering node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProjectionStatusKind {
     /// It folds events as they come.
@@ -54,7 +55,7 @@ pub enum ProjectionStatusKind {
 }
 
 /// How far a projection is, on the answering node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectionStatus {
     /// Its name.
@@ -116,14 +117,14 @@ impl ProjectionStatus {
 }
 
 /// All projections.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectionList {
     /// Each with its status on the answering node.
     pub projections: Vec<ProjectionStatus>,
 }
 
 /// GET of one partition's state.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ViewQuery {
     /// The partition's key; absent or empty is that of a projection without partitions.
@@ -165,7 +166,7 @@ impl ViewQuery {
 
 /// One partition of a projection. `state` is absent when it has none; the
 /// nesting and the snake case are the contract's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectionView {
     /// The projection.
@@ -181,7 +182,7 @@ pub struct ProjectionView {
 }
 
 /// The state of one partition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectionState {
     /// The projection's name.
     pub projection_name: String,
@@ -211,7 +212,7 @@ impl ProjectionView {
 }
 
 /// GET of a projection's partitions, in byte order of their keys.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartitionsQuery {
     /// Only keys after this one.
@@ -234,7 +235,7 @@ impl PartitionsQuery {
 }
 
 /// One page of partitions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PartitionsPage {
     /// The keys.
     pub partitions: Vec<String>,

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     Consistency, Direction, EntityId, GroupId, Position, StreamPage, StreamRead, StreamVersion, limits,
@@ -9,7 +10,7 @@ use super::EventView;
 use crate::{ApiError, ErrorCode, number};
 
 /// The freshness that a query asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Freshness {
     /// Every append acknowledged before the read, on any node.
@@ -48,7 +49,7 @@ pub(crate) fn limit_of(limit: Option<u64>, default: usize, max: usize) -> Result
 }
 
 /// GET of a stream's events or history.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadQuery {
     /// First version, inclusive; absent or 0 is the start, or the end when backward.
@@ -133,7 +134,7 @@ pub(crate) fn direction_of(word: &str) -> Result<Direction, ApiError> {
 }
 
 /// One page of a stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadPage {
     /// The stream.

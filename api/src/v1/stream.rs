@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{Consistency, EntityType, StreamHead, limits};
 
@@ -5,7 +6,7 @@ use super::read::{Freshness, consistency_of, limit_of};
 use crate::{ApiError, format_timestamp, number};
 
 /// GET of all streams, in the order of their creation.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
     /// Only streams of this type.
@@ -54,7 +55,7 @@ impl ListQuery {
 
 /// What is known of a stream. SDKs of the contract read some fields in snake
 /// case and pass the row on as it is, therefore these stand in both cases.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamSummary {
     /// The stream.
@@ -80,7 +81,7 @@ pub struct StreamSummary {
     snake: SnakeSummary,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 struct SnakeSummary {
     #[serde(default)]
     entity_id: String,
@@ -119,7 +120,7 @@ impl From<&StreamHead> for StreamSummary {
 }
 
 /// One page of streams.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListPage {
     /// The streams.

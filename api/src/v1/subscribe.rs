@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     EntityId, Pattern, Position, Selector, Slow, StreamVersion, SubscribeRequest, SubscriptionStart, limits,
@@ -22,7 +23,7 @@ pub mod sse {
 }
 
 /// GET of a subscription.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubscribeQuery {
     /// The pattern; not beside a stream in the path.
@@ -180,7 +181,7 @@ pub(crate) fn heartbeat_of(ms: Option<u64>) -> Result<Duration, ApiError> {
 }
 
 /// What is said between events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionMark {
     /// All up to here was given, or left out with a mark.
@@ -194,7 +195,7 @@ pub struct SubscriptionMark {
 }
 
 /// Why a subscription ended, and where to go on from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionEnd {
     /// The error's code.

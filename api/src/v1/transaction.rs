@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     Condition, EntityId, EntityType, EventName, ExpectedVersion, GroupId, Position, StreamAppend,
@@ -11,7 +12,7 @@ use super::{
 use crate::{ApiError, error::expected_number, number};
 
 /// POST to transactions: appends to several streams, all of it or nothing.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TransactionBody {
     /// 1 to 100 appends, each to a stream of its own.
@@ -32,7 +33,7 @@ pub struct TransactionBody {
 }
 
 /// The part of a transaction that goes to one stream.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StreamAppendBody {
     /// The stream.
@@ -48,6 +49,7 @@ pub struct StreamAppendBody {
         deserialize_with = "expected_version",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(schema_with = "crate::openapi::expected")]
     pub expected_version: Option<i64>,
     /// At least one event.
     #[serde(default)]
@@ -55,7 +57,7 @@ pub struct StreamAppendBody {
 }
 
 /// What must hold of a stream that is not written.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StreamCheckBody {
     /// The stream.
@@ -68,11 +70,12 @@ pub struct StreamCheckBody {
         deserialize_with = "expected_version",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(schema_with = "crate::openapi::expected")]
     pub expected_version: Option<i64>,
 }
 
 /// No event after a position may be of one of the names and carry all of the tags.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConditionBody {
     /// The last position that the client has seen; absent means 0, the whole log.
@@ -179,7 +182,7 @@ impl TryFrom<ConditionBody> for Condition {
 }
 
 /// The answer to a durable transaction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionResult {
     /// What became of each stream, in the order of the request.
@@ -213,7 +216,7 @@ impl TransactionResult {
 }
 
 /// The answer to a write that was only to be checked, and would be taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Validated {
     /// Always true: what would be refused is answered with its error.

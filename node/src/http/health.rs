@@ -3,38 +3,26 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
-    routing::get,
 };
 use weir_api::{
     format_timestamp,
-    v1::{Capabilities, Health, Limits, paths},
+    v1::{Capabilities, Health, Limits},
 };
 use weir_types::Timestamp;
 
 use crate::{build_info, engine::Engine, family::Family, telemetry};
 
-pub(super) fn routes() -> Router<Arc<Engine>> {
-    Router::new()
-        .route(paths::HEALTH, get(health))
-        .route(paths::LIVEZ, get(health))
-        .route(paths::READY, get(ready))
-        .route(paths::READYZ, get(ready))
-        .route(paths::METRICS, get(metrics))
-        .route(paths::CAPABILITIES, get(capabilities))
-        .route(paths::LIMITS, get(|| async { Json(Limits::default()) }))
-}
-
 /// The process answers: that is all that this says.
-async fn health(State(engine): State<Arc<Engine>>) -> Json<Health> {
+pub(super) async fn health(State(engine): State<Arc<Engine>>) -> Json<Health> {
     Json(body(engine.now(), "ok", BTreeMap::new()))
 }
 
 /// 200 when this node may be sent requests, else 503 with the check that fails.
-async fn ready(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Health>) {
+pub(super) async fn ready(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Health>) {
     let checks = engine.readiness();
     let failing = checks.iter().any(|(_, state)| state.is_err());
     let words =
@@ -55,16 +43,20 @@ pub(super) fn body(now: Timestamp, status: &str, checks: BTreeMap<String, String
     }
 }
 
-async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
+pub(super) async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
     let text = telemetry::metrics().render() + &Family::render(&engine.observe().await);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-async fn capabilities() -> Json<Capabilities> {
+pub(super) async fn capabilities() -> Json<Capabilities> {
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
     Json(Capabilities {
         transports: words(&["rest", "connect", "grpc", "websocket", "sse"]),
         features: words(&["entity-streams", "projections", "subscriptions", "cluster"]),
         version: build_info::VERSION.to_owned(),
     })
+}
+
+pub(super) async fn limits() -> Json<Limits> {
+    Json(Limits::default())
 }

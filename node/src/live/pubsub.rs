@@ -4,12 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     extract::{Path, Request, State},
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
-    routing::post,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::stream;
@@ -19,7 +17,6 @@ use weir_actors::live::{Frame, Subscriber};
 use weir_api::{
     ApiError, ErrorCode,
     connect::{PubSubSubscribe, SubscriptionEvent},
-    v1::paths,
 };
 use weir_types::{Pattern, Selector, subscription_id};
 
@@ -39,11 +36,11 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes beyond which what is ready is sent.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-pub(crate) fn routes() -> Router<Arc<Engine>> {
-    Router::new().route(&format!("{}{{method}}", paths::CONNECT_PUBSUB), post(call))
-}
-
-async fn call(State(engine): State<Arc<Engine>>, Path(method): Path<String>, request: Request) -> Response {
+pub(crate) async fn call(
+    State(engine): State<Arc<Engine>>,
+    Path(method): Path<String>,
+    request: Request,
+) -> Response {
     let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if method != "Subscribe" {

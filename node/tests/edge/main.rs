@@ -8,6 +8,7 @@ mod eventually;
 mod groups;
 mod kv;
 mod live;
+mod openapi;
 mod reading;
 mod refusals;
 mod rest;

@@ -1,0 +1,328 @@
+//! The table of operations: a line for each, of which the server's routes and
+//! the document are made.
+
+use super::spec::Spec;
+use crate::{
+    ErrorCode::{
+        AlreadyInitialized, BucketExists, BucketFull, BucketNotFound, BucketsFull, BusUnavailable,
+        ConsumerGroupExists, ConsumerGroupNotFound, ConsumerGroupsFull, DeadlineExceeded, EmptyAppend,
+        EntityTypeConflict, IdempotencyConflict, Internal, InvalidCursor, InvalidName, InvalidPattern,
+        InvalidRequest, KeyNotFound, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown,
+        Overloaded, ProjectionInvalid, ProjectionNotFound, ProjectionsFull, RevisionConflict, Stale,
+        StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused,
+        Unavailable, VersionConflict,
+    },
+    v1::{self, paths},
+};
+
+/// A method of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "they are HTTP's")]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Who answers an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answerer {
+    /// Any process, also one of no cluster.
+    Process,
+    /// Any node of a cluster.
+    Member,
+    /// The leader, to which others pass it on.
+    Leader,
+    /// Any node, for as long as its client listens.
+    Live,
+    /// Any node, in the Connect protocol.
+    Connect,
+    /// Any node, in gRPC and Connect, by services of their own.
+    Rpc,
+}
+
+macro_rules! operations {
+    ($($area:ident { $(#[doc = $doc:literal] $name:ident = $answerer:ident $method:ident $path:expr, $spec:expr;)* })*) => {
+        /// Everything that the HTTP server can be asked for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Operation {
+            $($(#[doc = $doc] $name,)*)*
+        }
+
+        impl Operation {
+            /// All of them.
+            pub const ALL: &[Self] = &[$($(Self::$name,)*)*];
+
+            /// The path, as axum's router writes it.
+            #[must_use]
+            pub const fn path(self) -> &'static str {
+                match self { $($(Self::$name => $path,)*)* }
+            }
+
+            /// The method.
+            #[must_use]
+            pub const fn method(self) -> Method {
+                match self { $($(Self::$name => Method::$method,)*)* }
+            }
+
+            /// Who answers it.
+            #[must_use]
+            pub const fn answerer(self) -> Answerer {
+                match self { $($(Self::$name => Answerer::$answerer,)*)* }
+            }
+
+            /// Its name in the document.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($name),)*)* }
+            }
+
+            /// What it is for, in a line.
+            #[must_use]
+            pub fn summary(self) -> &'static str {
+                match self { $($(Self::$name => $doc,)*)* }.trim()
+            }
+
+            /// What it is about.
+            pub(super) const fn area(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($area),)*)* }
+            }
+
+            /// Whether its errors are those of Connect and gRPC.
+            pub(super) fn is_rpc(self) -> bool {
+                self.area() == "rpc"
+            }
+
+            pub(super) fn describe(self, spec: Spec<'_>) -> Spec<'_> {
+                let describe: fn(Spec<'_>) -> Spec<'_> = match self { $($(Self::$name => $spec,)*)* };
+                let spec = describe(spec);
+                match (self.is_rpc(), self.answerer()) {
+                    (true, _) => spec,
+                    (false, Answerer::Process) => spec.fails(&[Internal]),
+                    (false, _) => spec.fails(&[NotInitialized, Unavailable, DeadlineExceeded, Internal]),
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    streams {
+        /// Appends events to a stream, all of them or none.
+        AppendEvents = Member Post paths::STREAM_EVENTS, |spec| append(spec)
+            .body::<v1::AppendBody>().gives::<v1::AppendResult>(201).gives::<v1::AppendResult>(200)
+            .gives::<v1::Validated>(200).fails(&[VersionConflict, EntityTypeConflict]);
+        /// Reads events of a stream.
+        ReadEvents = Member Get paths::STREAM_EVENTS, |spec| read(spec).query::<v1::ReadQuery>().gives::<v1::ReadPage>(200);
+        /// What is known of a stream.
+        GetStream = Member Get paths::STREAM, |spec| read(spec)
+            .query::<v1::ReadQuery>().gives::<v1::StreamSummary>(200).fails(&[StreamNotFound]);
+        /// Reads events of a stream as SDKs of the contract do.
+        GetHistory = Member Get paths::STREAM_HISTORY, |spec| read(spec)
+            .query::<v1::ReadQuery>().gives::<v1::HistoryPage>(200);
+        /// Lists streams in the order of their creation.
+        ListStreams = Member Get paths::STREAMS, |spec| read(spec).query::<v1::ListQuery>().gives::<v1::ListPage>(200);
+        /// Appends to several streams, with checks and conditions, all of it or nothing.
+        Transact = Member Post paths::TRANSACTIONS, |spec| append(spec)
+            .body::<v1::TransactionBody>().gives::<v1::TransactionResult>(201).gives::<v1::TransactionResult>(200)
+            .gives::<v1::Validated>(200).fails(&[TransactionRefused]);
+        /// Reads events by position.
+        ReadLog = Member Get paths::LOG, |spec| read(spec).query::<v1::LogQuery>().gives::<v1::LogPage>(200);
+    }
+    subscriptions {
+        /// The events that a pattern takes, as they come, as server-sent events.
+        Subscribe = Live Get paths::SUBSCRIBE, |spec| subscribe(spec);
+        /// The events of a stream, as they come, as server-sent events.
+        SubscribeToStream = Live Get paths::STREAM_SUBSCRIBE, |spec| subscribe(spec);
+        /// The WebSocket of the contract.
+        OpenSocket = Live Get paths::SOCKET, |spec| spec
+            .gives_nothing(101, "the connection is a WebSocket now").fails(&[InvalidRequest]);
+    }
+    consumer_groups {
+        /// Makes a consumer group.
+        CreateConsumerGroup = Leader Post paths::CONSUMER_GROUPS, |spec| change(spec)
+            .body::<v1::ConsumerGroupBody>().gives::<v1::ConsumerGroupBody>(201)
+            .fails(&[InvalidPattern, ConsumerGroupExists, ConsumerGroupsFull]);
+        /// Lists consumer groups.
+        ListConsumerGroups = Leader Get paths::CONSUMER_GROUPS, |spec| lead(spec).gives::<v1::ConsumerGroupList>(200);
+        /// A consumer group and how far it is.
+        GetConsumerGroup = Leader Get paths::CONSUMER_GROUP, |spec| of_group(spec).gives::<v1::ConsumerGroupView>(200);
+        /// Removes a consumer group with its dead letters.
+        DeleteConsumerGroup = Leader Delete paths::CONSUMER_GROUP, |spec| of_group(spec)
+            .gives_nothing(204, "removed").fails(&[OutcomeUnknown]);
+        /// Takes events in the name of a group.
+        PullEvents = Leader Post paths::CONSUMER_GROUP_PULL, |spec| of_group(spec)
+            .query::<v1::PullQuery>().gives::<v1::PullResult>(200).fails(&[SubscriptionsFull]);
+        /// Says what became of events that were taken.
+        SettleEvents = Leader Post paths::CONSUMER_GROUP_SETTLE, |spec| of_group(spec)
+            .body::<v1::SettleBody>().gives::<v1::SettleResult>(200).fails(&[TooLarge, OutcomeUnknown]);
+        /// Lists what a group has given up.
+        ListDeadLetters = Leader Get paths::CONSUMER_GROUP_DEAD_LETTERS, |spec| of_group(spec)
+            .query::<v1::DeadLettersQuery>().gives::<v1::DeadLetterPage>(200);
+        /// Hands dead letters out again.
+        ReplayDeadLetters = Leader Post paths::CONSUMER_GROUP_REPLAY, |spec| of_group(spec)
+            .body::<v1::ReplayBody>().gives::<v1::ReplayResult>(200).fails(&[TooLarge, OutcomeUnknown]);
+    }
+    buckets {
+        /// Makes a key-value bucket.
+        CreateBucket = Member Post paths::KV_BUCKETS, |spec| change(spec)
+            .body::<v1::BucketBody>().gives::<v1::BucketView>(201).fails(&[BucketExists, BucketsFull, TooLarge]);
+        /// Lists buckets.
+        ListBuckets = Member Get paths::KV_BUCKETS, |spec| read(spec).query::<v1::KvReadQuery>().gives::<v1::BucketList>(200);
+        /// What is known of a bucket.
+        GetBucket = Member Get paths::KV_BUCKET, |spec| of_bucket(read(spec))
+            .query::<v1::KvReadQuery>().gives::<v1::BucketView>(200);
+        /// Removes a bucket with all that it holds.
+        DeleteBucket = Member Delete paths::KV_BUCKET, |spec| of_bucket(change(spec)).gives_nothing(204, "removed");
+        /// Lists the keys of a bucket.
+        ListKeys = Member Get paths::KV_KEYS, |spec| of_bucket(read(spec))
+            .query::<v1::KvKeysQuery>().gives::<v1::KvKeysPage>(200);
+        /// Reads a key, or its history.
+        GetKey = Member Get paths::KV_KEY, |spec| of_bucket(read(spec))
+            .query::<v1::KvReadQuery>().gives::<v1::KvEntryView>(200).gives::<v1::KvHistory>(200).fails(&[KeyNotFound]);
+        /// Writes a key: its value is the body.
+        PutKey = Member Put paths::KV_KEY, |spec| guarded(of_bucket(change(spec)))
+            .query::<v1::KvPutQuery>().bytes().gives::<v1::KvPutResult>(200).fails(&[TooLarge, BucketFull]);
+        /// Deletes a key, or purges its history.
+        DeleteKey = Member Delete paths::KV_KEY, |spec| guarded(of_bucket(change(spec)))
+            .query::<v1::KvDeleteQuery>().gives_nothing(204, "deleted; its revision is in `x-weir-revision`")
+            .fails(&[KeyNotFound]);
+    }
+    projections {
+        /// Deploys a projection.
+        DeployProjection = Member Post paths::PROJECTIONS, |spec| change(spec)
+            .body::<v1::DeployBody>().gives::<v1::DeployResult>(201).fails(&[ProjectionInvalid, ProjectionsFull, TooLarge]);
+        /// Lists projections.
+        ListProjections = Member Get paths::PROJECTIONS, |spec| read(spec).gives::<v1::ProjectionList>(200);
+        /// Reads the state of one partition.
+        GetProjection = Member Get paths::PROJECTION, |spec| of_projection(read(spec))
+            .query::<v1::ViewQuery>().gives::<v1::ProjectionView>(200);
+        /// Removes a projection.
+        DeleteProjection = Member Delete paths::PROJECTION, |spec| of_projection(change(spec)).gives_nothing(204, "removed");
+        /// How far a projection is.
+        GetProjectionStatus = Member Get paths::PROJECTION_STATUS, |spec| of_projection(read(spec))
+            .gives::<v1::ProjectionStatus>(200);
+        /// Lists the partitions of a projection.
+        ListPartitions = Member Get paths::PROJECTION_PARTITIONS, |spec| of_projection(read(spec))
+            .query::<v1::PartitionsQuery>().gives::<v1::PartitionsPage>(200);
+    }
+    cluster {
+        /// The cluster as this node sees it.
+        GetCluster = Process Get paths::CLUSTER, |spec| spec.gives::<v1::ClusterStatus>(200);
+        /// Makes a cluster of nodes that belong to none.
+        InitCluster = Process Post paths::CLUSTER_INIT, |spec| spec
+            .body::<v1::InitBody>().gives::<v1::ClusterStatus>(200)
+            .fails(&[InvalidRequest, AlreadyInitialized, MembershipConflict]);
+        /// Adds a member.
+        AddMember = Leader Post paths::CLUSTER_MEMBERS, |spec| members(spec)
+            .body::<v1::MemberBody>().gives::<v1::ClusterStatus>(200);
+        /// Removes a member.
+        RemoveMember = Leader Delete paths::CLUSTER_MEMBER, |spec| members(spec).gives::<v1::ClusterStatus>(200);
+        /// Hands leadership over.
+        TransferLeadership = Leader Post paths::CLUSTER_TRANSFER, |spec| members(spec)
+            .body::<v1::TransferBody>().gives::<v1::ClusterStatus>(200);
+        /// How far the outbox is.
+        GetOutbox = Leader Get paths::OUTBOX, |spec| lead(spec).gives::<v1::OutboxStatus>(200);
+        /// Publishes everything again.
+        RebuildOutbox = Leader Post paths::OUTBOX_REBUILD, |spec| lead(spec)
+            .gives::<v1::OutboxStatus>(200).fails(&[BusUnavailable]);
+    }
+    server {
+        /// Whether the process answers.
+        GetHealth = Process Get paths::HEALTH, |spec| spec.gives::<v1::Health>(200);
+        /// Whether the process answers, for Kubernetes.
+        GetLivez = Process Get paths::LIVEZ, |spec| spec.gives::<v1::Health>(200);
+        /// Whether the node may be sent requests.
+        GetReady = Process Get paths::READY, |spec| spec.gives::<v1::Health>(200).gives::<v1::Health>(503);
+        /// Whether the node may be sent requests, for Kubernetes.
+        GetReadyz = Process Get paths::READYZ, |spec| spec.gives::<v1::Health>(200).gives::<v1::Health>(503);
+        /// Metrics for Prometheus.
+        GetMetrics = Process Get paths::METRICS, |spec| spec.gives_text("text/plain", "in the text format");
+        /// What the server can do.
+        GetCapabilities = Process Get paths::CAPABILITIES, |spec| spec.gives::<v1::Capabilities>(200);
+        /// The limits that the server keeps.
+        GetLimits = Process Get paths::LIMITS, |spec| spec.gives::<v1::Limits>(200);
+        /// This document.
+        GetOpenApi = Process Get paths::OPENAPI, |spec| spec.gives::<serde_json::Map<String, serde_json::Value>>(200);
+    }
+    rpc {
+        /// `ironflow.v1.EntityStreamService`, in the Connect protocol with JSON.
+        CallEntityStreams = Connect Post "/ironflow.v1.EntityStreamService/{method}", |spec| spec.trace().protobuf();
+        /// `ironflow.v1.PubSubService`, server streaming in the Connect protocol with JSON.
+        CallPubSub = Live Post "/ironflow.v1.PubSubService/{method}", |spec| spec.protobuf();
+        /// `weir.v1.StreamService`, over gRPC, gRPC-Web and Connect.
+        CallStreams = Rpc Post "/weir.v1.StreamService/{method}", |spec| spec.trace().protobuf();
+        /// `weir.v1.ReadService`, over gRPC, gRPC-Web and Connect.
+        CallReads = Rpc Post "/weir.v1.ReadService/{method}", |spec| spec.protobuf();
+        /// `weir.v1.SubscriptionService`, over gRPC, gRPC-Web and Connect.
+        CallSubscriptions = Rpc Post "/weir.v1.SubscriptionService/{method}", |spec| spec.protobuf();
+    }
+}
+
+fn append(spec: Spec<'_>) -> Spec<'_> {
+    let key = "the key by which a repeat is recognised, where the body has none";
+    let spec = spec.header("Idempotency-Key", key).trace();
+    change(spec).fails(&[EmptyAppend, IdempotencyConflict, TooLarge, Overloaded])
+}
+
+/// A change that the leader makes, and that any node takes.
+fn change(spec: Spec<'_>) -> Spec<'_> {
+    spec.fails(&[InvalidRequest, InvalidName, NotLeader, OutcomeUnknown, StorageFailed])
+}
+
+fn read(spec: Spec<'_>) -> Spec<'_> {
+    spec.fails(&[InvalidRequest, InvalidName, TooLarge, Stale, StorageFailed, StorageDamaged])
+}
+
+fn subscribe(spec: Spec<'_>) -> Spec<'_> {
+    let spec = spec.query::<v1::SubscribeQuery>().header("Last-Event-ID", "the cursor to go on at");
+    spec.gives_text("text/event-stream", "events, each with its cursor as id").fails(&[
+        InvalidRequest,
+        InvalidName,
+        InvalidPattern,
+        InvalidCursor,
+        TooLarge,
+        SubscriptionsFull,
+    ])
+}
+
+/// What the leader alone answers.
+fn lead(spec: Spec<'_>) -> Spec<'_> {
+    spec.fails(&[NotLeader, OutcomeUnknown])
+}
+
+fn of_group(spec: Spec<'_>) -> Spec<'_> {
+    spec.fails(&[InvalidRequest, InvalidName, ConsumerGroupNotFound, NotLeader])
+}
+
+fn of_bucket(spec: Spec<'_>) -> Spec<'_> {
+    spec.fails(&[BucketNotFound])
+}
+
+fn guarded(spec: Spec<'_>) -> Spec<'_> {
+    spec.header("If-None-Match", "`*`: the key must hold nothing")
+        .header("If-Match", "the key must be at this revision")
+        .fails(&[RevisionConflict])
+}
+
+fn of_projection(spec: Spec<'_>) -> Spec<'_> {
+    spec.fails(&[ProjectionNotFound])
+}
+
+fn members(spec: Spec<'_>) -> Spec<'_> {
+    lead(spec).fails(&[InvalidRequest, MembershipConflict])
+}

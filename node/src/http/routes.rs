@@ -1,0 +1,94 @@
+//! What carries each operation out. The routes are made of the table of
+//! operations, so that the OpenAPI document has them all and no other.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    handler::Handler,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use weir_api::openapi::{Answerer, Method, Operation};
+
+use super::{cluster, consumers, health, kv, log, openapi, outbox, projections, streams, transactions};
+use crate::{connect, engine::Engine, live};
+
+/// The routes of the operations that are answered so.
+pub(super) fn routes(answerer: Answerer) -> Router<Arc<Engine>> {
+    let operations = Operation::ALL.iter().filter(|operation| operation.answerer() == answerer);
+    operations.fold(Router::new(), |router, operation| match handler(*operation) {
+        Some(handler) => router.route(operation.path(), handler),
+        None => router,
+    })
+}
+
+/// What carries an operation out; none where gRPC does.
+fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
+    use Operation as Op;
+    let by = By(operation.method());
+    Some(match operation {
+        Op::AppendEvents => by.this(streams::append),
+        Op::ReadEvents => by.this(streams::read),
+        Op::GetStream => by.this(streams::info),
+        Op::GetHistory => by.this(streams::history),
+        Op::ListStreams => by.this(streams::list),
+        Op::Transact => by.this(transactions::transact),
+        Op::ReadLog => by.this(log::read),
+        Op::Subscribe => by.this(live::sse::by_pattern),
+        Op::SubscribeToStream => by.this(live::sse::by_stream),
+        Op::OpenSocket => by.this(live::socket::upgrade),
+        Op::CreateConsumerGroup => by.this(consumers::create),
+        Op::ListConsumerGroups => by.this(consumers::list),
+        Op::GetConsumerGroup => by.this(consumers::show),
+        Op::DeleteConsumerGroup => by.this(consumers::delete),
+        Op::PullEvents => by.this(consumers::pull),
+        Op::SettleEvents => by.this(consumers::settle),
+        Op::ListDeadLetters => by.this(consumers::dead_letters),
+        Op::ReplayDeadLetters => by.this(consumers::replay),
+        Op::CreateBucket => by.this(kv::create),
+        Op::ListBuckets => by.this(kv::list),
+        Op::GetBucket => by.this(kv::info),
+        Op::DeleteBucket => by.this(kv::remove),
+        Op::ListKeys => by.this(kv::keys),
+        Op::GetKey => by.this(kv::get),
+        Op::PutKey => by.this(kv::put),
+        Op::DeleteKey => by.this(kv::delete),
+        Op::DeployProjection => by.this(projections::deploy),
+        Op::ListProjections => by.this(projections::list),
+        Op::GetProjection => by.this(projections::view),
+        Op::DeleteProjection => by.this(projections::remove),
+        Op::GetProjectionStatus => by.this(projections::status),
+        Op::ListPartitions => by.this(projections::partitions),
+        Op::GetCluster => by.this(cluster::status),
+        Op::InitCluster => by.this(cluster::init),
+        Op::AddMember => by.this(cluster::add),
+        Op::RemoveMember => by.this(cluster::remove),
+        Op::TransferLeadership => by.this(cluster::transfer),
+        Op::GetOutbox => by.this(outbox::status),
+        Op::RebuildOutbox => by.this(outbox::rebuild),
+        Op::GetHealth | Op::GetLivez => by.this(health::health),
+        Op::GetReady | Op::GetReadyz => by.this(health::ready),
+        Op::GetMetrics => by.this(health::metrics),
+        Op::GetCapabilities => by.this(health::capabilities),
+        Op::GetLimits => by.this(health::limits),
+        Op::GetOpenApi => by.this(openapi::document),
+        Op::CallEntityStreams => by.this(connect::call),
+        Op::CallPubSub => by.this(live::pubsub::call),
+        Op::CallStreams | Op::CallReads | Op::CallSubscriptions => return None,
+    })
+}
+
+/// A method, for which a handler is wanted.
+struct By(Method);
+
+impl By {
+    fn this<T: 'static>(&self, handler: impl Handler<T, Arc<Engine>>) -> MethodRouter<Arc<Engine>> {
+        let method = match self.0 {
+            Method::Get => MethodFilter::GET,
+            Method::Post => MethodFilter::POST,
+            Method::Put => MethodFilter::PUT,
+            Method::Delete => MethodFilter::DELETE,
+        };
+        on(method, handler)
+    }
+}

@@ -24,6 +24,9 @@ pub enum SocketRequest {
         /// The event's id.
         #[serde(rename = "eventId", alias = "event_id")]
         event_id: String,
+        /// Of which subscription, where several of the socket have it; without it the one that was given it first.
+        #[serde(rename = "subscriptionId", alias = "subscription_id", default)]
+        subscription_id: Option<String>,
         /// What is said of it; an ack without it.
         #[serde(rename = "ackType", alias = "ack_type", default)]
         ack_type: AckType,

@@ -90,9 +90,7 @@ impl Client {
     /// # Errors
     /// As [`Client::settle`].
     pub async fn ack(&self, name: &str, delivery: &DeliveryView) -> Result<Vec<SettlementView>, ClientError> {
-        let (position, attempt) = (delivery.event.position, Some(delivery.attempt));
-        let ack = SettlementBody { position, attempt, verdict: VerdictKind::Ack, delay_ms: None };
-        self.settle(name, vec![ack]).await
+        self.settle(name, vec![SettlementBody::of(delivery, VerdictKind::Ack)]).await
     }
 
     /// Dead letters after a position, in order of position.

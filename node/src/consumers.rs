@@ -9,8 +9,9 @@
 
 mod keys;
 mod shelf;
+mod slots;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,7 +30,7 @@ use weir_types::{
     Term, limits, ports::Ports,
 };
 
-use self::shelf::Shelf;
+use self::{shelf::Shelf, slots::Slots};
 use crate::buckets::Buckets;
 
 pub(crate) use self::keys::is_reserved;
@@ -48,7 +49,9 @@ pub(crate) struct ConsumersParts {
 /// The consumer groups of a node's group, as long as the node leads.
 pub struct Consumers {
     parts: ConsumersParts,
-    desks: Mutex<HashMap<ConsumerGroupName, Arc<Open>>>,
+    desks: Slots<Open>,
+    /// One group is made after another, or there would be too many.
+    making: Mutex<()>,
     tasks: TaskTracker,
 }
 
@@ -59,15 +62,37 @@ struct Open {
     shelf: Arc<Shelf>,
 }
 
+/// Events that were handed out, and by which desk.
+pub struct Pulled {
+    /// The events.
+    pub given: Vec<Delivery>,
+    /// The desk's number, by which a verdict names it.
+    pub desk: u64,
+}
+
+/// Events that nobody has heard of yet. Dropped, they were never handed out.
+struct Unheard<'a> {
+    desk: &'a Desk,
+    given: Vec<Delivery>,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if !self.given.is_empty() {
+            self.desk.take_back(std::mem::take(&mut self.given));
+        }
+    }
+}
+
 impl Consumers {
     pub(crate) fn new(parts: ConsumersParts) -> Arc<Self> {
-        Arc::new(Self { parts, desks: Mutex::default(), tasks: TaskTracker::new() })
+        Arc::new(Self { parts, desks: Slots::default(), making: Mutex::default(), tasks: TaskTracker::new() })
     }
 
     /// Returns when no desk holds anything any more. They end when what was given as `stop` is cancelled.
     pub(crate) async fn ended(&self) {
         self.tasks.close();
-        self.desks.lock().await.clear();
+        self.desks.clear().await;
         self.tasks.wait().await;
     }
 
@@ -76,14 +101,19 @@ impl Consumers {
     /// # Errors
     /// `consumer_group_exists`, `consumer_groups_full`, and what a change of a bucket may meet.
     pub async fn create(&self, body: &ConsumerGroupBody) -> Result<ConsumerGroup, ApiError> {
-        let mut desks = self.desks.lock().await;
+        let _making = self.making.lock().await;
         self.ready().await?;
+        self.finish_deletions().await?;
         let group = body.to_group(self.parts.ports.reader.applied(GroupId::DEFAULT))?;
         let config =
             BucketConfig { description: keys::DESCRIPTION.into(), ..BucketConfig::new(keys::bucket()) };
         match self.change(KvCommand::CreateBucket(config)).await? {
             KvOutcome::BucketCreated(_) | KvOutcome::Refused(KvError::BucketExists) => {}
             other => return Err(odd(other)),
+        }
+        let mut held = self.desks.hold(&group.name).await;
+        if self.read_group(&keys::group(&group.name)).await?.is_some() {
+            return Err(exists());
         }
         let there = self.list(keys::all_groups(), None, limits::CONSUMER_GROUPS_MAX).await?;
         if there.len() >= limits::CONSUMER_GROUPS_MAX {
@@ -93,17 +123,13 @@ impl Consumers {
         }
         let told = ConsumerGroupBody::from(&group);
         let value = serde_json::to_vec(&told).map_err(|error| internal(&error))?;
-        let (bucket, key) = (keys::bucket(), keys::group(&group.name));
-        let put = KvCommand::Put { bucket, key, value: value.into(), guard: KvGuard::Absent, ttl: None };
-        match self.change(put).await? {
+        match self.put(keys::group(&group.name), value.into(), KvGuard::Absent).await? {
             KvOutcome::Put { .. } => {
                 // A desk of this name is of a group that is gone.
-                desks.remove(&group.name);
+                held.set(None);
                 Ok(group)
             }
-            KvOutcome::Refused(KvError::RevisionConflict { .. }) => {
-                Err(ApiError::new(ErrorCode::ConsumerGroupExists, "consumer group exists"))
-            }
+            KvOutcome::Refused(KvError::RevisionConflict { .. }) => Err(exists()),
             other => Err(odd(other)),
         }
     }
@@ -143,26 +169,51 @@ impl Consumers {
     /// # Errors
     /// `consumer_group_not_found`.
     pub async fn delete(&self, name: &ConsumerGroupName) -> Result<(), ApiError> {
-        let mut desks = self.desks.lock().await;
+        let mut held = self.desks.hold(name).await;
         self.ready().await?;
         let (_, id) = self.group(name).await?;
         // First, because who asked may not wait for the answer, and the group is gone all the same.
-        desks.remove(name);
+        held.set(None);
+        // What is left of a deletion that is cut is found by this.
+        match self.put(keys::gone(name, id), "gone".into(), KvGuard::Any).await? {
+            KvOutcome::Put { .. } => {}
+            other => return Err(odd(other)),
+        }
         let gone = self.purge(keys::group(name), KvGuard::Revision(id)).await?;
         if !gone {
             return Err(not_found());
         }
-        // Without its ledger no desk can write any more. What a crash leaves behind here belongs to no group.
+        self.clear(name, id).await
+    }
+
+    /// Removes what a group that is gone has left. Without its ledger no desk can write any more.
+    async fn clear(&self, name: &ConsumerGroupName, id: Revision) -> Result<(), ApiError> {
         self.purge(keys::ledger(name, id), KvGuard::Any).await?;
         loop {
             let left = self.list(keys::all_dead(name, id), None, limits::KV_LIST_MAX).await?;
             if left.is_empty() {
-                return Ok(());
+                break;
             }
             for key in left {
                 self.purge(key, KvGuard::Any).await?;
             }
         }
+        self.purge(keys::gone(name, id), KvGuard::Any).await.map(|_| ())
+    }
+
+    /// Ends deletions that were cut after their group was gone.
+    async fn finish_deletions(&self) -> Result<(), ApiError> {
+        for key in self.list(keys::all_gone(), None, limits::KV_LIST_MAX).await? {
+            let Some((name, id)) = keys::gone_group(&key) else { continue };
+            let _held = self.desks.hold(&name).await;
+            let there = self.read_group(&keys::group(&name)).await?;
+            match there.is_some_and(|(_, of)| of == id) {
+                // It was cut before: nobody was told that the group is gone, and it is not.
+                true => drop(self.purge(key, KvGuard::Any).await?),
+                false => self.clear(&name, id).await?,
+            }
+        }
+        Ok(())
     }
 
     /// Events in the name of the group. They are handed out only if no other leader can have handed them out
@@ -175,14 +226,17 @@ impl Consumers {
         name: &ConsumerGroupName,
         most: usize,
         wait: Duration,
-    ) -> Result<Vec<Delivery>, ApiError> {
+    ) -> Result<Pulled, ApiError> {
         let open = self.open(name).await?;
         let given = open.desk.pull(most, wait).await.map_err(|ended| unavailable(&ended))?;
-        if !given.is_empty() && !self.has_it(&open).await? {
-            self.desks.lock().await.remove(name);
+        // Whoever asked may go while this is found out.
+        let mut unheard = Unheard { desk: &open.desk, given };
+        if !unheard.given.is_empty() && !self.has_it(&open).await? {
+            self.desks.hold(name).await.set(None);
             return Err(ApiError::new(ErrorCode::Unavailable, "another leader serves the consumer group"));
         }
-        Ok(given)
+        let given = std::mem::take(&mut unheard.given);
+        Ok(Pulled { given, desk: open.desk.number() })
     }
 
     /// Takes verdicts; answered when what comes of them is on a quorum.
@@ -245,10 +299,16 @@ impl Consumers {
             }
             None => self.list(keys::all_dead(name, id), None, limits::CONSUMER_REPLAYS_MAX).await?,
         };
-        let mut events = Vec::with_capacity(keys.len());
+        let (mut events, mut bytes) = (Vec::new(), 0);
         for key in keys {
-            if let Some((_, letter)) = self.read::<DeadLetterView>(&key).await? {
-                events.extend(self.event(Position(letter.position)).await?);
+            // The desk holds no more at once.
+            if bytes >= limits::CONSUMER_WINDOW_BYTES_MAX {
+                break;
+            }
+            let Some((_, letter)) = self.read::<DeadLetterView>(&key).await? else { continue };
+            if let Some(event) = self.event(Position(letter.position)).await? {
+                bytes += event.data.len() + event.metadata.len();
+                events.push(event);
             }
         }
         open.desk.replay(events).await.map_err(|ended| unavailable(&ended))
@@ -262,13 +322,13 @@ impl Consumers {
             let message = "node does not lead the group";
             return Err(ApiError::new(ErrorCode::NotLeader, message).with("leader", leader));
         }
-        let mut desks = self.desks.lock().await;
-        if let Some(open) = desks.get(name).filter(|open| open.term == seen.term && !open.desk.is_over()) {
+        let mut held = self.desks.hold(name).await;
+        if let Some(open) = held.desk().filter(|open| open.term == seen.term && !open.desk.is_over()) {
             return Ok(open.clone());
         }
-        desks.remove(name);
+        held.set(None);
         let open = Arc::new(self.open_anew(name, seen.term).await?);
-        desks.insert(name.clone(), open.clone());
+        held.set(Some(open.clone()));
         Ok(open)
     }
 
@@ -285,12 +345,14 @@ impl Consumers {
         let owner = format!("{}-{}-{}", self.parts.node.0, term.0, revision.0);
         let shelf =
             Arc::new(Shelf::new(self.parts.buckets.clone(), (name.clone(), id), (owner, term), revision));
-        shelf.claim(&ledger).await.map_err(|ended| unavailable(&ended))?;
+        let number = shelf.claim(&ledger).await.map_err(|ended| unavailable(&ended))?;
+        self.remove_ghosts((name, id), &ledger).await?;
         let mut replayed = Vec::new();
         for position in &ledger.replayed {
             replayed.extend(self.event(*position).await?);
         }
         let start = DeskStart {
+            number: number.0,
             group,
             ledger,
             replayed,
@@ -304,6 +366,30 @@ impl Consumers {
         Ok(Open { desk, term, shelf })
     }
 
+    /// Removes dead letters that are none by a ledger: a leader that fell between the two wrote them, and their events
+    /// are handed out again.
+    async fn remove_ghosts(
+        &self,
+        (name, id): (&ConsumerGroupName, Revision),
+        ledger: &Ledger,
+    ) -> Result<(), ApiError> {
+        let replayed = ledger.replayed.iter().map(|position| keys::dead(name, id, *position));
+        let mut suspects: Vec<KvKey> = replayed.collect();
+        let mut after = keys::dead(name, id, ledger.checkpoint);
+        loop {
+            let page = self.list(keys::all_dead(name, id), Some(after), limits::KV_LIST_MAX).await?;
+            let Some(last) = page.last().cloned() else { break };
+            after = last;
+            suspects.extend(page);
+        }
+        for key in suspects {
+            if keys::dead_position(&key).is_some_and(|position| !ledger.is_dead(position)) {
+                self.purge(key, KvGuard::Any).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a desk still has its group to itself, as of now.
     async fn has_it(&self, open: &Open) -> Result<bool, ApiError> {
         self.ready().await?;
@@ -315,6 +401,10 @@ impl Consumers {
         let reader = &self.parts.ports.reader;
         reader.ready(GroupId::DEFAULT, Consistency::Linearizable).await?;
         Ok(())
+    }
+
+    async fn put(&self, key: KvKey, value: bytes::Bytes, guard: KvGuard) -> Result<KvOutcome, ApiError> {
+        self.change(KvCommand::Put { bucket: keys::bucket(), key, value, guard, ttl: None }).await
     }
 
     async fn change(&self, command: KvCommand) -> Result<KvOutcome, ApiError> {
@@ -377,6 +467,10 @@ impl Consumers {
     async fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ApiError> {
         Ok(self.parts.ports.reader.read_log(GroupId::DEFAULT, position, 1).await?.pop())
     }
+}
+
+fn exists() -> ApiError {
+    ApiError::new(ErrorCode::ConsumerGroupExists, "consumer group exists")
 }
 
 fn not_found() -> ApiError {

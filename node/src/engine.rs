@@ -30,6 +30,7 @@ use weir_actors::{OutboxHandle, RouterHandle, live::Hub, projection::Projections
 use weir_raft::{PeerNode, RaftNode};
 use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
 
+pub(crate) use self::consumers::Taken;
 use self::meter::Meter;
 use crate::{buckets::Buckets, consumers::Consumers};
 

@@ -4,6 +4,7 @@
 pub(crate) mod end;
 mod group;
 pub(crate) mod grpc;
+mod held;
 pub(crate) mod pubsub;
 pub(crate) mod socket;
 pub(crate) mod sse;

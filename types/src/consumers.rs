@@ -93,6 +93,8 @@ pub enum Verdict {
     Nak(Option<Duration>),
     /// Nobody can do it: the event is dead at once.
     Term,
+    /// It did not look at it: the event is handed out again at once, and this delivery does not count.
+    Release,
 }
 
 /// What became of a verdict.

@@ -46,8 +46,13 @@ pub trait DeskStore: Send + Sync {
     fn leads(&self) -> bool;
 }
 
+/// How long verdicts about what a new desk has not read yet may wait for it.
+const PARK_MAX: Duration = Duration::from_secs(2);
+
 /// What a desk begins with.
 pub struct DeskStart {
+    /// A number that no other desk has had.
+    pub number: u64,
     /// The group.
     pub group: ConsumerGroup,
     /// Its ledger, as of now.
@@ -71,6 +76,8 @@ pub struct Settle {
     pub position: Position,
     /// Of which delivery; of the newest without it.
     pub attempt: Option<u32>,
+    /// Of which desk's; of this one's without it.
+    pub desk: Option<u64>,
     /// What is said.
     pub verdict: Verdict,
 }
@@ -79,6 +86,7 @@ pub struct Settle {
 #[derive(Clone)]
 pub struct Desk {
     asks: mpsc::Sender<Ask>,
+    number: u64,
 }
 
 enum Ask {
@@ -86,6 +94,7 @@ enum Ask {
     Settle(Vec<Settle>, oneshot::Sender<Vec<Settlement>>),
     Replay(Vec<RecordedEvent>, oneshot::Sender<u64>),
     Counts(oneshot::Sender<DispatcherCounts>),
+    TakeBack(Vec<Delivery>),
 }
 
 struct Pull {
@@ -99,8 +108,21 @@ impl Desk {
     #[must_use]
     pub fn open(start: DeskStart) -> (Self, BoxFuture<'static, ()>) {
         let (sender, asks) = mpsc::channel(LINE_MAX);
+        let number = start.number;
         let server = Server::new(start, asks);
-        (Self { asks: sender }, server.run().boxed())
+        (Self { asks: sender, number }, server.run().boxed())
+    }
+
+    /// The number that no other desk has had.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Takes back what was pulled and given to nobody, as if it had not been handed out. A desk that is busy or over
+    /// does not: then its time runs out.
+    pub fn take_back(&self, unheard: Vec<Delivery>) {
+        drop(self.asks.try_send(Ask::TakeBack(unheard)));
     }
 
     /// Whether it is served no more.
@@ -152,7 +174,14 @@ impl Desk {
 /// An answer that waits until something is written.
 type Waiting = Box<dyn FnOnce() + Send>;
 
+/// Verdicts that wait until the desk has read what they are about.
+struct Parked {
+    verdicts: Vec<Settle>,
+    answer: oneshot::Sender<Vec<Settlement>>,
+}
+
 struct Server {
+    number: u64,
     dispatcher: Dispatcher,
     pattern: Pattern,
     store: Arc<dyn DeskStore>,
@@ -165,6 +194,7 @@ struct Server {
     writing: Option<BoxFuture<'static, Result<(), DeskEnded>>>,
     with_this: Vec<Waiting>,
     with_next: Vec<Waiting>,
+    parked: Vec<Parked>,
     began: Instant,
     /// Whether it has read all that was there when it began.
     has_history: bool,
@@ -182,12 +212,13 @@ enum Happened {
 
 impl Server {
     fn new(start: DeskStart, asks: mpsc::Receiver<Ask>) -> Self {
-        let DeskStart { group, ledger, replayed, store, hub, clock, stop } = start;
+        let DeskStart { number, group, ledger, replayed, store, hub, clock, stop } = start;
         let mut dispatcher = Dispatcher::new(group.terms, ledger);
         for event in replayed {
             dispatcher.resume(Arc::new(event));
         }
         Self {
+            number,
             dispatcher,
             pattern: group.pattern,
             store,
@@ -200,6 +231,7 @@ impl Server {
             writing: None,
             with_this: Vec::new(),
             with_next: Vec::new(),
+            parked: Vec::new(),
             began: Instant::now(),
             has_history: false,
             retry_at: Instant::now(),
@@ -212,6 +244,7 @@ impl Server {
                 break "node leads no more".to_owned();
             }
             self.subscribe().await;
+            self.unpark();
             self.write();
             self.serve();
             let goes_on = match self.wait().await {
@@ -312,7 +345,8 @@ impl Server {
         let due = self.dispatcher.next_due().map(|due| self.began + due);
         let given_up = self.pulls.iter().map(|pull| pull.until).min();
         let retry = self.subscriber.is_none().then_some(self.retry_at);
-        let due = due.into_iter().chain(given_up).chain(retry).min();
+        let parked = (!self.parked.is_empty()).then_some(self.began + PARK_MAX);
+        let due = due.into_iter().chain(given_up).chain(retry).chain(parked).min();
         let looks = Instant::now() + HEARTBEAT;
         let due = due.map_or(looks, |due| due.min(looks));
         let has_room = self.dispatcher.has_room();
@@ -360,7 +394,11 @@ impl Server {
                 }
                 self.pulls.push_back(pull);
             }
+            Ask::Settle(verdicts, answer) if self.is_ahead(&verdicts) && self.parked.len() < LINE_MAX => {
+                self.parked.push(Parked { verdicts, answer });
+            }
             Ask::Settle(verdicts, answer) => self.settle(&verdicts, answer),
+            Ask::TakeBack(unheard) => self.dispatcher.take_back(&unheard),
             Ask::Replay(events, answer) => {
                 let taken =
                     events.into_iter().filter(|event| self.dispatcher.replay(Arc::new(event.clone())));
@@ -377,9 +415,28 @@ impl Server {
         }
     }
 
+    /// Whether verdicts are about what this desk has not read yet, and soon will have: an earlier leader handed it out.
+    fn is_ahead(&self, verdicts: &[Settle]) -> bool {
+        let reads = !self.has_history && self.dispatcher.has_room() && self.began.elapsed() < PARK_MAX;
+        reads && verdicts.iter().any(|one| one.position > self.dispatcher.looked())
+    }
+
+    fn unpark(&mut self) {
+        for Parked { verdicts, answer } in std::mem::take(&mut self.parked) {
+            match self.is_ahead(&verdicts) {
+                true => self.parked.push(Parked { verdicts, answer }),
+                false => self.settle(&verdicts, answer),
+            }
+        }
+    }
+
     fn settle(&mut self, verdicts: &[Settle], answer: oneshot::Sender<Vec<Settlement>>) {
         let (now, mut this, mut next) = (self.now(), false, false);
-        let settle = |one: &Settle| match self.dispatcher.settle(one.position, one.attempt, one.verdict, now)
+        let number = self.number;
+        // No delivery of this desk has the number 0.
+        let attempt =
+            |one: &Settle| if one.desk.is_some_and(|desk| desk != number) { Some(0) } else { one.attempt };
+        let settle = |one: &Settle| match self.dispatcher.settle(one.position, attempt(one), one.verdict, now)
         {
             Told::Now(settlement) => settlement,
             Told::WithThis(settlement) => {

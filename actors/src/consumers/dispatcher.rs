@@ -89,6 +89,8 @@ pub struct Dispatcher {
 struct Item {
     event: Arc<RecordedEvent>,
     attempts: u32,
+    /// Of them, those that nobody looked at.
+    unseen: u32,
     stage: Stage,
 }
 
@@ -166,8 +168,8 @@ impl Dispatcher {
     pub fn replay(&mut self, event: Arc<RecordedEvent>) -> bool {
         let position = event.position;
         let settled = position <= self.looked || self.settled.contains(&position);
-        let taken =
-            settled && !self.items.contains_key(&position) && self.replayed.len() < CONSUMER_REPLAYS_MAX;
+        let room = self.replayed.len() < CONSUMER_REPLAYS_MAX && self.bytes < CONSUMER_WINDOW_BYTES_MAX;
+        let taken = settled && room && !self.items.contains_key(&position);
         if taken {
             self.replayed.insert(position);
             self.revived.push(position);
@@ -191,7 +193,7 @@ impl Dispatcher {
         let after = of_entity.first().copied();
         of_entity.insert(position);
         let attempts = self.attempts.get(&position).copied().unwrap_or(0);
-        self.items.insert(position, Item { event, attempts, stage: Stage::Waiting });
+        self.items.insert(position, Item { event, attempts, unseen: 0, stage: Stage::Waiting });
         match after {
             // An older one that comes back holds up what was to come next.
             Some(next) if position < next => {
@@ -297,13 +299,18 @@ impl Dispatcher {
         }
         self.in_flight.remove(&(due, position));
         match verdict {
+            Verdict::Release => {
+                self.items.get_mut(&position).expect("it was just seen").unseen += 1;
+                self.wait(position);
+                Told::Now(Settlement::Redelivers)
+            }
             Verdict::Nak(delay) => {
                 match self.give_up(position, now, delay.unwrap_or(self.terms.redeliver_delay), at) {
                     true => Told::WithNext(Settlement::Dead),
                     false => Told::Now(Settlement::Redelivers),
                 }
             }
-            _ => {
+            Verdict::Ack | Verdict::Term => {
                 self.kill(position, DeathCause::Terminated, at);
                 Told::WithNext(Settlement::Dead)
             }
@@ -319,11 +326,12 @@ impl Dispatcher {
     /// Hands out again, or kills. Whether it is dead.
     fn give_up(&mut self, position: Position, now: Since, delay: Duration, at: Timestamp) -> bool {
         let item = self.items.get_mut(&position).expect("what is with a consumer is there");
-        if item.attempts > self.terms.redeliveries_max {
+        let seen = item.attempts - item.unseen;
+        if seen > self.terms.redeliveries_max {
             self.kill(position, DeathCause::TooManyDeliveries, at);
             return true;
         }
-        self.attempts.insert(position, item.attempts);
+        self.attempts.insert(position, seen);
         self.dirty = true;
         if delay.is_zero() {
             self.wait(position);
@@ -345,13 +353,13 @@ impl Dispatcher {
     }
 
     fn kill(&mut self, position: Position, cause: DeathCause, at: Timestamp) {
-        let Item { event, attempts, .. } = &self.items[&position];
+        let Item { event, attempts, unseen, .. } = &self.items[&position];
         let letter = DeadLetter {
             position,
             event_id: event.id,
             entity_id: event.entity_id.clone(),
             name: event.name.clone(),
-            attempts: *attempts,
+            attempts: attempts - unseen,
             cause,
             at,
         };

@@ -42,6 +42,14 @@ struct Stored {
 }
 
 impl Ledger {
+    /// Whether a dead letter at this position is one, and not left over from a write that was cut: of an event that
+    /// was then handed out again, or is being replayed.
+    #[must_use]
+    pub fn is_dead(&self, position: Position) -> bool {
+        let settled = position <= self.checkpoint || self.settled.contains(&position);
+        settled && !self.replayed.contains(&position)
+    }
+
     /// Its text.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -92,6 +100,19 @@ fn runs(positions: &BTreeSet<Position>) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dead_letter_is_of_what_is_settled_and_not_replayed() {
+        let ledger = Ledger {
+            checkpoint: Position(7),
+            settled: [9].map(Position).into(),
+            replayed: [3].map(Position).into(),
+            ..Ledger::default()
+        };
+        for (position, dead) in [(2, true), (3, false), (7, true), (8, false), (9, true), (10, false)] {
+            assert_eq!(ledger.is_dead(Position(position)), dead, "{position}");
+        }
+    }
 
     #[test]
     fn a_ledger_has_this_text_and_is_read_back() {

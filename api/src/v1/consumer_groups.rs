@@ -190,6 +190,9 @@ pub struct DeliveryView {
     pub event: EventView,
     /// The first delivery is 1.
     pub attempt: u32,
+    /// Whose delivery it is: a new leader counts attempts anew. 0 of a server that does not say.
+    #[serde(default)]
+    pub desk: u64,
 }
 
 /// POST: say what became of events.
@@ -210,7 +213,10 @@ pub struct SettlementBody {
     /// Of which delivery; absent is the newest.
     #[serde(default, deserialize_with = "number::optional", skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// `ack`, `nak` or `term`.
+    /// As the delivery said it; a `nak`, `term` or `release` of another desk is stale.
+    #[serde(default, deserialize_with = "number::optional", skip_serializing_if = "Option::is_none")]
+    pub desk: Option<u64>,
+    /// `ack`, `nak`, `term` or `release`.
     pub verdict: VerdictKind,
     /// Of a `nak`: how long the event rests.
     #[serde(
@@ -232,6 +238,22 @@ pub enum VerdictKind {
     Nak,
     /// Not to be done.
     Term,
+    /// Not looked at: again, and this delivery does not count.
+    Release,
+}
+
+impl SettlementBody {
+    /// What is said of a delivery.
+    #[must_use]
+    pub fn of(delivery: &DeliveryView, verdict: VerdictKind) -> Self {
+        Self {
+            position: delivery.event.position,
+            attempt: Some(delivery.attempt),
+            desk: Some(delivery.desk).filter(|desk| *desk > 0),
+            verdict,
+            delay_ms: None,
+        }
+    }
 }
 
 impl VerdictKind {
@@ -247,6 +269,7 @@ impl VerdictKind {
             (_, Some(delay)) if delay > 0 => Err(ApiError::invalid("delayMs goes with a nak alone")),
             (Self::Ack, _) => Ok(Verdict::Ack),
             (Self::Term, _) => Ok(Verdict::Term),
+            (Self::Release, _) => Ok(Verdict::Release),
         }
     }
 }

@@ -34,6 +34,16 @@ pub struct Limits {
     pub subscription_look_back_max: u64,
     pub socket_subscriptions_max: usize,
     pub socket_frame_bytes_max: usize,
+    pub consumer_groups_max: usize,
+    pub consumer_in_flight_max: u32,
+    pub consumer_window_events_max: usize,
+    pub consumer_window_bytes_max: usize,
+    pub consumer_settled_max: usize,
+    pub consumer_pull_max: usize,
+    pub consumer_settle_max: usize,
+    pub consumer_redeliveries_max: u32,
+    pub consumer_replays_max: usize,
+    pub consumer_dead_letters_page_max: usize,
 }
 
 impl Default for Limits {
@@ -66,6 +76,16 @@ impl Default for Limits {
             subscription_look_back_max: limits::SUBSCRIPTION_LOOK_BACK_MAX,
             socket_subscriptions_max: limits::SOCKET_SUBSCRIPTIONS_MAX,
             socket_frame_bytes_max: limits::SOCKET_FRAME_BYTES_MAX,
+            consumer_groups_max: limits::CONSUMER_GROUPS_MAX,
+            consumer_in_flight_max: limits::CONSUMER_IN_FLIGHT_MAX,
+            consumer_window_events_max: limits::CONSUMER_WINDOW_EVENTS_MAX,
+            consumer_window_bytes_max: limits::CONSUMER_WINDOW_BYTES_MAX,
+            consumer_settled_max: limits::CONSUMER_SETTLED_MAX,
+            consumer_pull_max: limits::CONSUMER_PULL_MAX,
+            consumer_settle_max: limits::CONSUMER_SETTLE_MAX,
+            consumer_redeliveries_max: limits::CONSUMER_REDELIVERIES_MAX,
+            consumer_replays_max: limits::CONSUMER_REPLAYS_MAX,
+            consumer_dead_letters_page_max: limits::CONSUMER_DEAD_LETTERS_PAGE_MAX,
         }
     }
 }

@@ -141,12 +141,7 @@ async fn consume(client: Client, seen: Arc<Mutex<Seen>>, stop: watch::Receiver<b
         if given.is_empty() {
             continue;
         }
-        let acks = given.iter().map(|one| SettlementBody {
-            position: one.event.position,
-            attempt: Some(one.attempt),
-            verdict: VerdictKind::Ack,
-            delay_ms: None,
-        });
+        let acks = given.iter().map(|one| SettlementBody::of(one, VerdictKind::Ack));
         let told = client.settle(GROUP, acks.collect()).await?;
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (DeliveryView { event, .. }, told) in given.iter().zip(told) {

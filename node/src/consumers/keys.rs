@@ -38,6 +38,26 @@ pub(super) fn all_dead(name: &ConsumerGroupName, id: Revision) -> KvFilter {
     filter(&format!("dead.{name}.{id}.*"))
 }
 
+/// The position of a dead letter's key.
+pub(super) fn dead_position(key: &KvKey) -> Option<Position> {
+    key.as_str().rsplit('.').next().and_then(|position| position.parse().ok()).map(Position)
+}
+
+/// Marks a group that is being removed.
+pub(super) fn gone(name: &ConsumerGroupName, id: Revision) -> KvKey {
+    key(&format!("gone.{name}.{id}"))
+}
+
+pub(super) fn all_gone() -> KvFilter {
+    filter("gone.>")
+}
+
+/// The group that a mark is of.
+pub(super) fn gone_group(key: &KvKey) -> Option<(ConsumerGroupName, Revision)> {
+    let (name, id) = key.as_str().strip_prefix("gone.")?.rsplit_once('.')?;
+    Some((ConsumerGroupName::new(name).ok()?, Revision(id.parse().ok()?)))
+}
+
 fn key(text: &str) -> KvKey {
     KvKey::new(text).expect("a group's name is short and legal in a key")
 }
@@ -58,6 +78,9 @@ mod tests {
         let all = all_dead(&mail, Revision(7));
         assert!(all.matches(&dead(9)) && !all_dead(&mail, Revision(70)).matches(&dead(9)));
         assert!(all_groups().matches(&group(&mail)) && !all_groups().matches(&ledger(&mail, Revision(7))));
+        assert_eq!(dead_position(&dead(10)), Some(Position(10)));
+        assert_eq!(gone_group(&gone(&mail, Revision(7))), Some((mail.clone(), Revision(7))));
+        assert!(all_gone().matches(&gone(&mail, Revision(7))) && !all_gone().matches(&group(&mail)));
         assert!(is_reserved(&bucket()) && !is_reserved(&BucketName::new("weir").unwrap()));
     }
 }

@@ -55,9 +55,10 @@ impl Shelf {
         text.split_once('\n').is_some_and(|(owner, _)| owner == self.owner)
     }
 
-    /// Takes the group from whoever had it.
-    pub(super) async fn claim(&self, ledger: &Ledger) -> Result<(), DeskEnded> {
-        self.put_ledger(ledger).await
+    /// Takes the group from whoever had it, with a revision that no other claim has.
+    pub(super) async fn claim(&self, ledger: &Ledger) -> Result<Revision, DeskEnded> {
+        self.put_ledger(ledger).await?;
+        Ok(*self.revision.lock().await)
     }
 
     async fn put_ledger(&self, ledger: &Ledger) -> Result<(), DeskEnded> {
@@ -82,6 +83,10 @@ impl Shelf {
     /// Waits while the node has too much in flight; everything else ends the desk.
     async fn change(&self, command: KvCommand) -> Result<KvOutcome, DeskEnded> {
         for _ in 0..TRIES {
+            // A desk of an earlier term could leave a dead letter that the one of today knows nothing of.
+            if !self.buckets.decides_in(self.term) {
+                return Err(DeskEnded("node leads no more".to_owned()));
+            }
             match self.buckets.decide(command.clone()).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(AppendError::Overloaded) => sleep(OVERLOADED_PAUSE).await,

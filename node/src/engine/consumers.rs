@@ -3,14 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::Request,
     http::{Method, header::CONTENT_TYPE},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use weir_actors::consumers::Delivery;
 use weir_api::{
     ApiError, ErrorBody, ErrorCode,
-    v1::{ConsumerGroupBody, ConsumerGroupView, PullResult, SettleBody, SettleResult, SettlementBody, paths},
+    v1::{
+        ConsumerGroupBody, ConsumerGroupView, DeliveryView, PullResult, SettleBody, SettleResult,
+        SettlementBody, SettlementKind, VerdictKind, paths,
+    },
 };
 use weir_types::{Consistency, ConsumerGroupName, Position, RecordedEvent, limits};
 
@@ -22,6 +26,19 @@ use crate::{
 
 /// Bytes of an answer of the leader: a pull of large events.
 const ANSWER_BYTES_MAX: usize = 2 * limits::CONSUMER_WINDOW_BYTES_MAX;
+
+/// How long the leader may take, beside what it is asked to wait: one that is cut off without a word says nothing.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// An event that was taken in the name of a group.
+pub struct Taken {
+    /// The event.
+    pub event: Arc<RecordedEvent>,
+    /// The first delivery is 1.
+    pub attempt: u32,
+    /// Whose delivery it is.
+    pub desk: u64,
+}
 
 impl Engine {
     /// The groups of this node, which serves them while it leads.
@@ -43,9 +60,10 @@ impl Engine {
         let made = match self.decides() {
             true => self.consumers.create(&body).await.map(|_| ()),
             false => {
-                let made =
-                    self.at_leader::<_, ConsumerGroupBody>(Method::POST, paths::CONSUMER_GROUPS, &body);
-                made.await.map(|_| ())
+                let path = paths::CONSUMER_GROUPS;
+                self.at_leader::<_, ConsumerGroupBody>(Method::POST, path, &body, ANSWER_WAIT)
+                    .await
+                    .map(|_| ())
             }
         };
         match made {
@@ -55,7 +73,7 @@ impl Engine {
                     return Ok(self.consumers.show(name).await?.0.pattern.as_str().to_owned());
                 }
                 let path = paths::fill(paths::CONSUMER_GROUP, name.as_str());
-                let there = self.at_leader::<_, ConsumerGroupView>(Method::GET, &path, &()).await?;
+                let there: ConsumerGroupView = self.at_leader(Method::GET, &path, &(), ANSWER_WAIT).await?;
                 Ok(there.group.pattern)
             }
             Err(error) => Err(error),
@@ -71,24 +89,36 @@ impl Engine {
         name: &ConsumerGroupName,
         most: usize,
         wait: Duration,
-    ) -> Result<Vec<(Arc<RecordedEvent>, u32)>, ApiError> {
+    ) -> Result<Vec<Taken>, ApiError> {
         if self.decides() {
-            let given = self.consumers.pull(name, most, wait).await?;
-            return Ok(given.into_iter().map(|one| (one.event, one.attempt)).collect());
+            let pulled = self.consumers.pull(name, most, wait).await?;
+            let desk = pulled.desk;
+            let taken = |one: Delivery| Taken { event: one.event, attempt: one.attempt, desk };
+            return Ok(pulled.given.into_iter().map(taken).collect());
         }
         let path = paths::fill(paths::CONSUMER_GROUP_PULL, name.as_str());
         let path = format!("{path}?max={most}&waitMs={}", wait.as_millis());
-        let given = self.at_leader::<_, PullResult>(Method::POST, &path, &()).await?;
-        let mut events = Vec::with_capacity(given.deliveries.len());
-        for delivery in given.deliveries {
-            // The event itself is read here: what the leader tells of it has another form.
-            let position = Position(delivery.event.position);
+        let pulled: PullResult = self.at_leader(Method::POST, &path, &(), wait + ANSWER_WAIT).await?;
+        let taken = self.read_taken(&pulled.deliveries).await;
+        if taken.is_err() {
+            // Nobody will see them, so they do not count as handed out. If this fails too, their time runs out.
+            let of = |one: &DeliveryView| SettlementBody::of(one, VerdictKind::Release);
+            drop(self.settle_consumers(name, pulled.deliveries.iter().map(of).collect()).await);
+        }
+        taken
+    }
+
+    /// The events that the leader has handed out, read here: what it tells of them has another form.
+    async fn read_taken(&self, deliveries: &[DeliveryView]) -> Result<Vec<Taken>, ApiError> {
+        let mut taken = Vec::with_capacity(deliveries.len());
+        for DeliveryView { event, attempt, desk } in deliveries {
+            let position = Position(event.position);
             self.ready(Consistency::AtLeast(position)).await?;
             let event = self.ports.reader.read_log(self.group, position, 1).await?.pop();
             let lost = || ApiError::new(ErrorCode::Internal, "event is not where the leader has it");
-            events.push((Arc::new(event.ok_or_else(lost)?), delivery.attempt));
+            taken.push(Taken { event: Arc::new(event.ok_or_else(lost)?), attempt: *attempt, desk: *desk });
         }
-        Ok(events)
+        Ok(taken)
     }
 
     /// Says what became of events.
@@ -99,14 +129,16 @@ impl Engine {
         &self,
         name: &ConsumerGroupName,
         settlements: Vec<SettlementBody>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Vec<SettlementKind>, ApiError> {
         if self.decides() {
             let verdicts = settlements.iter().map(settle_of).collect::<Result<Vec<_>, _>>()?;
-            return self.consumers.settle(name, verdicts).await.map(|_| ());
+            let told = self.consumers.settle(name, verdicts).await?;
+            return Ok(told.into_iter().map(SettlementKind::from).collect());
         }
         let path = paths::fill(paths::CONSUMER_GROUP_SETTLE, name.as_str());
         let body = SettleBody { settlements };
-        self.at_leader::<_, SettleResult>(Method::POST, &path, &body).await.map(|_| ())
+        let told: SettleResult = self.at_leader(Method::POST, &path, &body, ANSWER_WAIT).await?;
+        Ok(told.results.iter().map(|one| one.outcome).collect())
     }
 
     async fn at_leader<B: Serialize, T: DeserializeOwned>(
@@ -114,6 +146,7 @@ impl Engine {
         method: Method,
         path: &str,
         body: &B,
+        within: Duration,
     ) -> Result<T, ApiError> {
         let nobody = || ApiError::new(ErrorCode::Unavailable, "no leader is available: none is known");
         let (_, edge) = self.leader_edge().await.ok_or_else(nobody)?;
@@ -121,11 +154,8 @@ impl Engine {
         let body = serde_json::to_vec(body).map_err(|error| internal(&error))?;
         let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
         let request = request.header("content-length", body.len()).body(Body::from(body));
-        let answer = to_leader::send(&edge, request.map_err(|error| internal(&error))?).await?;
-        let status = answer.status();
-        let lost =
-            |error| ApiError::new(ErrorCode::OutcomeUnknown, format!("leader did not answer: {error}"));
-        let bytes = to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await.map_err(lost)?;
+        let request = request.map_err(|error| internal(&error))?;
+        let (status, bytes) = to_leader::answer_of(&edge, request, ANSWER_BYTES_MAX, within).await?;
         if status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|error| internal(&error));
         }

@@ -55,12 +55,13 @@ pub(super) async fn pull(
     Search(query): Search<PullQuery>,
 ) -> Result<Json<PullResult>, HttpError> {
     let (most, wait) = query.to_pull()?;
-    let given = engine.consumers().pull(&ConsumerGroupName::new(name)?, most, wait).await?;
+    let pulled = engine.consumers().pull(&ConsumerGroupName::new(name)?, most, wait).await?;
     let delivery = |one: &weir_actors::consumers::Delivery| DeliveryView {
         event: EventView::from(&*one.event),
         attempt: one.attempt,
+        desk: pulled.desk,
     };
-    Ok(Json(PullResult { deliveries: given.iter().map(delivery).collect() }))
+    Ok(Json(PullResult { deliveries: pulled.given.iter().map(delivery).collect() }))
 }
 
 pub(super) async fn settle(
@@ -103,7 +104,7 @@ pub(super) async fn replay(
 /// A verdict in the words of the desk.
 pub(crate) fn settle_of(body: &SettlementBody) -> Result<Settle, ApiError> {
     let verdict = body.verdict.verdict(body.delay_ms)?;
-    Ok(Settle { position: Position(body.position), attempt: body.attempt, verdict })
+    Ok(Settle { position: Position(body.position), attempt: body.attempt, desk: body.desk, verdict })
 }
 
 fn view(group: &ConsumerGroup, counts: DispatcherCounts) -> ConsumerGroupView {

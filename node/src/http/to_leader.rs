@@ -1,13 +1,15 @@
 //! Admin calls are carried out by the leader: another node passes them on, once, as they are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
+    body::{Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Uri, Version, header::HOST, uri::PathAndQuery},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, Version, header::HOST, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use tokio::time::timeout;
 use weir_api::{ApiError, ErrorCode};
 
 use super::error::HttpError;
@@ -30,6 +32,27 @@ pub(super) async fn pass_on(State(engine): State<Arc<Engine>>, request: Request,
     answer.unwrap_or_else(|error| HttpError(error).into_response())
 }
 
+/// As [`send`], with the whole of the answer, at most `bytes_max` of it. After `within` what the leader did is not
+/// known: one that is cut off without a word never says anything.
+pub(crate) async fn answer_of(
+    edge: &str,
+    request: Request,
+    bytes_max: usize,
+    within: Duration,
+) -> Result<(StatusCode, Bytes), ApiError> {
+    let unknown =
+        |why: String| ApiError::new(ErrorCode::OutcomeUnknown, format!("leader did not answer: {why}"));
+    let answer = async {
+        let answer = send(edge, request).await?;
+        let status = answer.status();
+        let bytes =
+            to_bytes(answer.into_body(), bytes_max).await.map_err(|error| unknown(error.to_string()))?;
+        Ok((status, bytes))
+    };
+    let late = |_| unknown(format!("{} ms are over", within.as_millis()));
+    timeout(within, answer).await.map_err(late)?
+}
+
 /// Sends a request to `edge`, `host:port`, and gives its answer.
 pub(crate) async fn send(edge: &str, mut request: Request) -> Result<Response, ApiError> {
     let host =
@@ -48,4 +71,23 @@ pub(crate) async fn send(edge: &str, mut request: Request) -> Result<Response, A
             format!("leader did not answer, what it did is not known: {error}"),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_leader_that_is_cut_off_without_a_word_is_waited_for_no_longer_than_this() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let edge = silent.local_addr().unwrap().to_string();
+        let request = Request::post("/x").body(Body::empty()).unwrap();
+        let answered = answer_of(&edge, request, 100, Duration::from_millis(50));
+        let answered =
+            timeout(Duration::from_secs(20), answered).await.expect("it does not wait without an end");
+        assert_eq!(answered.unwrap_err().code, ErrorCode::OutcomeUnknown);
+    }
 }

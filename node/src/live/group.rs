@@ -2,8 +2,10 @@
 //! of them is handed on.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -11,11 +13,12 @@ use futures::{StreamExt as _, stream, stream::BoxStream};
 use tokio::time::{Instant, sleep};
 use weir_api::{
     ApiError, ErrorCode,
-    v1::{SettlementBody, VerdictKind},
+    v1::{SettlementBody, SettlementKind, VerdictKind},
 };
 use weir_types::{ConsumerGroupName, EventId, Pattern, RecordedEvent};
 
-use crate::engine::Engine;
+use super::held::{Holding, Holdings};
+use crate::engine::{Engine, Taken};
 
 /// Events of one pull.
 const PULL_EVENTS: usize = 32;
@@ -33,7 +36,9 @@ pub(super) struct Membership {
     engine: Arc<Engine>,
     name: ConsumerGroupName,
     /// Events that the client has, and which delivery of each.
-    held: Arc<Mutex<HashMap<EventId, (u64, u32)>>>,
+    held: Arc<Mutex<Holdings>>,
+    /// Counts what is given over the socket.
+    turns: Arc<AtomicU64>,
     /// Whether an event is settled as soon as it is sent.
     pub(super) acks_itself: bool,
 }
@@ -53,6 +58,7 @@ impl Membership {
         name: &str,
         pattern: &Pattern,
         acks_itself: bool,
+        turns: Arc<AtomicU64>,
     ) -> Result<Self, ApiError> {
         let name = ConsumerGroupName::new(name)?;
         let of_group = engine.join_consumers(&name, pattern.as_str()).await?;
@@ -60,7 +66,7 @@ impl Membership {
             let message = format!("consumer group `{name}` is of another pattern");
             return Err(ApiError::invalid(message).with("pattern", of_group));
         }
-        Ok(Self { engine, name, held: Arc::default(), acks_itself })
+        Ok(Self { engine, name, held: Arc::default(), turns, acks_itself })
     }
 
     /// Events as they come, until the node stops or the group is gone. Failures that pass are waited out.
@@ -85,11 +91,9 @@ impl Membership {
                 Ok(given) if given.is_empty() => {}
                 Ok(given) => {
                     // From here on they are given back if the socket ends, sent or not.
-                    given.iter().for_each(|(event, attempt)| self.hold(event, *attempt));
-                    return given
-                        .into_iter()
-                        .map(|(event, attempt)| Given::Event { event, attempt })
-                        .collect();
+                    given.iter().for_each(|one| self.hold(one));
+                    let event = |one: Taken| Given::Event { event: one.event, attempt: one.attempt };
+                    return given.into_iter().map(event).collect();
                 }
                 Err(error) if error.code.is_retryable() => sleep(RETRY_PAUSE).await,
                 Err(error) => return vec![Given::Ended(error)],
@@ -98,28 +102,39 @@ impl Membership {
     }
 
     /// The client has an event, or is about to.
-    fn hold(&self, event: &RecordedEvent, attempt: u32) {
-        self.held().insert(event.id, (event.position.0, attempt));
+    fn hold(&self, Taken { event, attempt, desk }: &Taken) {
+        let holding = Holding { position: event.position.0, attempt: *attempt, desk: *desk };
+        self.held().hold(event.id, holding, self.turns.fetch_add(1, Relaxed));
+    }
+
+    /// The client was sent an event.
+    pub(super) fn sent(&self, event: EventId) {
+        self.held().sent(event);
+    }
+
+    /// When the client was given an event, by the count of its socket, if it has it.
+    pub(super) fn turn(&self, event: EventId) -> Option<u64> {
+        self.held().turn(event)
     }
 
     /// Takes an event from the client, if it has it.
-    pub(super) fn release(&self, event: EventId) -> Option<(u64, u32)> {
-        self.held().remove(&event)
+    pub(super) fn release(&self, event: EventId) -> Option<Holding> {
+        self.held().release(event)
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<EventId, (u64, u32)>> {
+    fn held(&self) -> std::sync::MutexGuard<'_, Holdings> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says what became of an event, again and again while the leader does not answer: a verdict may be said
-    /// twice.
+    /// twice. One that was not taken is an error.
     pub(super) async fn settle(
         &self,
-        (position, attempt): (u64, u32),
+        holding: Holding,
         verdict: VerdictKind,
         delay_ms: Option<u64>,
     ) -> Result<(), ApiError> {
-        let one = SettlementBody { position, attempt: Some(attempt), verdict, delay_ms };
+        let one = SettlementBody { delay_ms, ..said(holding, verdict) };
         let until = Instant::now() + SETTLE_WITHIN;
         loop {
             match self.engine.settle_consumers(&self.name, vec![one.clone()]).await {
@@ -128,23 +143,67 @@ impl Membership {
                         return Err(error);
                     }
                 }
-                settled => return settled,
+                settled => return settled.and_then(|told| taken(verdict, &told)),
             }
         }
     }
 
-    /// The client is gone: what it has is handed out again at once.
+    /// The client is gone: what it has is handed out again at once, and what it was not sent does not count as
+    /// handed out.
     pub(super) async fn leave(self) {
-        let held: Vec<_> = self.held().drain().map(|(_, held)| held).collect();
-        let again = |(position, attempt)| SettlementBody {
-            position,
-            attempt: Some(attempt),
-            verdict: VerdictKind::Nak,
-            delay_ms: Some(0),
+        let held = self.held().drain();
+        let again = |(holding, sent)| match sent {
+            true => SettlementBody { delay_ms: Some(0), ..said(holding, VerdictKind::Nak) },
+            false => said(holding, VerdictKind::Release),
         };
         if !held.is_empty() {
             // Its time runs out otherwise, with the same end.
             drop(self.engine.settle_consumers(&self.name, held.into_iter().map(again).collect()).await);
+        }
+    }
+}
+
+fn said(Holding { position, attempt, desk }: Holding, verdict: VerdictKind) -> SettlementBody {
+    SettlementBody {
+        position,
+        attempt: Some(attempt),
+        desk: Some(desk).filter(|desk| *desk > 0),
+        verdict,
+        delay_ms: None,
+    }
+}
+
+/// Whether a verdict was taken. That an event is settled is what an ack wants, whoever said so first.
+fn taken(verdict: VerdictKind, told: &[SettlementKind]) -> Result<(), ApiError> {
+    let why = match told.first() {
+        Some(SettlementKind::Stale) => "event has been handed out again",
+        Some(SettlementKind::NotDelivered) => "event is with no consumer of the group",
+        Some(SettlementKind::AlreadySettled) if verdict != VerdictKind::Ack => "event is settled",
+        _ => return Ok(()),
+    };
+    Err(ApiError::new(ErrorCode::NotFound, format!("verdict was not taken: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_that_was_not_taken_is_told() {
+        use SettlementKind as Kind;
+        use VerdictKind::{Ack, Nak, Term};
+        for (verdict, told, ok) in [
+            (Ack, Kind::Settled, true),
+            (Ack, Kind::AlreadySettled, true),
+            (Ack, Kind::NotDelivered, false),
+            (Nak, Kind::Redelivers, true),
+            (Nak, Kind::Dead, true),
+            (Nak, Kind::Stale, false),
+            (Nak, Kind::AlreadySettled, false),
+            (Term, Kind::Stale, false),
+            (Term, Kind::Dead, true),
+        ] {
+            assert_eq!(taken(verdict, &[told]).is_ok(), ok, "{verdict:?} {told:?}");
         }
     }
 }

@@ -1,7 +1,11 @@
 //! `/ws`: the WebSocket of the contract. Subscriptions of one socket are numbered by pattern and use, so that
 //! a client that comes back and subscribes again knows their ids.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use axum::{
     extract::{
@@ -83,6 +87,8 @@ struct Connection {
     socket: WebSocket,
     subscriptions: StreamMap<String, Frames>,
     members: HashMap<String, Membership>,
+    /// Counts what members of groups are given, so that it is known who was given an event first.
+    turns: Arc<AtomicU64>,
     /// What is being said of events; an error is told.
     settling: FuturesUnordered<BoxFuture<'static, Result<(), ApiError>>>,
 }
@@ -97,6 +103,7 @@ impl Connection {
             socket,
             subscriptions: StreamMap::new(),
             members: HashMap::new(),
+            turns: Arc::default(),
             settling: FuturesUnordered::new(),
         }
     }
@@ -166,8 +173,9 @@ impl Connection {
                     false => self.refuse(ErrorCode::NotFound, "there is no such subscription").await,
                 }
             }
-            Ok(SocketRequest::Ack { event_id, ack_type, redeliver_delay }) => {
-                self.settle(&event_id, ack_type.into(), redeliver_delay).await
+            Ok(SocketRequest::Ack { event_id, subscription_id, ack_type, redeliver_delay }) => {
+                let of = subscription_id.as_deref();
+                self.settle(&event_id, of, ack_type.into(), redeliver_delay).await
             }
             Err(error) => {
                 self.refuse(ErrorCode::InvalidRequest, &format!("frame is not legal: {error}")).await
@@ -192,13 +200,23 @@ impl Connection {
     }
 
     /// Hands on what the client says of an event that it was given.
-    async fn settle(&mut self, id: &str, verdict: VerdictKind, delay_ms: Option<u64>) -> Result<(), Gone> {
+    async fn settle(
+        &mut self,
+        id: &str,
+        of: Option<&str>,
+        verdict: VerdictKind,
+        delay_ms: Option<u64>,
+    ) -> Result<(), Gone> {
         if self.settling.len() >= SETTLING_MAX {
             return self.refuse(ErrorCode::Overloaded, "too many acks wait to be written").await;
         }
         let event = id.parse().map(EventId).ok();
+        // Several groups of a socket may have an event: a frame that names none is about who was given it first.
         let held = event.and_then(|event| {
-            self.members.values().find_map(|member| Some((member.clone(), member.release(event)?)))
+            let named = self.members.iter().filter(|(id, _)| of.is_none_or(|of| of == **id));
+            let having = named.filter_map(|(_, member)| Some((member.turn(event)?, member)));
+            let (_, member) = having.min_by_key(|(turn, _)| *turn)?;
+            Some((member.clone(), member.release(event)?))
         });
         match held {
             Some((member, held)) => {
@@ -220,7 +238,9 @@ impl Connection {
         let id = times.into_iter().find(|id| !self.subscriptions.contains_key(id));
         let id = id.ok_or_else(|| ApiError::new(ErrorCode::Internal, "no subscription id is free"))?;
         if let Some((name, pattern, acks_itself)) = asked.to_consumer()? {
-            let member = Membership::join(self.engine.clone(), name, &pattern, acks_itself).await?;
+            let member =
+                Membership::join(self.engine.clone(), name, &pattern, acks_itself, self.turns.clone())
+                    .await?;
             let style = Style {
                 pattern,
                 with_metadata: asked.wants_metadata(),
@@ -275,6 +295,7 @@ impl Connection {
         match given {
             Given::Event { event, attempt } => {
                 self.frame(&event_frame(id, style, &event, None, Some(attempt))).await?;
+                member.sent(event.id);
                 if member.acks_itself
                     && let Some(held) = member.release(event.id)
                 {

@@ -12,7 +12,9 @@ use weir_client::{
     v1::{ConsumerGroupBody, DeadLettersQuery, SettlementBody, SettlementKind, VerdictKind},
 };
 
-use crate::running::Running;
+use weir_types::limits;
+
+use crate::{eventually::eventually, running::Running};
 
 const WAIT: Duration = Duration::from_secs(10);
 const AT_ONCE: Duration = Duration::ZERO;
@@ -30,7 +32,7 @@ fn group(name: &str) -> ConsumerGroupBody {
 
 fn verdict(position: u64, verdict: VerdictKind) -> SettlementBody {
     let delay_ms = (verdict == VerdictKind::Nak).then_some(0);
-    SettlementBody { position, attempt: None, verdict, delay_ms }
+    SettlementBody { position, attempt: None, desk: None, verdict, delay_ms }
 }
 
 async fn given(client: &Client, wait: Duration) -> Vec<(u64, u32)> {
@@ -98,6 +100,47 @@ async fn a_group_hands_out_each_event_until_it_is_settled_over_restarts_too() {
     assert_eq!(client.consumer_groups().await.unwrap().groups.len(), 0);
     let (status, _) = node.ask(Method::POST, "/api/v1/consumer-groups/mail/pull", "").await;
     assert_eq!(status.as_u16(), 404);
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_joins_a_full_house_and_tells_its_groups_apart() {
+    let node = Running::start().await;
+    let client = Client::connect([node.url("")]).await.unwrap();
+    for number in 0..limits::CONSUMER_GROUPS_MAX {
+        let group = ConsumerGroupBody { max_redeliveries: Some(0), ..group(&format!("g-{number}")) };
+        client.create_consumer_group(&group).await.unwrap();
+    }
+    let full = client.create_consumer_group(&group("one-more")).await.unwrap_err();
+    assert_eq!(full.code(), Some(ErrorCode::ConsumerGroupsFull));
+
+    let url = node.url("/ws").replacen("http", "ws", 1);
+    let (mut socket, _) = connect_async(&url).await.unwrap();
+    let mut ids = Vec::new();
+    for name in ["g-1", "g-2"] {
+        let options = json!({ "consumerGroup": name, "ackMode": "manual" });
+        let subscription = json!({ "pattern": "entity:order.*", "options": options });
+        let frame = json!({ "type": "subscribe", "subscription": subscription });
+        socket.send(Message::text(frame.to_string())).await.unwrap();
+        let told = heard(&mut socket).await;
+        assert_eq!(told["results"][0]["status"], "ok", "it is there already: {told}");
+        ids.push(told["results"][0]["subscriptionId"].clone());
+    }
+    node.append("order-1", 0).await;
+    let (first, second) = (heard(&mut socket).await, heard(&mut socket).await);
+    assert_eq!(first["eventId"], second["eventId"]);
+    let term = json!({
+        "type": "ack", "eventId": first["eventId"], "subscriptionId": ids[1], "ackType": "term",
+    });
+    socket.send(Message::text(term.to_string())).await.unwrap();
+    eventually("it is dead in the group that was named", async || {
+        let dead = client.dead_letters("g-2", &DeadLettersQuery::default()).await.unwrap();
+        dead.dead_letters.len() == 1
+    })
+    .await;
+    assert!(client.dead_letters("g-1", &DeadLettersQuery::default()).await.unwrap().dead_letters.is_empty());
+    socket.send(Message::text(term.to_string())).await.unwrap();
+    assert_eq!(heard(&mut socket).await["type"], "error", "it is not with this one any more");
     node.node.stop().await;
 }
 

@@ -162,6 +162,41 @@ fn what_nobody_heard_was_not_handed_out() {
 }
 
 #[test]
+fn what_nobody_looked_at_is_handed_out_again_and_does_not_count() {
+    let mut dispatcher = dispatcher(&[(1, "a")]);
+    for attempt in 1..=5 {
+        assert_eq!(given(&mut dispatcher, 0), [(1, attempt)]);
+        assert_eq!(say(&mut dispatcher, 0, 1, Verdict::Release), Told::Now(Settlement::Redelivers));
+        let again = dispatcher.settle(Position(1), Some(attempt), Verdict::Release, (ms(0), AT));
+        assert_eq!(again, Told::Now(Settlement::Stale), "nobody has it now");
+    }
+    assert_eq!(given(&mut dispatcher, 0), [(1, 6)]);
+    let late = dispatcher.settle(Position(1), Some(5), Verdict::Release, (ms(0), AT));
+    assert_eq!(late, Told::Now(Settlement::Stale), "of the delivery before");
+    say(&mut dispatcher, 0, 1, Verdict::Nak(Some(Duration::ZERO)));
+    assert_eq!(write(&mut dispatcher).unwrap().ledger.attempts, [(Position(1), 1)].into());
+    assert_eq!(given(&mut dispatcher, 0), [(1, 7)]);
+    say(&mut dispatcher, 0, 1, Verdict::Nak(None));
+    assert_eq!(write(&mut dispatcher).unwrap().dead[0].attempts, 2);
+}
+
+#[test]
+fn dead_letters_are_replayed_while_there_is_room_for_their_bytes() {
+    let heavy = |position: u64| {
+        let mut event = RecordedEvent::clone(&event(position, &position.to_string()));
+        event.data = Bytes::from(vec![b'1'; limits::CONSUMER_WINDOW_BYTES_MAX / 2]);
+        Arc::new(event)
+    };
+    let mut dispatcher = Dispatcher::new(terms(), Ledger { checkpoint: Position(9), ..Ledger::default() });
+    assert!(dispatcher.replay(heavy(1)) && dispatcher.replay(heavy(2)));
+    assert!(!dispatcher.replay(heavy(3)));
+    given(&mut dispatcher, 0);
+    say(&mut dispatcher, 0, 1, Verdict::Ack);
+    write(&mut dispatcher);
+    assert!(dispatcher.replay(heavy(3)));
+}
+
+#[test]
 fn dead_letters_come_again_before_what_follows_them_over_leaders_too() {
     let mut first = dispatcher(&[(1, "a"), (2, "a")]);
     given(&mut first, 0);

@@ -106,6 +106,7 @@ struct Consumer {
 struct Held {
     position: u64,
     attempt: u32,
+    desk: u64,
 }
 
 impl Consumer {
@@ -124,7 +125,8 @@ impl Consumer {
                 let verdict = match self.caller.rng.within(0..100) {
                     0..12 => "nak",
                     12..15 => "term",
-                    15..22 => {
+                    15..19 => "release",
+                    19..26 => {
                         self.caller.count("forgotten");
                         continue;
                     }
@@ -184,7 +186,7 @@ impl Consumer {
         for delivery in pulled.deliveries {
             let (position, attempt) = (delivery.event.position, delivery.attempt);
             self.caller.count(if attempt > 1 { "redelivered" } else { "delivered" });
-            held.push(Held { position, attempt });
+            held.push(Held { position, attempt, desk: delivery.desk });
             let stream = delivery.event.entity_id;
             self.facts().push(Fact::Given { position, stream, attempt, began, ended });
         }
@@ -192,9 +194,9 @@ impl Consumer {
     }
 
     async fn say(&mut self, held: &Held, verdict: &str) {
-        let Held { position, attempt } = held;
-        let body =
-            json!({ "settlements": [{ "position": position, "attempt": attempt, "verdict": verdict }] });
+        let Held { position, attempt, desk } = held;
+        let said = json!({ "position": position, "attempt": attempt, "desk": desk, "verdict": verdict });
+        let body = json!({ "settlements": [said] });
         let ((_, edge), began) = (self.caller.node(), self.now());
         self.caller.count("elsewhere");
         let path = paths::fill(paths::CONSUMER_GROUP_SETTLE, NAME);

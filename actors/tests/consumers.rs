@@ -1,0 +1,118 @@
+//! The desk of a consumer group over a log in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "support/events.rs"]
+mod events;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::executor::block_on;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use weir_actors::{
+    consumers::{Delivery, Desk, DeskEnded, DeskStart, DeskStore, Ledger, Settle, Writing},
+    live::Hub,
+};
+use weir_types::{
+    ClusterId, ConsumerGroup, ConsumerGroupName, ConsumerTerms, EntityId, GroupId, NodeId, Pattern, Position,
+    Settlement, Timestamp, Verdict,
+    ports::EventReader as _,
+    testing::{ManualClock, MemoryLog},
+};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+/// Everything is written at once.
+struct Paper;
+
+#[async_trait]
+impl DeskStore for Paper {
+    async fn write(&self, _: Writing) -> Result<(), DeskEnded> {
+        Ok(())
+    }
+
+    fn leads(&self) -> bool {
+        true
+    }
+}
+
+fn write_to(log: &MemoryLog, stream: &str) {
+    let head = block_on(log.head(GroupId::DEFAULT, &EntityId::new(stream).unwrap())).unwrap();
+    log.write(events::append(head.map_or(0, |head| head.version.0), "e", stream, &json!({})));
+}
+
+fn desk(log: &MemoryLog, number: u64) -> Desk {
+    let terms = ConsumerTerms { redeliveries_max: 1, ..ConsumerTerms::default() };
+    let group = ConsumerGroup {
+        name: ConsumerGroupName::new("mail").unwrap(),
+        pattern: Pattern::everything(),
+        description: String::new(),
+        after: Position::ZERO,
+        terms,
+    };
+    let (desk, served) = Desk::open(DeskStart {
+        number,
+        group,
+        ledger: Ledger::default(),
+        replayed: Vec::new(),
+        store: Arc::new(Paper),
+        hub: Hub::start(Arc::new(log.clone()), ClusterId(Uuid::from_u128(1)), GroupId::DEFAULT),
+        clock: Arc::new(ManualClock::at(Timestamp(1))),
+        stop: CancellationToken::new(),
+    });
+    tokio::spawn(served);
+    desk
+}
+
+fn of(delivery: &Delivery, desk: &Desk, verdict: Verdict) -> Settle {
+    let (position, attempt) = (delivery.event.position, Some(delivery.attempt));
+    Settle { position, attempt, desk: Some(desk.number()), verdict }
+}
+
+async fn say(desk: &Desk, one: Settle) -> Settlement {
+    desk.settle(vec![one]).await.unwrap()[0]
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_earlier_leaders_delivery_is_not_taken_for_this_ones() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write_to(&log, "a");
+    let (before, now) = (desk(&log, 1), desk(&log, 2));
+    let earlier = before.pull(1, WAIT).await.unwrap().remove(0);
+    let newer = now.pull(1, WAIT).await.unwrap().remove(0);
+    assert_eq!((earlier.attempt, newer.attempt), (1, 1), "nobody could tell them apart by this");
+    for verdict in [Verdict::Nak(None), Verdict::Term, Verdict::Release] {
+        assert_eq!(say(&now, of(&earlier, &before, verdict)).await, Settlement::Stale, "{verdict:?}");
+    }
+    assert_eq!(now.counts().await.unwrap().in_flight, 1);
+    assert_eq!(say(&now, of(&earlier, &before, Verdict::Ack)).await, Settlement::Settled, "done is done");
+}
+
+#[tokio::test]
+async fn a_verdict_waits_until_a_new_desk_has_read_what_it_is_about() {
+    let log = MemoryLog::led_by(NodeId(1));
+    (0..200).for_each(|number| write_to(&log, &format!("s-{number}")));
+    let ack = |position| Settle {
+        position: Position(position),
+        attempt: Some(1),
+        desk: Some(7),
+        verdict: Verdict::Ack,
+    };
+    // Nothing of the log is read yet: the desk has not been polled.
+    let desk = desk(&log, 8);
+    assert_eq!(say(&desk, ack(150)).await, Settlement::Settled);
+    assert_eq!(say(&desk, ack(201)).await, Settlement::NotDelivered, "it is not in the log");
+}
+
+#[tokio::test]
+async fn what_was_pulled_for_nobody_is_handed_out_as_if_it_were_new() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write_to(&log, "a");
+    let desk = desk(&log, 1);
+    let unheard = desk.pull(1, WAIT).await.unwrap();
+    desk.take_back(unheard);
+    assert_eq!(desk.pull(1, WAIT).await.unwrap()[0].attempt, 1);
+}

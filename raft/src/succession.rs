@@ -98,7 +98,7 @@ impl Succession {
             "leader's process has ended; its succession begins"
         );
         // Handing over to the leader itself stands for nobody: all that is left of it is the end of the lease.
-        let end_of_lease = TransferLeaderRequest::new(followed.vote.clone(), peer.0, None);
+        let end_of_lease = TransferLeaderRequest::new(followed.vote, peer.0, None);
         if self.raft.handle_transfer_leader(end_of_lease).await.is_err() {
             return;
         }
@@ -122,7 +122,7 @@ impl Succession {
         }
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Some(Followed {
-            vote: server.vote.clone(),
+            vote: server.vote,
             address: server.membership_config.get_node(&peer.0)?.peer.clone(),
             before: count(voters.iter().filter(|id| **id < server.id).count()),
             voters: count(voters.len()),

@@ -32,7 +32,7 @@ const NATS_CALL: Duration = Duration::from_secs(2);
 const BATCH: usize = 200;
 /// How long a durable consumer may hold a message.
 const ACK_WAIT: Duration = Duration::from_secs(2);
-/// How long a durable consumer may get nothing while there is more, before it is made anew.
+/// How long a durable consumer may get no further while there is more, before it is made anew.
 const STALLED: Duration = Duration::from_secs(8);
 /// How long the last messages may take.
 const LAST: Duration = Duration::from_secs(90);
@@ -117,7 +117,7 @@ struct Reader {
     /// The position up to which it has everything.
     reached: u64,
     kept: Arc<Mutex<u64>>,
-    /// When something came last.
+    /// When the next event came last. What comes too early and is put back is no progress: it comes again and again.
     came: Instant,
 }
 
@@ -232,7 +232,7 @@ impl Reader {
         Ok(made.context("no consumer in time")??)
     }
 
-    /// A durable consumer that gets nothing, though there is more: its place was
+    /// A durable consumer that gets no further, though there is more: its place was
     /// lost together with messages of the stream. It is made anew.
     async fn unless_stalled(&mut self, stream: &mut Stream) -> Result<()> {
         if self.came.elapsed() < STALLED {
@@ -247,13 +247,12 @@ impl Reader {
                     .await
                     .context("not deleted in time")??;
             }
-            bail!("got nothing for long, though there is more");
+            bail!("got no further for long, though there is more");
         }
         Ok(())
     }
 
     async fn take(&mut self, message: &Message, events: &mut Vec<Delivered>) -> Result<()> {
-        self.came = Instant::now();
         let event = match delivered(message) {
             Ok(event) => event,
             Err(error) => {
@@ -277,7 +276,9 @@ impl Reader {
             bail!("position {next} is due, and {position} came");
         }
         events.push(event);
-        self.reached = self.reached.max(position);
+        if position == next {
+            (self.reached, self.came) = (position, Instant::now());
+        }
         match self.kind {
             Kind::Ordered => self.caller.count("ordered"),
             Kind::Durable => {

@@ -157,8 +157,8 @@ impl Reader {
     async fn finish(mut self, goal: u64) -> Result<()> {
         let end = Instant::now() + LAST;
         loop {
-            let until = (Instant::now() + Duration::from_secs(5)).min(end);
-            let last = self.stretch(&Limits { until, events: usize::MAX, goal }).await;
+            // In one stretch: each that is cut leaves a batch behind, whose order is found again by putting back.
+            let last = self.stretch(&Limits { until: end, events: usize::MAX, goal }).await;
             if self.reached >= goal {
                 return self.caller.end();
             }
@@ -225,6 +225,7 @@ impl Reader {
                 config.durable_name = Some(self.kind.name().to_owned());
                 config.ack_policy = AckPolicy::Explicit;
                 config.ack_wait = ACK_WAIT;
+                config.max_ack_pending = i64::try_from(BATCH)?;
                 config.inactive_threshold = Duration::ZERO;
                 timeout(NATS_CALL, stream.get_or_create_consumer(self.kind.name(), config)).await
             }

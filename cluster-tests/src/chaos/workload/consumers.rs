@@ -30,6 +30,8 @@ const WRITE_PACE: Duration = Duration::from_millis(100);
 const NATS_CALL: Duration = Duration::from_secs(2);
 /// Messages of one batch.
 const BATCH: usize = 200;
+/// Messages that the durable consumer may hold: more than a batch, which else waits for those that nobody acknowledged.
+const PENDING_MAX: usize = 2 * BATCH;
 /// How long a durable consumer may hold a message.
 const ACK_WAIT: Duration = Duration::from_secs(2);
 /// How long a durable consumer may get no further while there is more, before it is made anew.
@@ -125,8 +127,14 @@ struct Reader {
 struct Limits {
     until: Instant,
     events: usize,
-    /// The position at which it is done.
+    /// The position at which it is done; the greatest number while there is no end.
     goal: u64,
+}
+
+impl Limits {
+    fn to_the_end(&self) -> bool {
+        self.goal < u64::MAX
+    }
 }
 
 impl Reader {
@@ -184,7 +192,7 @@ impl Reader {
         let pending = self.caller.context.recorder.invoke(self.client, call);
         let mut events = Vec::new();
         let ended = self.read(stream, limits, &mut events).await;
-        let complete = limits.goal < u64::MAX && self.reached >= limits.goal;
+        let complete = limits.to_the_end() && self.reached >= limits.goal;
         let complete_to = complete.then_some(limits.goal);
         pending.ok(Seen::Observed { events, gap_to: None, complete_to, caught_up: None });
         ended
@@ -193,14 +201,14 @@ impl Reader {
     async fn read(&mut self, mut stream: Stream, limits: &Limits, events: &mut Vec<Delivered>) -> Result<()> {
         let consumer = self.consumer(&stream).await?;
         while Instant::now() < limits.until && events.len() < limits.events && self.reached < limits.goal {
-            if self.caller.context.stop.is_told() && limits.goal == u64::MAX {
+            if self.caller.context.stop.is_told() && !limits.to_the_end() {
                 break;
             }
             let batch = consumer.batch().max_messages(BATCH).expires(Duration::from_millis(600)).messages();
             let mut batch = timeout(NATS_CALL, batch).await.context("no batch in time")??;
             while let Some(message) = timeout(NATS_CALL, batch.next()).await.context("no message in time")? {
                 let message = message.map_err(|error| anyhow::anyhow!("cut while reading: {error}"))?;
-                self.take(&message, events).await?;
+                self.take(&message, limits, events).await?;
                 // The durable one is killed amid a batch: what it holds is given out again.
                 if events.len() >= limits.events {
                     return Ok(());
@@ -225,7 +233,7 @@ impl Reader {
                 config.durable_name = Some(self.kind.name().to_owned());
                 config.ack_policy = AckPolicy::Explicit;
                 config.ack_wait = ACK_WAIT;
-                config.max_ack_pending = i64::try_from(BATCH)?;
+                config.max_ack_pending = i64::try_from(PENDING_MAX)?;
                 config.inactive_threshold = Duration::ZERO;
                 timeout(NATS_CALL, stream.get_or_create_consumer(self.kind.name(), config)).await
             }
@@ -253,7 +261,7 @@ impl Reader {
         Ok(())
     }
 
-    async fn take(&mut self, message: &Message, events: &mut Vec<Delivered>) -> Result<()> {
+    async fn take(&mut self, message: &Message, limits: &Limits, events: &mut Vec<Delivered>) -> Result<()> {
         let event = match delivered(message) {
             Ok(event) => event,
             Err(error) => {
@@ -284,8 +292,8 @@ impl Reader {
             Kind::Ordered => self.caller.count("ordered"),
             Kind::Durable => {
                 self.caller.count(if position < next { "redelivered" } else { "durable" });
-                // Some acknowledgements are never sent, as if it had died before.
-                if position < next || self.caller.rng.chance(99) {
+                // Some acknowledgements are never sent, as if it had died before; not at the end, where none comes back.
+                if position < next || limits.to_the_end() || self.caller.rng.chance(99) {
                     message.ack().await.map_err(|error| anyhow::anyhow!("not acknowledged: {error}"))?;
                 }
             }

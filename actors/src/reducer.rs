@@ -26,6 +26,7 @@ mod partition;
 mod thread;
 
 pub use fault::Fault;
+pub(crate) use fold::dead_letter_digest;
 pub use fold::{FoldFailure, FoldOutcome, FoldResult, state_digest};
 pub use inspect::{ReducerError, inspect};
 pub use limits::ReducerLimits;

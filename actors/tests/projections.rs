@@ -23,7 +23,8 @@ use weir_actors::{
     projection::{FeedKind, FoldState, ViewError},
 };
 use weir_types::{
-    Consistency, NodeId, PartitionKey, Position, ProjectionName, RegistryCommand,
+    Consistency, NodeId, PartitionKey, Position, ProjectionName, RegistryCommand, RegistryOutcome,
+    StreamVersion,
     ports::{EventReader as _, Feed, Proposer as _, ViewStore as _},
     testing::MemoryLog,
 };
@@ -125,8 +126,13 @@ async fn a_poisoned_projection_is_parked_until_it_is_deployed_again() {
     let status = eventually("counter is parked", || parked(&node), is_parked).await.unwrap();
     assert_eq!((status.checkpoint.position, status.lag), (Position(4), 4));
     let error = status.error.clone().unwrap();
-    assert!(error.starts_with("event `poison` at position 5: Error: poisoned"), "{error}");
-    assert!(error.contains("projection.js:1:"), "{error}");
+    assert_eq!(error, "event `poison` at position 5: Error: poisoned");
+    let bad = status.checkpoint.parked.clone().unwrap().event;
+    assert_eq!((bad.name.as_str(), bad.entity_id.as_str()), ("poison", "p"));
+    assert_eq!((bad.position, bad.version), (Position(5), StreamVersion(1)));
+    assert_eq!(bad.id, node.log.events()[4].id);
+    assert_eq!(bad.message, "Error: poisoned");
+    assert!(bad.stack.contains("projection.js:1:"), "{}", bad.stack);
     let waited = node.get(&PartitionKey::global(), Consistency::AtLeast(Position(8)), 30_000).await;
     assert!(matches!(waited, Err(ViewError::Parked { folded: Position(4), .. })), "{waited:?}");
     assert_eq!(node.state_at(Position(4)).await, exact(4));
@@ -141,6 +147,126 @@ async fn a_poisoned_projection_is_parked_until_it_is_deployed_again() {
     eventually("the repaired one runs", || parked(&node), |s| s.as_ref().is_some_and(|s| s.id == id)).await;
     assert_eq!(node.state_at(Position(8)).await, exact(8));
     assert_eq!(node.projections.list().len(), 1);
+}
+
+#[tokio::test]
+async fn a_parked_projection_tries_again_when_it_is_told_to() {
+    let node = Node::with(COUNTER).await;
+    node.log.write(events::append(0, "poison", "p", &json!({"v": 1})));
+    let parked = |after: u64| {
+        let status = || async { node.status("counter").and_then(|status| status.checkpoint.parked) };
+        eventually("it is parked", status, move |parked| {
+            parked.as_ref().is_some_and(|parked| parked.resumed.0 >= after)
+        })
+    };
+    let first = parked(0).await.unwrap();
+    assert_eq!(told(&node, RegistryCommand::Resume).await, RegistryOutcome::Changed);
+    let resumed = node.log.registry_at(GROUP);
+    let again = parked(resumed.0).await.unwrap();
+    assert_eq!((&again.event, again.resumed), (&first.event, resumed));
+}
+
+async fn told(node: &Node, command: impl Fn(ProjectionName) -> RegistryCommand) -> RegistryOutcome {
+    node.log.register(command(ProjectionName::new("counter").unwrap())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_paused_projection_folds_nothing_until_it_is_resumed() {
+    let node = Node::with(COUNTER).await;
+    write(&node.log, 3);
+    node.counted().await;
+    told(&node, RegistryCommand::Pause).await;
+    let paused = |node: &Node| {
+        let status = node.status("counter");
+        async move { status.map(|status| (status.state, status.checkpoint.position)) }
+    };
+    let at_three = |seen: &Option<(FoldState, Position)>| *seen == Some((FoldState::Paused, Position(3)));
+    eventually("it is paused", || paused(&node), at_three).await;
+    write(&node.log, 2);
+    let waited = node.get(&PartitionKey::global(), Consistency::AtLeast(Position(5)), 30_000).await;
+    assert_eq!(waited, Err(ViewError::Paused { wanted: Position(5), folded: Position(3) }));
+    assert_eq!(node.state_at(Position(3)).await, exact(3));
+
+    node.projections.stop().await;
+    let node = Node::start(&node.log, None).await;
+    eventually("it is paused after a restart", || paused(&node), at_three).await;
+    told(&node, RegistryCommand::Resume).await;
+    let resumed = eventually(
+        "it goes on",
+        || paused(&node),
+        |seen| seen.is_some_and(|(state, at)| state == FoldState::Live && at == Position(5)),
+    );
+    resumed.await;
+    assert_eq!(node.state_at(Position(5)).await, exact(5));
+    told(&node, RegistryCommand::Pause).await;
+    eventually(
+        "it is paused",
+        || paused(&node),
+        |seen| seen.is_some_and(|(state, _)| state == FoldState::Paused),
+    )
+    .await;
+    told(&node, RegistryCommand::Remove).await;
+    eventually("it is gone", || async { node.status("counter") }, Option::is_none).await;
+}
+
+const SKIPPING: &str = "export default {name: 'counter', events: ['*'], onError: 'skip', \
+                        initialState: () => ({n: 0, sum: 0}), \
+                        handler(state, event) { state.n += 1; state.sum += event.data.v; \
+                        if (event.name === 'poison') throw new Error('poisoned') }}";
+
+#[tokio::test]
+async fn a_bad_event_is_skipped_into_dead_letters_exactly_once() {
+    let log = MemoryLog::led_by(NodeId(1));
+    let poison = |log: &MemoryLog, entity: &str| {
+        log.write(events::append(0, "poison", entity, &json!({"v": 1_000})));
+    };
+    let node = Node::start(&log, None).await;
+    let id = deploy(&log, SKIPPING).await;
+    for round in 0..3_u64 {
+        write(&log, 2);
+        poison(&log, &format!("p{round}"));
+        node.counted().await;
+    }
+    node.projections.stop().await;
+    for round in 3..5_u64 {
+        write(&log, 2);
+        poison(&log, &format!("p{round}"));
+    }
+    let node = Node::start(&log, None).await;
+    let status = node.counted().await;
+    assert_eq!((status.checkpoint.dead_letters, status.checkpoint.events), (5, 10));
+    assert_eq!((status.state, status.error), (FoldState::Live, None));
+    let dead = log.dead_letters(GROUP, &id, Position::ZERO, 100).await.unwrap();
+    let positions: Vec<_> = dead.iter().map(|event| event.position.0).collect();
+    assert_eq!(positions, [3, 6, 9, 12, 15]);
+    assert!(dead.iter().all(|event| event.message == "Error: poisoned" && !event.stack.is_empty()));
+    assert_eq!(log.dead_letters(GROUP, &id, Position(9), 1).await.unwrap(), dead[3..4]);
+    // All at once comes to the same as one by one.
+    let late = MemoryLog::led_by(NodeId(1));
+    for event in log.events() {
+        let data = serde_json::from_slice(&event.data).unwrap();
+        let mut append = events::append(0, event.name.as_str(), event.entity_id.as_str(), &data);
+        append.events[0].id = event.id;
+        late.write(append);
+    }
+    let late_node = Node::start(&late, None).await;
+    deploy(&late, SKIPPING).await;
+    assert_eq!(late_node.counted().await.checkpoint, status.checkpoint);
+}
+
+#[tokio::test]
+async fn no_more_is_skipped_than_may_be() {
+    let node = Node::start(&MemoryLog::led_by(NodeId(1)), None).await;
+    let never = "export default {name: 'counter', events: ['*'], onError: 'skip', initialState: () => 0, \
+                 handler() { throw new Error('no') }}";
+    deploy(&node.log, never).await;
+    let max = weir_types::limits::PROJECTION_DEAD_LETTERS_MAX;
+    write(&node.log, max + 5);
+    let parked = || async { node.status("counter").and_then(|status| status.checkpoint.parked) };
+    let parked = eventually("it is parked", parked, Option::is_some).await.unwrap();
+    assert_eq!(parked.event.position, Position(max + 1));
+    assert!(parked.event.message.contains("not skipped"), "{}", parked.event.message);
+    assert_eq!(node.status("counter").unwrap().checkpoint.dead_letters, max);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use bench::Bench;
 use events::event;
 use serde_json::json;
 use weir_actors::reducer::{ReducerLimits, inspect};
+use weir_types::OnError;
 
 /// A module around a handler's body.
 fn module(body: &str) -> String {
@@ -179,6 +180,40 @@ async fn a_state_is_what_json_holds() {
         assert_eq!(failure.position.0, 2, "{body}");
         assert!(failure.fault.message.contains(message), "{body}: {}", failure.fault.message);
         assert_eq!(bench.global(), r#"{"n":1}"#, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_returns_nothing_must_have_changed_its_state_in_place() {
+    for (initial, kind) in [("0", "a number"), ("'x'", "a string"), ("true", "a boolean"), ("null", "null")] {
+        let source = format!(
+            "export const name = 'p'; export const events = ['*']; export const initialState = () => {initial};\n\
+             export const handler = (state, event) => {{ if (event.name === 'good') return {initial} }};"
+        );
+        let mut bench = Bench::of(&source);
+        bench.fold(&[event(1, "good", "e", &json!({})), event(2, "bad", "e", &json!({}))]).await;
+        let failure = bench.failure.as_ref().unwrap_or_else(|| panic!("{initial} passed"));
+        assert_eq!(failure.position.0, 2, "{initial}");
+        let expected = format!("returned nothing, and a state that is {kind} cannot be changed in place");
+        assert!(failure.fault.message.contains(&expected), "{}", failure.fault.message);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_has_one_of_two_names() {
+    for (policy, expected) in [
+        ("", Ok(OnError::Park)),
+        ("export const onError = 'park';", Ok(OnError::Park)),
+        ("export const onError = 'skip';", Ok(OnError::Skip)),
+        ("export const onError = 'ignore';", Err("`ignore`, and must be `park` or `skip`")),
+        ("export const onError = 7;", Err("`onError` must be a string")),
+    ] {
+        let read = inspect(&format!("{}{policy}", module("state.n += 1")));
+        match (read, expected) {
+            (Ok(definition), Ok(expected)) => assert_eq!(definition.on_error, expected, "{policy}"),
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (read, _) => panic!("{policy}: {read:?}"),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod log;
 mod outbox;
 pub mod paths;
 mod projection;
+mod projection_fault;
 mod read;
 mod stream;
 mod subscribe;
@@ -46,6 +47,7 @@ pub use projection::{
     DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionList, ProjectionState,
     ProjectionStatus, ProjectionStatusKind, ProjectionView, ViewQuery,
 };
+pub use projection_fault::{ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionFault};
 pub(crate) use read::direction_of;
 pub use read::{Freshness, ReadPage, ReadQuery};
 pub use stream::{ListPage, ListQuery, StreamSummary};

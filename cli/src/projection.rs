@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 use clap::Subcommand;
 use weir_client::{
     Client,
-    v1::{Freshness, PartitionsQuery, ProjectionStatus, ProjectionStatusKind, ViewQuery},
+    v1::{
+        Freshness, PartitionsQuery, ProjectionDeadLettersQuery, ProjectionFault, ProjectionStatus,
+        ProjectionStatusKind, ViewQuery,
+    },
 };
 
 use crate::{error::CliError, output::Output};
@@ -50,6 +53,28 @@ pub enum ProjectionCommand {
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: u64,
     },
+    /// List the events that a projection passed because its handler could not fold them
+    DeadLetters {
+        /// The projection
+        name: String,
+        /// Only those after this position
+        #[arg(long, value_name = "POSITION")]
+        after: Option<u64>,
+        /// Dead letters to show
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// Fold nothing until it is resumed, on every node
+    Pause {
+        /// The projection
+        name: String,
+    },
+    /// Go on after a pause, and try again where it is parked
+    #[command(alias = "retry")]
+    Resume {
+        /// The projection
+        name: String,
+    },
     /// Remove a projection with its states
     #[command(alias = "rm")]
     Remove {
@@ -83,6 +108,18 @@ pub(crate) async fn run(
             }
             page.partitions.iter().try_for_each(|key| output.line(key))
         }
+        ProjectionCommand::DeadLetters { name, after, limit } => {
+            let query = ProjectionDeadLettersQuery { after: *after, limit: *limit };
+            dead_letters(name, &query, client, output).await
+        }
+        ProjectionCommand::Pause { name } => {
+            let status = client.pause_projection(name).await?;
+            changed(&status, output)
+        }
+        ProjectionCommand::Resume { name } => {
+            let status = client.resume_projection(name).await?;
+            changed(&status, output)
+        }
         ProjectionCommand::Remove { name } => {
             client.remove_projection(name).await?;
             done(output, &format!("projection `{name}` removed"))
@@ -113,11 +150,32 @@ async fn deploy(file: &PathBuf, client: &Client, output: &Output) -> Result<(), 
     ])
 }
 
-fn kind(status: &ProjectionStatus) -> &'static str {
-    match status.status {
-        ProjectionStatusKind::Active => "active",
-        ProjectionStatusKind::Error => "error",
+fn changed(status: &ProjectionStatus, output: &Output) -> Result<(), CliError> {
+    if output.is_json() {
+        return output.json(status);
     }
+    eprintln!("projection `{}` is {}", status.name, status.status.as_str());
+    Ok(())
+}
+
+async fn dead_letters(
+    name: &str,
+    query: &ProjectionDeadLettersQuery,
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    let page = client.projection_dead_letters(name, query).await?;
+    if output.is_json() {
+        return output.json(&page);
+    }
+    let row = |bad: &ProjectionFault| {
+        let stream = format!("{}@{}", bad.entity_id, bad.version);
+        [bad.position.to_string(), bad.event_name.clone(), stream, bad.event_id.clone(), bad.message.clone()]
+    };
+    let rows: Vec<_> = page.dead_letters.iter().map(row).collect();
+    output.table(["POSITION", "EVENT", "STREAM", "ID", "ERROR"], &rows)?;
+    eprintln!("{} of {}", page.returned, page.total);
+    Ok(())
 }
 
 async fn list(client: &Client, output: &Output) -> Result<(), CliError> {
@@ -128,7 +186,7 @@ async fn list(client: &Client, output: &Output) -> Result<(), CliError> {
     let row = |projection: &ProjectionStatus| {
         [
             projection.name.clone(),
-            kind(projection).into(),
+            projection.status.as_str().into(),
             projection.checkpoint.to_string(),
             projection.lag.to_string(),
             projection.events.join(", "),
@@ -158,16 +216,18 @@ async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliE
     } else {
         output.facts(&[
             ("projection", status.name.clone()),
-            ("status", kind(&status).into()),
+            ("status", status.status.as_str().into()),
             ("checkpoint", status.checkpoint.to_string()),
             ("lag", status.lag.to_string()),
             ("folded events", status.folded_events.to_string()),
             ("digest", status.digest.clone()),
+            ("on error", status.on_error.clone()),
+            ("dead letters", status.dead_letters.to_string()),
             ("error", status.error_message.clone().unwrap_or_else(|| "-".into())),
         ])?;
     }
     match status.status {
-        ProjectionStatusKind::Active => Ok(()),
+        ProjectionStatusKind::Active | ProjectionStatusKind::Paused => Ok(()),
         ProjectionStatusKind::Error => Err(CliError::NotHealthy(format!("projection `{name}` is parked"))),
     }
 }

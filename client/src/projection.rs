@@ -1,8 +1,8 @@
 use reqwest::Method;
 use serde::de::IgnoredAny;
 use weir_api::v1::{
-    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionList, ProjectionStatus,
-    ProjectionView, ViewQuery, paths,
+    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
+    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ProjectionView, ViewQuery, paths,
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -53,6 +53,37 @@ impl Client {
         query: &PartitionsQuery,
     ) -> Result<PartitionsPage, ClientError> {
         let path = paths::fill(paths::PROJECTION_PARTITIONS, name);
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(query)).await
+    }
+
+    /// Tells a projection to fold nothing until it is resumed, on every node.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`.
+    pub async fn pause_projection(&self, name: &str) -> Result<ProjectionStatus, ClientError> {
+        let path = paths::fill(paths::PROJECTION_PAUSE, name);
+        self.call(Call::new(Method::POST, &path, Repeat::Harmless)).await
+    }
+
+    /// Tells a projection to go on after a pause, and to try again where it is parked.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`.
+    pub async fn resume_projection(&self, name: &str) -> Result<ProjectionStatus, ClientError> {
+        let path = paths::fill(paths::PROJECTION_RESUME, name);
+        self.call(Call::new(Method::POST, &path, Repeat::Harmless)).await
+    }
+
+    /// What a projection passed without folding it, on the answering node.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`.
+    pub async fn projection_dead_letters(
+        &self,
+        name: &str,
+        query: &ProjectionDeadLettersQuery,
+    ) -> Result<ProjectionDeadLetters, ClientError> {
+        let path = paths::fill(paths::PROJECTION_DEAD_LETTERS, name);
         self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(query)).await
     }
 

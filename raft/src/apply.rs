@@ -1,7 +1,7 @@
 //! Apply: what every replica makes of a committed record, and nothing else does.
 //!
 //! Deterministic: no clock, no randomness, no hash order. The judges
-//! ([`judge_append`], [`judge_registry`]) are pure; [`apply_command`] adds the
+//! ([`judge_append`], `types::registry`) are pure; [`apply_command`] adds the
 //! look-ups; the [`Applier`] writes what came of it, one index batch per call.
 
 mod append;
@@ -12,7 +12,6 @@ mod condition;
 mod digest;
 mod facets;
 mod kv;
-mod registry;
 mod transaction;
 
 pub use append::{Standing, judge_append};
@@ -20,7 +19,6 @@ pub use applier::{Applier, ApplyError, Committed};
 pub use changes::Changes;
 pub use command::{ApplyContext, CommandError, Payload, apply_command};
 pub use kv::{KeyChange, KvStanding, KvStored, judge_delete, judge_put};
-pub use registry::{Registry, judge_registry};
 pub use transaction::violations;
 use weir_types::{RegistryOutcome, WriteOutcome};
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use weir_storage::group_store::GroupStore;
 use weir_types::{
-    GroupId, LogIndex, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
+    BadEvent, Deployment, GroupId, LogIndex, PartitionKey, Position, ProjectionId, ReadError,
     ports::{Checkpoint, View, ViewChange, ViewStore},
 };
 
@@ -40,10 +40,7 @@ impl GroupViews {
 
 #[async_trait]
 impl ViewStore for GroupViews {
-    async fn projections(
-        &self,
-        group: GroupId,
-    ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError> {
+    async fn deployments(&self, group: GroupId) -> Result<Vec<Deployment>, ReadError> {
         self.blocking(group, |store| Ok(store.state.registry()?)).await
     }
 
@@ -94,6 +91,17 @@ impl ViewStore for GroupViews {
     ) -> Result<Vec<(PartitionKey, View)>, ReadError> {
         let (projection, after) = (projection.clone(), after.cloned());
         self.blocking(group, move |store| Ok(store.state.views(&projection, after.as_ref(), limit)?)).await
+    }
+
+    async fn dead_letters(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<BadEvent>, ReadError> {
+        let projection = projection.clone();
+        self.blocking(group, move |store| Ok(store.state.dead_letters(&projection, after, limit)?)).await
     }
 
     async fn kept(&self, group: GroupId) -> Result<Vec<ProjectionId>, ReadError> {

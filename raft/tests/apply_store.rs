@@ -16,7 +16,7 @@ use weir_storage::{
 };
 use weir_types::{
     AppendOutcome, DecidedAppend, Direction, EntityId, EntityType, EventPattern, GroupId, IdempotencyKey,
-    LogIndex, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
+    LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
     RegistryCommand, RegistryError, RegistryOutcome, StreamRead, StreamVersion, limits,
     ports::{Checkpoint, View, ViewChange},
 };
@@ -366,6 +366,7 @@ fn definition(name: &str, source: &str) -> ProjectionDefinition {
         events: vec![EventPattern::new("*").unwrap()],
         partition_key: None,
         source: source.into(),
+        on_error: OnError::Park,
     }
 }
 
@@ -415,7 +416,7 @@ fn the_registry_follows_its_rules_and_survives_the_loss_of_either_store() {
     ));
     scene.append(&[append("a", "t", 0, 2, None)]);
     let (before, registry) = (scene.fingerprint(), scene.store.state.registry().unwrap());
-    assert_eq!(registry.iter().map(|(id, _)| id.deployed.0).collect::<Vec<_>>(), vec![4, 8]);
+    assert_eq!(registry.iter().map(|one| one.id.deployed.0).collect::<Vec<_>>(), vec![4, 8]);
 
     for lost in [&["index"][..], &["state"], &["index", "state"], &[]] {
         scene =
@@ -455,7 +456,8 @@ fn a_state_ahead_of_the_log_is_moved_aside_and_one_ahead_of_the_index_is_not() {
     let fold = |scene: &Scene, position| {
         let checkpoint = Checkpoint { position: Position(position), ..Checkpoint::default() };
         let view = View { state: Bytes::from_static(b"{}"), position: Position(position) };
-        let change = ViewChange { checkpoint, views: vec![(PartitionKey::global(), view)] };
+        let change =
+            ViewChange { checkpoint, views: vec![(PartitionKey::global(), view)], dead_letters: vec![] };
         scene.store.state.commit_views(&orders, &change).unwrap();
     };
     // The index may be lost up to any point: the log still has the events.

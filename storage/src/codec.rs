@@ -25,7 +25,9 @@ mod stored;
 mod transaction;
 
 pub(crate) use kv::{StoredBucket, StoredKvHead, StoredKvMark};
-pub(crate) use projection::{StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView};
+pub(crate) use projection::{
+    StoredBadEvent, StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView,
+};
 pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun};
 
 use serde::{Deserialize, Serialize};

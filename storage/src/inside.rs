@@ -65,7 +65,7 @@ fn registry_outcome(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
 }
 
 fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
-    let checkpoint = ports::Checkpoint::from(decode::<StoredCheckpoint<'_>>("checkpoint", bytes)?);
+    let checkpoint = ports::Checkpoint::try_from(decode::<StoredCheckpoint<'_>>("checkpoint", bytes)?)?;
     Ok(encode(&StoredCheckpoint::from(&checkpoint)))
 }
 

@@ -20,6 +20,7 @@
 //! | state | `o` registry outcome | log index | what that command led to |
 //! | state | `c` checkpoint | projection name, NUL, log index | checkpoint |
 //! | state | `v` view | projection name, NUL, log index, partition key | state and position |
+//! | state | `l` dead letter | projection name, NUL, log index, position | event and error |
 //! | state | `k` key-value mark | | last log index of a key-value command, its time, buckets numbered so far |
 //! | state | `b` bucket | bucket name | its number, what was asked for, counts |
 //! | state | `d` bucket that is gone | bucket number | nothing: keys are still to be dropped |
@@ -205,6 +206,8 @@ pub enum StateKey<'a> {
     Checkpoint(&'a str, LogIndex),
     /// One partition's state of a deployment.
     View(&'a str, LogIndex, &'a str),
+    /// An event that a deployment passed without folding it.
+    DeadLetter(&'a str, LogIndex, Position),
     /// How far key-value commands are applied.
     KvMark,
     /// A bucket, by name.
@@ -246,6 +249,11 @@ impl<'a> StateKey<'a> {
                 out.push(b'v');
                 push_deployment(&mut out, name, deployed);
                 out.extend_from_slice(partition.as_bytes());
+            }
+            Self::DeadLetter(name, deployed, position) => {
+                out.push(b'l');
+                push_deployment(&mut out, name, deployed);
+                push_number(&mut out, position.0);
             }
             kv => kv.encode_kv(&mut out),
         }
@@ -318,6 +326,11 @@ impl<'a> StateKey<'a> {
                 let (name, rest) = until_nul(rest)?;
                 let (deployed, partition) = take_number(rest)?;
                 Self::View(name, LogIndex(deployed), text(partition)?)
+            }
+            b'l' => {
+                let (name, rest) = until_nul(rest)?;
+                let (deployed, position) = take_number(rest)?;
+                Self::DeadLetter(name, LogIndex(deployed), Position(number(position)?))
             }
             family => Self::decode_kv(*family, rest)?,
         };
@@ -408,6 +421,7 @@ mod tests {
                 StateKey::RegistryOutcome(LogIndex(x)),
                 StateKey::Checkpoint(&a, LogIndex(x)),
                 StateKey::View(&a, LogIndex(x), &b),
+                StateKey::DeadLetter(&a, LogIndex(x), Position(x / 5)),
                 StateKey::KvMark,
                 StateKey::Bucket(&a),
                 StateKey::GoneBucket(BucketNo(x)),

@@ -19,6 +19,8 @@ use std::{
 pub use error::StateError;
 pub use kv::{Bucket, BucketNo, KvBatch, KvDue, KvHead, KvMark, KvVersion};
 pub use registry::RegistryChange;
+#[cfg(test)]
+pub(crate) use registry::StoredDeployment;
 use weir_types::{GroupId, LogIndex};
 
 use crate::{

@@ -24,9 +24,9 @@ use weir_storage::{
     state::{RegistryChange, State},
 };
 use weir_types::{
-    Direction, EntityId, EntityType, EventPattern, GroupId, LogId, LogIndex, NodeId, PartitionKey, Position,
-    ProjectionDefinition, ProjectionId, ProjectionName, RegistryOutcome, StreamHead, StreamVersion, Term,
-    Timestamp,
+    Deployment, Direction, EntityId, EntityType, EventPattern, GroupId, LogId, LogIndex, NodeId, OnError,
+    PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName, RegistryOutcome, StreamHead,
+    StreamVersion, Term, Timestamp,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -228,16 +228,23 @@ fn deploy(state: &State, number: u64) {
         events: vec![EventPattern::new("*").unwrap()],
         partition_key: None,
         source: "source".into(),
+        on_error: OnError::Park,
     };
     let outcome = RegistryOutcome::Deployed(id.clone());
-    state.commit_registry(id.deployed, &RegistryChange::Deploy(id.clone(), definition), &outcome).unwrap();
+    state
+        .commit_registry(
+            id.deployed,
+            &RegistryChange::Put(Box::new(Deployment::new(id.clone(), definition))),
+            &outcome,
+        )
+        .unwrap();
 }
 
 fn fold(state: &State, number: u64) {
     let position = Position(number);
     let view = View { state: Bytes::from(format!("{{\"folded\":{number}}}")), position };
-    let checkpoint = Checkpoint { position, events: number, digest: number, parked: None };
-    let change = ViewChange { checkpoint, views: vec![(partition(number), view)] };
+    let checkpoint = Checkpoint { position, events: number, digest: number, parked: None, dead_letters: 0 };
+    let change = ViewChange { checkpoint, views: vec![(partition(number), view)], dead_letters: vec![] };
     state.commit_views(&projection(number), &change).unwrap();
 }
 

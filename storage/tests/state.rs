@@ -5,10 +5,12 @@
 use std::fs;
 
 use bytes::Bytes;
+use uuid::Uuid;
 use weir_storage::state::{RegistryChange, State, StateError};
 use weir_types::{
-    EventPattern, GroupId, LogIndex, PartitionKey, Position, ProjectionDefinition, ProjectionId,
-    ProjectionName, RegistryError, RegistryOutcome,
+    BadEvent, Deployment, EntityId, EventId, EventName, EventPattern, GroupId, LogIndex, OnError,
+    PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName, RegistryError,
+    RegistryOutcome, StreamVersion,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -24,6 +26,7 @@ fn definition(name: &str) -> ProjectionDefinition {
         events: vec![EventPattern::new("*").unwrap()],
         partition_key: None,
         source: "source".into(),
+        on_error: OnError::Park,
     }
 }
 
@@ -37,8 +40,15 @@ fn step(position: u64, partitions: &[&str]) -> ViewChange {
         (key(name), View { state, position: Position(position) })
     };
     ViewChange {
-        checkpoint: Checkpoint { position: Position(position), events: position, digest: 9, parked: None },
+        checkpoint: Checkpoint {
+            position: Position(position),
+            events: position,
+            digest: 9,
+            parked: None,
+            dead_letters: 0,
+        },
         views: partitions.iter().map(view).collect(),
+        dead_letters: vec![],
     }
 }
 
@@ -48,7 +58,7 @@ fn the_registry_and_its_outcomes_survive_a_reopen() {
     let state = State::open(dir.path(), GROUP).unwrap();
     let deployed = |name: &str, index| {
         (
-            RegistryChange::Deploy(id(name, index), definition(name)),
+            RegistryChange::Put(Box::new(Deployment::new(id(name, index), definition(name)))),
             RegistryOutcome::Deployed(id(name, index)),
         )
     };
@@ -61,7 +71,7 @@ fn the_registry_and_its_outcomes_survive_a_reopen() {
     }
     drop(state);
     let state = State::open(dir.path(), GROUP).unwrap();
-    assert_eq!(state.registry().unwrap(), vec![(id("b", 9), definition("b"))]);
+    assert_eq!(state.registry().unwrap(), vec![Deployment::new(id("b", 9), definition("b"))]);
     assert_eq!(state.registry_applied().unwrap(), LogIndex(11));
     for (index, (_, outcome)) in &steps {
         assert_eq!(&state.registry_outcome(LogIndex(*index)).unwrap(), outcome);
@@ -135,6 +145,43 @@ fn deployments_do_not_mix_and_pages_follow_key_order() {
     assert_eq!(state.kept().unwrap(), [a_again.clone(), ab.clone()]);
     assert_eq!(page(&a_again, None, 100), partitions);
     assert_eq!(page(&ab, None, 100), partitions);
+}
+
+#[test]
+fn dead_letters_are_one_with_their_checkpoint_and_are_forgotten_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let (a, ab) = (id("a", 1), id("a", 256));
+    let bad = |position: u64| BadEvent {
+        id: EventId(Uuid::from_u128(u128::from(position))),
+        name: EventName::new("n").unwrap(),
+        entity_id: EntityId::new("e").unwrap(),
+        version: StreamVersion(1),
+        position: Position(position),
+        message: "no".into(),
+        stack: String::new(),
+    };
+    for (projection, positions) in [(&a, [3_u64, 255, 256, 70_000]), (&ab, [1, 2, 3, 4])] {
+        for position in positions {
+            let change = ViewChange { dead_letters: vec![bad(position)], ..step(position, &["x"]) };
+            state.commit_views(projection, &change).unwrap();
+        }
+    }
+    let fell = ViewChange { dead_letters: vec![bad(5)], ..step(5, &[]) };
+    assert!(state.commit_views(&a, &fell).is_err());
+    drop(state);
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let listed = |projection, after, limit| -> Vec<u64> {
+        let events = state.dead_letters(projection, Position(after), limit).unwrap();
+        assert!(events.iter().all(|event| *event == bad(event.position.0)));
+        events.iter().map(|event| event.position.0).collect()
+    };
+    assert_eq!(listed(&a, 0, 10), [3, 255, 256, 70_000]);
+    assert_eq!(listed(&a, 3, 2), [255, 256]);
+    assert_eq!(listed(&ab, 0, 10), [1, 2, 3, 4]);
+    state.forget(&a).unwrap();
+    assert_eq!(listed(&a, 0, 10), [0_u64; 0]);
+    assert_eq!(listed(&ab, 0, 10), [1, 2, 3, 4]);
 }
 
 #[test]

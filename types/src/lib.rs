@@ -18,6 +18,7 @@ pub mod ports;
 mod position;
 mod projection;
 mod read;
+pub mod registry;
 mod subject;
 mod subscription;
 #[cfg(feature = "testing")]
@@ -50,7 +51,8 @@ pub use log_id::LogId;
 pub use planted::{Planted, planted};
 pub use position::{LogIndex, Position, StreamVersion, Term};
 pub use projection::{
-    EventPattern, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome,
+    BadEvent, Deployment, EventPattern, OnError, ProjectionDefinition, ProjectionId, RegistryCommand,
+    RegistryError, RegistryOutcome,
 };
 pub use read::{
     Consistency, Direction, LogFilter, LogRead, LogSlice, ReadError, StreamHead, StreamPage, StreamRead,

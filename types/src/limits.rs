@@ -95,6 +95,10 @@ pub const PROJECTIONS_MAX: usize = 256;
 pub const PROJECTION_PATTERNS_MAX: usize = 64;
 /// Bytes of a projection's source.
 pub const PROJECTION_SOURCE_BYTES_MAX: usize = 256 * 1024;
+/// Dead letters of one deployment; at the next bad event it is parked.
+pub const PROJECTION_DEAD_LETTERS_MAX: u64 = 1_000;
+/// Dead letters of a projection in one page.
+pub const PROJECTION_DEAD_LETTERS_PAGE_MAX: usize = 256;
 /// Bytes of one partition's state, as JSON.
 pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Key-value buckets of one group.

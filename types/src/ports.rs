@@ -8,10 +8,10 @@ use bytes::Bytes;
 use futures::{channel::oneshot, future::BoxFuture, stream::BoxStream};
 
 use crate::{
-    AppendError, Condition, Consistency, DecidedWrite, EntityId, EntityType, GroupId, Idempotency, LogIndex,
-    LogRead, LogSlice, NodeId, PartitionKey, Position, ProjectionDefinition, ProjectionId, ReadError,
-    RecordedEvent, RegistryCommand, RegistryOutcome, StreamGuard, StreamHead, StreamPage, StreamRead, Term,
-    Timestamp, Violation, WriteOutcome,
+    AppendError, BadEvent, Condition, Consistency, DecidedWrite, Deployment, EntityId, EntityType, GroupId,
+    Idempotency, LogIndex, LogRead, LogSlice, NodeId, PartitionKey, Position, ProjectionDefinition,
+    ProjectionId, ReadError, RecordedEvent, RegistryCommand, RegistryOutcome, StreamGuard, StreamHead,
+    StreamPage, StreamRead, Term, Timestamp, Violation, WriteOutcome,
 };
 
 /// Wall-clock time. The only source of recorded times.
@@ -178,7 +178,18 @@ pub struct Checkpoint {
     /// digest (invariants R1 and P2), however the events came in batches.
     pub digest: u64,
     /// Why the projection is parked at the event after `position`, if it is.
-    pub parked: Option<String>,
+    pub parked: Option<Box<Parked>>,
+    /// Events that were passed though the handler could not fold them. Each adds to the digest.
+    pub dead_letters: u64,
+}
+
+/// Where a projection stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// The event, and what is wrong with it.
+    pub event: BadEvent,
+    /// When the projection had been told to go on last: a later word makes it try again.
+    pub resumed: LogIndex,
 }
 
 /// One partition's state.
@@ -197,16 +208,24 @@ pub struct ViewChange {
     pub checkpoint: Checkpoint,
     /// The partitions that changed.
     pub views: Vec<(PartitionKey, View)>,
+    /// Events that were passed though the handler could not fold them.
+    pub dead_letters: Vec<BadEvent>,
 }
 
 /// Keeps views and checkpoints on this node.
 #[async_trait]
 pub trait ViewStore: Send + Sync {
-    /// The projections that are deployed, as of the applied position.
+    /// The projections that are deployed, as of the applied position, in order of their names.
+    async fn deployments(&self, group: GroupId) -> Result<Vec<Deployment>, ReadError>;
+
+    /// The same, without what was done to them since.
     async fn projections(
         &self,
         group: GroupId,
-    ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError>;
+    ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError> {
+        let all = self.deployments(group).await?;
+        Ok(all.into_iter().map(|one| (one.id, one.definition)).collect())
+    }
 
     /// The log index of the last registry command that is applied here; from
     /// memory, and never ahead of [`ViewStore::projections`].
@@ -243,6 +262,15 @@ pub trait ViewStore: Send + Sync {
         after: Option<&PartitionKey>,
         limit: usize,
     ) -> Result<Vec<(PartitionKey, View)>, ReadError>;
+
+    /// Dead letters in order of their positions, after `after`.
+    async fn dead_letters(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<BadEvent>, ReadError>;
 
     /// The deployments of which something is kept here, whether they are still deployed or not.
     async fn kept(&self, group: GroupId) -> Result<Vec<ProjectionId>, ReadError>;

@@ -1,8 +1,8 @@
 //! Projections, as the replicated registry knows them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use crate::{EventName, LogIndex, ProjectionName, limits};
+use crate::{EntityId, EventId, EventName, LogIndex, Position, ProjectionName, StreamVersion, limits};
 
 /// Which events a projection folds: a name, `prefix.*`, or `*` for all.
 ///
@@ -63,6 +63,58 @@ pub struct ProjectionId {
     pub deployed: LogIndex,
 }
 
+/// What a projection does about an event that its handler cannot fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// It stops before the event, and says why.
+    #[default]
+    Park,
+    /// It goes on after the event, which is kept with its error: a dead letter.
+    Skip,
+}
+
+impl OnError {
+    /// Its name, as a source says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Park => "park",
+            Self::Skip => "skip",
+        }
+    }
+
+    /// The policy of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Park, Self::Skip].into_iter().find(|policy| policy.as_str() == name)
+    }
+}
+
+/// An event that a handler could not fold, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadEvent {
+    /// The event.
+    pub id: EventId,
+    /// Its name.
+    pub name: EventName,
+    /// Its stream.
+    pub entity_id: EntityId,
+    /// Its version in the stream.
+    pub version: StreamVersion,
+    /// Its position.
+    pub position: Position,
+    /// The error, with its name: `TypeError: not a function`.
+    pub message: String,
+    /// Where in the source: lines of `at handler (projection.js:3:9)`. May be empty.
+    pub stack: String,
+}
+
+impl fmt::Display for BadEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event `{}` at position {}: {}", self.name, self.position, self.message)
+    }
+}
+
 /// A projection as its author deployed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectionDefinition {
@@ -74,6 +126,29 @@ pub struct ProjectionDefinition {
     pub partition_key: Option<String>,
     /// The JavaScript module's text.
     pub source: Arc<str>,
+    /// What becomes of an event that its handler cannot fold.
+    pub on_error: OnError,
+}
+
+/// A name of the registry, and what answers to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// What folds.
+    pub id: ProjectionId,
+    /// As it was deployed.
+    pub definition: ProjectionDefinition,
+    /// Whether it folds nothing for now.
+    pub paused: bool,
+    /// The log index of the last command that told it to go on: whoever was parked before tries again.
+    pub resumed: LogIndex,
+}
+
+impl Deployment {
+    /// A deployment that folds from the start.
+    #[must_use]
+    pub fn new(id: ProjectionId, definition: ProjectionDefinition) -> Self {
+        Self { id, definition, paused: false, resumed: LogIndex::ZERO }
+    }
 }
 
 impl ProjectionDefinition {
@@ -112,6 +187,10 @@ pub enum RegistryCommand {
     Deploy(ProjectionDefinition),
     /// Remove a projection with its views.
     Remove(ProjectionName),
+    /// Fold nothing until it is resumed.
+    Pause(ProjectionName),
+    /// Go on after a pause, and try again where it is parked.
+    Resume(ProjectionName),
 }
 
 /// What apply made of a registry command; equal on every replica.
@@ -123,6 +202,8 @@ pub enum RegistryOutcome {
     Removed,
     /// It was refused.
     Refused(RegistryError),
+    /// It is as was asked for.
+    Changed,
 }
 
 /// Why a registry command was refused.

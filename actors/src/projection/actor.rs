@@ -4,7 +4,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{sync::oneshot, task::AbortHandle};
 use tracing::{debug, warn};
 use weir_types::{
-    GroupId, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted,
+    GroupId, LogIndex, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted,
     ports::{EventReader, Feed, ViewStore},
 };
 
@@ -44,6 +44,8 @@ pub(super) struct Arguments {
     pub(super) feed: Option<Arc<dyn Feed>>,
     pub(super) limits: ReducerLimits,
     pub(super) progress: Arc<ProgressSender>,
+    /// When the projection was told to go on last: what is parked since before tries again.
+    pub(super) resumed: LogIndex,
 }
 
 /// What the actor holds: nothing that is not in the store, except the engine.
@@ -64,16 +66,17 @@ impl Actor for ProjectionActor {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Arguments { group, id, definition, reader, views, feed, limits, progress } = arguments;
+        let Arguments { group, id, definition, reader, views, feed, limits, progress, resumed } = arguments;
         let mut checkpoint = views.checkpoint(group, &id).await?;
         if planted(Planted::FoldedTwiceAfterRestart) {
             checkpoint.position = Position(checkpoint.position.0.saturating_sub(1));
         }
+        checkpoint.parked = checkpoint.parked.filter(|parked| parked.resumed >= resumed);
         progress.send_replace(Progress::new(checkpoint.clone()));
         if checkpoint.parked.is_some() {
             return Ok(State { id, fold: None, progress, follow: None });
         }
-        let fold = Fold::start(group, id.clone(), definition, views, limits)?;
+        let fold = Fold::start(group, id.clone(), definition, views, limits, resumed)?;
         let stores = Stores { group, id: id.clone(), reader, feed, progress: progress.clone() };
         let follow = Follow::new(stores, myself.clone(), checkpoint.position);
         let following = tokio::spawn(follow.run());
@@ -134,7 +137,8 @@ impl State {
             done += folded.passed;
             let parked = folded.checkpoint.parked.clone();
             self.progress.send_modify(|progress| progress.advance(folded.checkpoint, folded.unkeyed));
-            if let Some(error) = parked {
+            if let Some(parked) = parked {
+                let error = parked.event.to_string();
                 warn!(projection = %self.id.name, deployed = %self.id.deployed, error, "projection parked");
                 self.fold = None;
                 return Ok(());

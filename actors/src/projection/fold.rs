@@ -3,11 +3,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use weir_types::{
-    GroupId, PartitionKey, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent,
-    ports::{Checkpoint, ViewChange, ViewStore},
+    BadEvent, GroupId, LogIndex, OnError, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
+    RecordedEvent, limits,
+    ports::{Checkpoint, Parked, ViewChange, ViewStore},
 };
 
-use crate::reducer::{FoldFailure, FoldOutcome, FoldResult, ReducerGone, ReducerLimits, ReducerThread};
+use crate::reducer::{
+    Fault, FoldOutcome, FoldResult, ReducerGone, ReducerLimits, ReducerThread, dead_letter_digest,
+};
 
 /// States that are loaded at once.
 const LOADS_IN_FLIGHT_MAX: usize = 16;
@@ -23,6 +26,14 @@ pub(super) enum FoldError {
     Thread(#[from] std::io::Error),
 }
 
+/// Which events may be passed without being folded, and what is noted where none may.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    pub(super) on_error: OnError,
+    /// When the projection was told to go on last.
+    pub(super) resumed: LogIndex,
+}
+
 /// Folds batches and stores what comes of it. After an error it is not to be
 /// used again: what the engine holds may be ahead of the store.
 pub(super) struct Fold {
@@ -30,6 +41,7 @@ pub(super) struct Fold {
     id: ProjectionId,
     views: Arc<dyn ViewStore>,
     reducer: ReducerThread,
+    policy: Policy,
 }
 
 /// What a step came to.
@@ -47,9 +59,11 @@ impl Fold {
         definition: Arc<ProjectionDefinition>,
         views: Arc<dyn ViewStore>,
         limits: ReducerLimits,
+        resumed: LogIndex,
     ) -> Result<Self, FoldError> {
+        let policy = Policy { on_error: definition.on_error, resumed };
         let reducer = ReducerThread::start(definition, limits)?;
-        Ok(Self { group, id, views, reducer })
+        Ok(Self { group, id, views, reducer, policy })
     }
 
     /// Folds events that follow `checkpoint` without a hole, all or a first
@@ -63,12 +77,30 @@ impl Fold {
             assert_eq!(event.position.0, expected, "P2: events are folded in position order without a hole");
         }
         let result = self.reduce(events.clone()).await?;
-        let next = advance(checkpoint, &events, &result);
+        let FoldResult { unkeyed, .. } = result;
+        let mut next = advance(checkpoint, &events, &result);
+        let mut passed = result.passed;
+        let mut dead_letters = Vec::new();
+        if let Some(failure) = &result.failure {
+            let bad = bad_event(&events[passed], &failure.fault);
+            match judge(self.policy, &next, &failure.fault) {
+                Judgement::Skip => {
+                    passed += 1;
+                    skip(&mut next, &bad);
+                    dead_letters.push(bad);
+                }
+                Judgement::Park => next.parked = Some(Box::new(self.parked(bad))),
+                Judgement::ParkFull => next.parked = Some(Box::new(self.parked(full(bad)))),
+            }
+        }
         assert!(next.position >= checkpoint.position, "P1: a checkpoint never falls");
-        let change = ViewChange { checkpoint: next.clone(), views: result.views };
+        let change = ViewChange { checkpoint: next.clone(), views: result.views, dead_letters };
         self.views.commit(self.group, &self.id, change).await?;
-        let FoldResult { passed, unkeyed, .. } = result;
         Ok(Folded { checkpoint: next, passed, unkeyed })
+    }
+
+    fn parked(&self, event: BadEvent) -> Parked {
+        Parked { event, resumed: self.policy.resumed }
     }
 
     async fn reduce(&self, events: Arc<Vec<RecordedEvent>>) -> Result<FoldResult, FoldError> {
@@ -104,10 +136,76 @@ fn advance(checkpoint: &Checkpoint, events: &[RecordedEvent], result: &FoldResul
         position,
         events: checkpoint.events + result.handled,
         digest: checkpoint.digest.wrapping_add(result.digest_delta),
-        parked: result.failure.as_ref().map(parked),
+        parked: None,
+        dead_letters: checkpoint.dead_letters,
     }
 }
 
-fn parked(failure: &FoldFailure) -> String {
-    format!("event `{}` at position {}: {}", failure.event, failure.position, failure.fault)
+/// What is done about an event that cannot be folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    Skip,
+    Park,
+    /// It would be skipped, and no more may be.
+    ParkFull,
+}
+
+/// Only what is a fault on every replica is skipped: else they would differ for ever.
+fn judge(policy: Policy, so_far: &Checkpoint, fault: &Fault) -> Judgement {
+    match policy.on_error {
+        OnError::Skip if !fault.of_event => Judgement::Park,
+        OnError::Skip if so_far.dead_letters >= limits::PROJECTION_DEAD_LETTERS_MAX => Judgement::ParkFull,
+        OnError::Skip => Judgement::Skip,
+        OnError::Park => Judgement::Park,
+    }
+}
+
+fn skip(checkpoint: &mut Checkpoint, bad: &BadEvent) {
+    checkpoint.position = bad.position;
+    checkpoint.dead_letters += 1;
+    checkpoint.digest = checkpoint.digest.wrapping_add(dead_letter_digest(bad));
+}
+
+fn full(bad: BadEvent) -> BadEvent {
+    let max = limits::PROJECTION_DEAD_LETTERS_MAX;
+    BadEvent {
+        message: format!("{} (not skipped: there are {max} dead letters already)", bad.message),
+        ..bad
+    }
+}
+
+fn bad_event(event: &RecordedEvent, fault: &Fault) -> BadEvent {
+    BadEvent {
+        id: event.id,
+        name: event.name.clone(),
+        entity_id: event.entity_id.clone(),
+        version: event.version,
+        position: event.position,
+        message: fault.message.clone(),
+        stack: fault.stack.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_every_replica_would_skip_is_skipped_and_not_without_end() {
+        let of_event = Fault::new("no");
+        let of_clock = Fault { of_event: false, ..of_event.clone() };
+        let max = limits::PROJECTION_DEAD_LETTERS_MAX;
+        for (on_error, fault, dead_letters, expected) in [
+            (OnError::Park, &of_event, 0, Judgement::Park),
+            (OnError::Park, &of_clock, max, Judgement::Park),
+            (OnError::Skip, &of_event, 0, Judgement::Skip),
+            (OnError::Skip, &of_event, max - 1, Judgement::Skip),
+            (OnError::Skip, &of_event, max, Judgement::ParkFull),
+            (OnError::Skip, &of_clock, 0, Judgement::Park),
+        ] {
+            let policy = Policy { on_error, resumed: LogIndex::ZERO };
+            let so_far = Checkpoint { dead_letters, ..Checkpoint::default() };
+            assert_eq!(judge(policy, &so_far, fault), expected, "{on_error:?} {fault:?} {dead_letters}");
+        }
+    }
 }

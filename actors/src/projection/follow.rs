@@ -299,8 +299,8 @@ impl Follow {
 
     fn report(&self, feed: FeedKind, state: FoldState) {
         self.stores.progress.send_if_modified(|progress| {
-            let parked = progress.state == FoldState::Parked;
-            let changed = !parked && (progress.feed, progress.state) != (feed, state);
+            let stopped = matches!(progress.state, FoldState::Parked | FoldState::Paused);
+            let changed = !stopped && (progress.feed, progress.state) != (feed, state);
             if changed {
                 (progress.feed, progress.state) = (feed, state);
             }

@@ -3,12 +3,13 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorRef};
 use tokio::time::{Instant, timeout_at};
 use weir_types::{
-    Consistency, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName, ReadError, planted,
+    BadEvent, Consistency, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName,
+    ReadError, planted,
     ports::{Checkpoint, View},
 };
 
 use super::{
-    progress::{ProgressReceiver, ProjectionSnapshot},
+    progress::{FoldState, ProgressReceiver, ProjectionSnapshot},
     supervisor::{Board, Message, ProjectionSupervisor, ProjectionsArguments, ProjectionsError},
 };
 
@@ -33,14 +34,22 @@ pub enum ViewError {
         folded: Position,
     },
     /// It is parked before the position that the read asked for.
-    #[error("projection is parked after {folded}, before {wanted}: {reason}")]
+    #[error("projection is parked after {folded}, before {wanted}: {event}")]
     Parked {
         /// What the read asked for.
         wanted: Position,
         /// What there is.
         folded: Position,
         /// Why it is parked.
-        reason: String,
+        event: Box<BadEvent>,
+    },
+    /// It is paused before the position that the read asked for.
+    #[error("projection is paused after {folded}, before {wanted}")]
+    Paused {
+        /// What the read asked for.
+        wanted: Position,
+        /// What there is.
+        folded: Position,
     },
     /// The store failed, or no leader could be asked.
     #[error(transparent)]
@@ -219,9 +228,7 @@ impl ProjectionsHandle {
             let (id, mut progress) = self.running(name, deadline).await?;
             let waited = timeout_at(
                 deadline,
-                progress.wait_for(|progress| {
-                    progress.checkpoint.position >= wanted || progress.checkpoint.parked.is_some()
-                }),
+                progress.wait_for(|progress| progress.checkpoint.position >= wanted || progress.is_stopped()),
             );
             // Out of time, or removed meanwhile: what is known last decides.
             let late = waited.await.is_err();
@@ -231,11 +238,15 @@ impl ProjectionsHandle {
             if replaced && !late && consistency != Consistency::Local {
                 continue;
             }
-            let checkpoint = progress.borrow().checkpoint.clone();
+            let (checkpoint, state) = {
+                let progress = progress.borrow();
+                (progress.checkpoint.clone(), progress.state)
+            };
             let folded = checkpoint.position;
-            return match &checkpoint.parked {
+            return match checkpoint.parked {
                 _ if folded >= wanted => Ok((id, checkpoint)),
-                Some(reason) => Err(ViewError::Parked { wanted, folded, reason: reason.clone() }),
+                _ if state == FoldState::Paused => Err(ViewError::Paused { wanted, folded }),
+                Some(parked) => Err(ViewError::Parked { wanted, folded, event: Box::new(parked.event) }),
                 None => Err(ViewError::Stale { wanted, folded }),
             };
         }

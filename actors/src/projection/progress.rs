@@ -22,8 +22,10 @@ pub enum FoldState {
     CatchingUp,
     /// It follows.
     Live,
-    /// It stopped before an event that it cannot fold; deploy a repaired source.
+    /// It stopped before an event that it cannot fold; deploy a repaired source, or resume it.
     Parked,
+    /// It was told to fold nothing for now.
+    Paused,
 }
 
 /// One projection on this node, as it is now.
@@ -63,10 +65,14 @@ pub(super) struct Progress {
 pub(super) type ProgressSender = watch::Sender<Progress>;
 pub(super) type ProgressReceiver = watch::Receiver<Progress>;
 
+fn error_of(checkpoint: &Checkpoint) -> Option<String> {
+    checkpoint.parked.as_ref().map(|parked| parked.event.to_string())
+}
+
 impl Progress {
     pub(super) fn new(checkpoint: Checkpoint) -> Self {
         Self {
-            error: checkpoint.parked.clone(),
+            error: error_of(&checkpoint),
             state: if checkpoint.parked.is_some() { FoldState::Parked } else { FoldState::CatchingUp },
             checkpoint,
             feed: FeedKind::Log,
@@ -75,6 +81,16 @@ impl Progress {
             window_began: Instant::now(),
             window_events: 0,
         }
+    }
+
+    /// One that folds nothing for now.
+    pub(super) fn paused(checkpoint: Checkpoint) -> Self {
+        Self { state: FoldState::Paused, ..Self::new(checkpoint) }
+    }
+
+    /// Whether it folds nothing more unless somebody does something.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self.state, FoldState::Parked | FoldState::Paused)
     }
 
     /// A checkpoint was stored.
@@ -87,7 +103,7 @@ impl Progress {
             self.rate = self.window_events as f64 / elapsed.as_secs_f64();
             (self.window_began, self.window_events) = (Instant::now(), 0);
         }
-        self.error.clone_from(&checkpoint.parked);
+        self.error = error_of(&checkpoint);
         if checkpoint.parked.is_some() {
             self.state = FoldState::Parked;
         }

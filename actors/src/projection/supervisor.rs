@@ -9,7 +9,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Supervisio
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{error, info, warn};
 use weir_types::{
-    GroupId, LogIndex, ProjectionDefinition, ProjectionId, ReadError,
+    Deployment, GroupId, LogIndex, ProjectionDefinition, ProjectionId, ReadError,
     ports::{Checkpoint, EventReader, Feed, ViewStore},
 };
 
@@ -65,7 +65,8 @@ pub(super) struct Board {
 ///   also when it left the registry while this node was down;
 /// - failed (store or log not readable, or a bug): started again from its
 ///   stored checkpoint, after 100 ms and then ever longer, up to 10 s, for ever;
-/// - parked: it is no failure; the actor stays and says why.
+/// - parked: it is no failure; the actor stays and says why, until it is told to go on;
+/// - paused: stopped, and its views stay.
 ///
 /// It does not restart itself: its own failure is a bug, and ends in the log.
 pub(super) struct ProjectionSupervisor;
@@ -88,6 +89,8 @@ pub(super) struct State {
 
 struct Child {
     definition: Arc<ProjectionDefinition>,
+    paused: bool,
+    resumed: LogIndex,
     progress: Arc<ProgressSender>,
     actor: Option<ActorRef<ActorMessage>>,
     /// Failures since it last passed a position.
@@ -154,7 +157,7 @@ impl Actor for ProjectionSupervisor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         state.watch.abort();
-        for (_, child) in state.children.drain() {
+        for (_, mut child) in state.children.drain() {
             child.stop().await;
         }
         state.board.set(BTreeMap::new());
@@ -174,23 +177,16 @@ impl State {
                 return;
             }
         };
-        let wanted: BTreeSet<_> = deployed.iter().map(|(id, _)| id.clone()).collect();
+        let wanted: BTreeSet<_> = deployed.iter().map(|one| one.id.clone()).collect();
         let mut gone: BTreeSet<_> = self.children.keys().cloned().chain(kept).collect();
         gone.retain(|id| !wanted.contains(id));
-        for (id, definition) in deployed {
-            if !self.children.contains_key(&id) {
-                info!(projection = %id.name, deployed = %id.deployed, "projection starts");
-                let progress = Arc::new(watch::channel(Progress::new(Checkpoint::default())).0);
-                let definition = Arc::new(definition);
-                let child = Child { definition, progress, actor: None, failures: 0, failed_at: 0 };
-                self.children.insert(id.clone(), child);
-                self.on_restart(myself, &id).await;
-            }
+        for one in deployed {
+            self.reconcile_child(myself, one).await;
         }
-        let stopped: Vec<_> = gone.iter().filter_map(|id| self.children.remove(id)).collect();
+        let mut stopped: Vec<_> = gone.iter().filter_map(|id| self.children.remove(id)).collect();
         self.publish();
         self.board.reconciled.send_replace(at);
-        for child in stopped {
+        for child in &mut stopped {
             child.stop().await;
         }
         for id in gone {
@@ -198,22 +194,68 @@ impl State {
         }
     }
 
-    async fn registered_and_kept(
-        &self,
-    ) -> Result<(Vec<(ProjectionId, ProjectionDefinition)>, Vec<ProjectionId>), ReadError> {
+    /// Makes one child as it is deployed: new, paused, going on.
+    async fn reconcile_child(&mut self, myself: &ActorRef<Message>, one: Deployment) {
+        let Deployment { id, definition, paused, resumed } = one;
+        let child = self.children.entry(id.clone()).or_insert_with(|| {
+            info!(projection = %id.name, deployed = %id.deployed, "projection starts");
+            let progress = Arc::new(watch::channel(Progress::new(Checkpoint::default())).0);
+            Child {
+                definition: Arc::new(definition),
+                paused: false,
+                resumed,
+                progress,
+                actor: None,
+                failures: 0,
+                failed_at: 0,
+            }
+        });
+        let told_again = child.resumed < resumed;
+        let was_parked = child.progress.borrow().checkpoint.parked.is_some();
+        (child.paused, child.resumed) = (paused, resumed);
+        if paused || (told_again && was_parked) {
+            child.stop().await;
+        }
+        if paused {
+            self.show_paused(&id).await;
+        } else {
+            self.on_restart(myself, &id).await;
+        }
+    }
+
+    /// A projection that does not run tells what it has folded.
+    async fn show_paused(&self, id: &ProjectionId) {
+        let Some(child) = self.children.get(id) else { return };
+        match self.arguments.views.checkpoint(self.arguments.group, id).await {
+            Ok(checkpoint) => drop(child.progress.send_replace(Progress::paused(checkpoint))),
+            Err(error) => warn!(projection = %id.name, %error, "checkpoint is not readable"),
+        }
+    }
+
+    async fn registered_and_kept(&self) -> Result<(Vec<Deployment>, Vec<ProjectionId>), ReadError> {
         let ProjectionsArguments { group, views, .. } = &self.arguments;
-        Ok((views.projections(*group).await?, views.kept(*group).await?))
+        Ok((views.deployments(*group).await?, views.kept(*group).await?))
     }
 
     async fn on_restart(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
         let Some(child) = self.children.get_mut(id) else { return };
-        if child.actor.is_some() {
+        if child.actor.is_some() || child.paused {
             return;
         }
         let ProjectionsArguments { group, reader, views, feed, limits } = self.arguments.clone();
-        let (definition, progress) = (child.definition.clone(), child.progress.clone());
-        let arguments =
-            ActorArguments { group, id: id.clone(), definition, reader, views, feed, limits, progress };
+        let (definition, progress, resumed) =
+            (child.definition.clone(), child.progress.clone(), child.resumed);
+        let arguments = ActorArguments {
+            group,
+            id: id.clone(),
+            definition,
+            reader,
+            views,
+            feed,
+            limits,
+            progress,
+            resumed,
+        };
         match Actor::spawn_linked(None, ProjectionActor, arguments, myself.get_cell()).await {
             Ok((actor, _)) => child.actor = Some(actor),
             Err(error) => child.retry(myself, id, error.to_string()),
@@ -289,8 +331,9 @@ impl Child {
         myself.send_after(delay, move || Message::Restart(id));
     }
 
-    async fn stop(self) {
-        if let Some(actor) = self.actor
+    /// Stops its actor. What that tells of its end is no failure: the child has no actor then.
+    async fn stop(&mut self) {
+        if let Some(actor) = self.actor.take()
             && let Err(error) = actor.stop_and_wait(None, Some(STOP_PATIENCE)).await
         {
             warn!(%error, "projection did not stop in time");

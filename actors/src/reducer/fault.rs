@@ -16,12 +16,20 @@ pub struct Fault {
     pub message: String,
     /// Where: lines of `at handler (projection.js:3:9)`. May be empty.
     pub stack: String,
+    /// Whether the event is to blame, and would be on every node: only then may a policy skip it. It is not when
+    /// the machine's clock stopped the handler, or when the module itself does not load.
+    pub of_event: bool,
 }
 
 impl Fault {
     /// A fault that the host found, which has no stack.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), stack: String::new() }
+        Self { message: message.into(), stack: String::new(), of_event: true }
+    }
+
+    /// The same, and no event is to blame.
+    pub(super) fn of_no_event(self) -> Self {
+        Self { of_event: false, ..self }
     }
 
     /// What the engine reports. A limit that was reached goes before whatever
@@ -34,6 +42,7 @@ impl Fault {
             }
             Some(Stop::Time { max }) => {
                 Self::new(format!("handler took more than {} ms for one event", max.as_millis()))
+                    .of_no_event()
             }
             None => Self::of_caught(caught),
         }
@@ -54,6 +63,7 @@ impl Fault {
         Self {
             message: cut(format!("{name}: {message}"), MESSAGE_BYTES_MAX),
             stack: cut(stack.trim_end().to_owned(), STACK_BYTES_MAX),
+            of_event: true,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use weir_types::{PartitionKey, Position, ProjectionDefinition, RecordedEvent, ports::View};
+use weir_types::{BadEvent, PartitionKey, Position, ProjectionDefinition, RecordedEvent, ports::View};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Fault, ReducerLimits, engine::Engine, event_text::event_text, partition::PartitionPath};
@@ -59,6 +59,16 @@ pub fn state_digest(partition: &PartitionKey, state: &[u8]) -> u64 {
     hasher.update(partition.as_str().as_bytes());
     hasher.update(&[0]);
     hasher.update(state);
+    hasher.digest()
+}
+
+/// What a dead letter adds to its projection's digest. Not of the error's text, which may differ between builds.
+#[must_use]
+pub(crate) fn dead_letter_digest(event: &BadEvent) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(&[0]);
+    hasher.update(&event.position.0.to_le_bytes());
+    hasher.update(event.id.0.as_bytes());
     hasher.digest()
 }
 
@@ -140,7 +150,7 @@ impl Folder {
     fn partition_of(&self, text: &str) -> Result<Option<PartitionKey>, Fault> {
         let Some(path) = &self.path else { return Ok(Some(PartitionKey::global())) };
         let path = path.as_ref().map_err(|error| {
-            Fault::new(format!("`partitionKey` is not legal any more: {error}; deploy it anew"))
+            Fault::new(format!("`partitionKey` is not legal any more: {error}; deploy it anew")).of_no_event()
         })?;
         let event = serde_json::from_str(text)
             .map_err(|error| Fault::new(format!("event is not readable as JSON: {error}")))?;
@@ -178,7 +188,7 @@ impl Folder {
             |item: usize, last: bool, fault| Stumble { item, alone: fresh && last, whole: false, fault };
         if fresh && !prepared.items.is_empty() {
             let engine = Engine::load_module(&self.definition.source, self.limits);
-            self.engine = Some(engine.map_err(|fault| stumble(0, true, fault))?);
+            self.engine = Some(engine.map_err(|fault| stumble(0, true, fault.of_no_event()))?);
         }
         let stored: HashMap<_, _> = states.iter().filter_map(|(k, s)| Some((k, s.as_ref()?))).collect();
         if let Some(engine) = &mut self.engine {

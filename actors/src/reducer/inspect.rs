@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use weir_types::{EventPattern, NameError, ProjectionDefinition, ProjectionName, RegistryError, limits};
+use weir_types::{
+    EventPattern, NameError, OnError, ProjectionDefinition, ProjectionName, RegistryError, limits,
+};
 
 use super::{Fault, ReducerLimits, engine::Engine, partition::PartitionPath};
 
@@ -36,6 +38,12 @@ pub enum ReducerError {
         #[source]
         error: RegistryError,
     },
+    /// The exported `onError` is no policy.
+    #[error("exported `onError` is `{found}`, and must be `park` or `skip`")]
+    OnError {
+        /// What it is.
+        found: String,
+    },
     /// The exported `partitionKey` is not a JSONPath.
     #[error("exported `partitionKey` is not a JSONPath: {reason}")]
     PartitionKey {
@@ -68,6 +76,7 @@ struct Declared {
     name: String,
     events: Vec<String>,
     partition_key: Option<String>,
+    on_error: Option<String>,
 }
 
 fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, ReducerError> {
@@ -77,11 +86,16 @@ fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, Redu
     if let Some(path) = &declared.partition_key {
         PartitionPath::parse(path).map_err(|reason| ReducerError::PartitionKey { reason })?;
     }
+    let on_error = match declared.on_error {
+        None => OnError::default(),
+        Some(found) => OnError::from_name(&found).ok_or(ReducerError::OnError { found })?,
+    };
     let definition = ProjectionDefinition {
         name,
         events,
         partition_key: declared.partition_key,
         source: Arc::from(source),
+        on_error,
     };
     definition.check_limits().map_err(|error| ReducerError::Events { error })?;
     Ok(definition)

@@ -88,6 +88,7 @@
       default: return `a ${typeof value}`;
     }
   };
+  const kindOf = (value) => (value === null ? 'null' : `a ${typeof value}`);
   // Whether a value is no object and what JSON holds. `x - x` is 0 unless `x` is NaN or infinite.
   const isPlain = (value) => {
     const type = typeof value;
@@ -152,7 +153,13 @@
     if (partitionKey !== undefined && partitionKey !== null && !isText(partitionKey)) {
       throw new TypeError('`partitionKey` must be a JSONPath string');
     }
-    const declared = stringify({ name, events: [...events], partitionKey: partitionKey ?? null });
+    const onError = pick('onError');
+    if (onError !== undefined && onError !== null && !isText(onError)) {
+      throw new TypeError('`onError` must be a string: `park` or `skip`');
+    }
+    const declared = stringify({
+      name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null,
+    });
 
     const first = apply(initialState, self, []);
     if (first instanceof Promise) throw new TypeError('`initialState` must not be async');
@@ -179,6 +186,9 @@
         };
         const answer = apply(handler, self, [state, event, context]);
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
+        if (answer === undefined && (state === null || typeof state !== 'object')) {
+          throw new TypeError(`\`handler\` returned nothing, and a state that is ${kindOf(state)} cannot be changed in place`);
+        }
         const next = answer === undefined ? state : answer;
         check(next, 64);
         states.set(key, next);

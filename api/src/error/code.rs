@@ -87,6 +87,8 @@ codes! {
     ProjectionInvalid = "projection_invalid",
     /// There is no such projection.
     ProjectionNotFound = "projection_not_found",
+    /// The projection is paused before the position asked for.
+    ProjectionPaused = "projection_paused",
     /// The group has as many projections as it may.
     ProjectionsFull = "projections_full",
     /// The key is at another revision.
@@ -145,6 +147,7 @@ impl ErrorCode {
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
             | Self::MembershipConflict
+            | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::TransactionRefused
             | Self::VersionConflict => 409,
@@ -190,6 +193,7 @@ impl ErrorCode {
             | Self::BucketsFull
             | Self::BusDiverged
             | Self::ConsumerGroupsFull
+            | Self::ProjectionPaused
             | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => {
                 ConnectCode::ResourceExhausted
@@ -244,6 +248,7 @@ impl ErrorCode {
             | Self::NotFound
             | Self::ProjectionInvalid
             | Self::ProjectionNotFound
+            | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::RevisionConflict
             | Self::StorageDamaged
@@ -287,6 +292,7 @@ impl ErrorCode {
             | Self::Overloaded
             | Self::ProjectionInvalid
             | Self::ProjectionNotFound
+            | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::RevisionConflict
             | Self::SlowSubscriber

@@ -8,9 +8,9 @@ use crate::{
         ConsumerGroupExists, ConsumerGroupNotFound, ConsumerGroupsFull, DeadlineExceeded, EmptyAppend,
         EntityTypeConflict, IdempotencyConflict, Internal, InvalidCursor, InvalidName, InvalidPattern,
         InvalidRequest, KeyNotFound, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown,
-        Overloaded, ProjectionInvalid, ProjectionNotFound, ProjectionsFull, RevisionConflict, Stale,
-        StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused,
-        Unavailable, VersionConflict,
+        Overloaded, ProjectionInvalid, ProjectionNotFound, ProjectionPaused, ProjectionsFull,
+        RevisionConflict, Stale, StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge,
+        TransactionRefused, Unavailable, VersionConflict,
     },
     v1::{self, paths},
 };
@@ -210,12 +210,21 @@ operations! {
         ListProjections = Member Get paths::PROJECTIONS, |spec| read(spec).gives::<v1::ProjectionList>(200);
         /// Reads the state of one partition.
         GetProjection = Member Get paths::PROJECTION, |spec| of_projection(read(spec))
-            .query::<v1::ViewQuery>().gives::<v1::ProjectionView>(200);
+            .query::<v1::ViewQuery>().gives::<v1::ProjectionView>(200).fails(&[ProjectionPaused]);
         /// Removes a projection.
         DeleteProjection = Member Delete paths::PROJECTION, |spec| of_projection(change(spec)).gives_nothing(204, "removed");
         /// How far a projection is.
         GetProjectionStatus = Member Get paths::PROJECTION_STATUS, |spec| of_projection(read(spec))
             .gives::<v1::ProjectionStatus>(200);
+        /// Tells a projection to fold nothing until it is resumed.
+        PauseProjection = Member Post paths::PROJECTION_PAUSE, |spec| of_projection(change(spec))
+            .gives::<v1::ProjectionStatus>(200);
+        /// Tells a projection to go on, and to try again where it is parked.
+        ResumeProjection = Member Post paths::PROJECTION_RESUME, |spec| of_projection(change(spec))
+            .gives::<v1::ProjectionStatus>(200);
+        /// Lists what a projection passed without folding it.
+        ListProjectionDeadLetters = Member Get paths::PROJECTION_DEAD_LETTERS, |spec| of_projection(read(spec))
+            .query::<v1::ProjectionDeadLettersQuery>().gives::<v1::ProjectionDeadLetters>(200);
         /// Lists the partitions of a projection.
         ListPartitions = Member Get paths::PROJECTION_PARTITIONS, |spec| of_projection(read(spec))
             .query::<v1::PartitionsQuery>().gives::<v1::PartitionsPage>(200);

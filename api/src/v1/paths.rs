@@ -20,6 +20,12 @@ pub const PROJECTION: &str = "/api/v1/projections/{name}";
 pub const PROJECTION_STATUS: &str = "/api/v1/projections/{name}/status";
 /// GET: the partitions of a projection.
 pub const PROJECTION_PARTITIONS: &str = "/api/v1/projections/{name}/partitions";
+/// A projection folds nothing for now.
+pub const PROJECTION_PAUSE: &str = "/api/v1/projections/{name}/pause";
+/// A projection goes on.
+pub const PROJECTION_RESUME: &str = "/api/v1/projections/{name}/resume";
+/// What a projection passed without folding it.
+pub const PROJECTION_DEAD_LETTERS: &str = "/api/v1/projections/{name}/dead-letters";
 /// GET: the cluster as this node sees it.
 pub const CLUSTER: &str = "/api/v1/cluster";
 /// POST: make a cluster of nodes that belong to none.

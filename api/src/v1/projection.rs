@@ -1,11 +1,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    Consistency, PartitionKey, ProjectionDefinition, ProjectionId, limits,
+    Consistency, Deployment, PartitionKey, ProjectionDefinition, ProjectionId, limits,
     ports::{Checkpoint, View},
 };
 
-use super::read::{Freshness, consistency_of, limit_of};
+use super::{
+    projection_fault::ProjectionFault,
+    read::{Freshness, consistency_of, limit_of},
+};
 use crate::{ApiError, JsonText, number};
 
 /// POST: deploy a projection.
@@ -52,6 +55,20 @@ pub enum ProjectionStatusKind {
     Active,
     /// Its handler failed; it is parked at the event after its checkpoint.
     Error,
+    /// It was told to fold nothing for now.
+    Paused,
+}
+
+impl ProjectionStatusKind {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Error => "error",
+            Self::Paused => "paused",
+        }
+    }
 }
 
 /// How far a projection is, on the answering node.
@@ -77,9 +94,18 @@ pub struct ProjectionStatus {
     pub folded_events: u64,
     /// 16 hexadecimal digits: equal on two nodes at the same checkpoint.
     pub digest: String,
-    /// Why it is parked, if it is.
+    /// What becomes of an event that its handler cannot fold: `park` or `skip`.
+    #[serde(default)]
+    pub on_error: String,
+    /// Events that were passed though its handler could not fold them.
+    #[serde(default)]
+    pub dead_letters: u64,
+    /// Why it is parked, if it is, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
+    /// The event that it is parked at, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ProjectionFault>,
     /// Always `managed`; from the contract.
     pub mode: String,
     #[serde(rename = "last_event_seq", default)]
@@ -91,27 +117,31 @@ pub struct ProjectionStatus {
 impl ProjectionStatus {
     /// The status of a projection whose node has applied `applied`.
     #[must_use]
-    pub fn new(
-        id: &ProjectionId,
-        definition: &ProjectionDefinition,
-        checkpoint: &Checkpoint,
-        applied: weir_types::Position,
-    ) -> Self {
-        let parked = checkpoint.parked.clone();
+    pub fn new(deployment: &Deployment, checkpoint: &Checkpoint, applied: weir_types::Position) -> Self {
+        let Deployment { id, definition, paused, .. } = deployment;
+        let parked = checkpoint.parked.as_ref().map(|parked| &parked.event);
+        let message = parked.map(ToString::to_string);
         Self {
             name: id.name.as_str().into(),
             deployed: id.deployed.0,
             events: definition.events.iter().map(|pattern| pattern.as_str().into()).collect(),
             partition_key: definition.partition_key.clone(),
-            status: parked.as_ref().map_or(ProjectionStatusKind::Active, |_| ProjectionStatusKind::Error),
+            status: match parked {
+                _ if *paused => ProjectionStatusKind::Paused,
+                Some(_) => ProjectionStatusKind::Error,
+                None => ProjectionStatusKind::Active,
+            },
             checkpoint: checkpoint.position.0,
             lag: applied.0.saturating_sub(checkpoint.position.0),
             folded_events: checkpoint.events,
             digest: format!("{:016x}", checkpoint.digest),
-            error_message: parked.clone(),
+            on_error: definition.on_error.as_str().into(),
+            dead_letters: checkpoint.dead_letters,
+            error_message: message.clone(),
+            error: parked.map(ProjectionFault::from),
             mode: "managed".into(),
             checkpoint_snake: checkpoint.position.0,
-            error_snake: parked,
+            error_snake: message,
         }
     }
 }
@@ -257,33 +287,54 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use weir_types::{EventPattern, LogIndex, Position, ProjectionName};
+    use uuid::Uuid;
+    use weir_types::{
+        BadEvent, EntityId, EventId, EventName, EventPattern, LogIndex, OnError, Position, ProjectionName,
+        StreamVersion, ports::Parked,
+    };
 
     use super::*;
 
-    fn status(parked: Option<String>) -> ProjectionStatus {
+    fn status(error: Option<&str>) -> ProjectionStatus {
         let id = ProjectionId { name: ProjectionName::new("orders").unwrap(), deployed: LogIndex(4) };
         let definition = ProjectionDefinition {
             name: id.name.clone(),
             events: vec![EventPattern::new("order.*").unwrap()],
             partition_key: None,
             source: Arc::from(""),
+            on_error: OnError::Park,
         };
-        let checkpoint = Checkpoint { position: Position(7), events: 3, digest: 0xab, parked };
-        ProjectionStatus::new(&id, &definition, &checkpoint, Position(9))
+        let event = |message: &str| BadEvent {
+            id: EventId(Uuid::from_u128(1)),
+            name: EventName::new("order.placed").unwrap(),
+            entity_id: EntityId::new("order-1").unwrap(),
+            version: StreamVersion(2),
+            position: Position(8),
+            message: message.to_owned(),
+            stack: "at handler".to_owned(),
+        };
+        let parked = error.map(|text| Box::new(Parked { event: event(text), resumed: LogIndex::ZERO }));
+        let checkpoint =
+            Checkpoint { position: Position(7), events: 3, digest: 0xab, parked, dead_letters: 2 };
+        ProjectionStatus::new(&Deployment::new(id, definition), &checkpoint, Position(9))
     }
 
     #[test]
     fn a_status_says_how_far_and_why_not_further() {
-        let value = serde_json::to_value(status(Some("boom".into()))).unwrap();
+        let value = serde_json::to_value(status(Some("boom"))).unwrap();
         for (field, expected) in [
             ("status", "error"),
-            ("errorMessage", "boom"),
-            ("error_message", "boom"),
+            ("errorMessage", "event `order.placed` at position 8: boom"),
+            ("error_message", "event `order.placed` at position 8: boom"),
+            ("onError", "park"),
             ("digest", "00000000000000ab"),
         ] {
             assert_eq!(value[field], expected);
         }
+        let error = &value["error"];
+        assert_eq!((&error["message"], &error["stack"]), (&"boom".into(), &"at handler".into()));
+        assert_eq!((&error["entityId"], &error["version"]), (&"order-1".into(), &2.into()));
+        assert_eq!((&error["position"], &value["deadLetters"]), (&8.into(), &2.into()));
         assert_eq!((&value["lag"], &value["last_event_seq"]), (&2.into(), &7.into()));
         assert_eq!(serde_json::to_value(status(None)).unwrap()["status"], "active");
     }

@@ -71,10 +71,17 @@ impl Engine {
         Some(age.max(0) as f64 / MICROS)
     }
 
-    fn projection_families(&self) -> [Family; 3] {
+    fn projection_families(&self) -> Vec<Family> {
         let mut events = Family::new("weir_projection_events_total", Counter, "events that it has handled");
         let mut lag = Family::new("weir_projection_lag_events", Gauge, "events applied and not yet folded");
         let mut parked = Family::new("weir_projection_parked", Gauge, "1 when its handler threw");
+        let mut paused = Family::new("weir_projection_paused", Gauge, "1 when it was told to fold nothing");
+        let mut position = Family::new("weir_projection_position", Gauge, "last position that it has folded");
+        let mut dead = Family::new(
+            "weir_projection_dead_letters",
+            Gauge,
+            "events that were passed though its handler could not fold them",
+        );
         let all = self.projections.list();
         for (place, projection) in all.iter().enumerate() {
             // During a redeploy there are two for a moment, by deployment: the new one counts.
@@ -85,9 +92,12 @@ impl Engine {
             let label = [("projection", name.as_str())];
             events.push(&label, number(projection.checkpoint.events));
             lag.push(&label, number(projection.lag));
-            parked.push(&label, flag(projection.state == FoldState::Parked));
+            parked.push(&label, flag(projection.checkpoint.parked.is_some()));
+            paused.push(&label, flag(projection.state == FoldState::Paused));
+            position.push(&label, number(projection.checkpoint.position.0));
+            dead.push(&label, number(projection.checkpoint.dead_letters));
         }
-        [events, lag, parked]
+        vec![events, lag, parked, paused, position, dead]
     }
 }
 

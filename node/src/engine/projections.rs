@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use futures::StreamExt as _;
+use tokio::time::{Instant, timeout_at};
 use weir_actors::{projection::ViewError, reducer::inspect};
 use weir_api::{ApiError, ErrorCode, v1::ProjectionStatus};
 use weir_types::{
-    AppendError, Consistency, PartitionKey, Planted, ProjectionDefinition, ProjectionId, ProjectionName,
-    ReadError, RegistryCommand, RegistryError, RegistryOutcome, planted,
+    AppendError, BadEvent, Consistency, Deployment, PartitionKey, Planted, Position, ProjectionDefinition,
+    ProjectionId, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome, planted,
     ports::{Checkpoint, Leadership, View},
 };
 
@@ -35,8 +36,8 @@ impl Engine {
                 Ok((id, definition))
             }
             RegistryOutcome::Refused(error) => Err(error.into()),
-            RegistryOutcome::Removed => {
-                Err(ApiError::new(ErrorCode::Internal, "deploy was answered as a removal"))
+            RegistryOutcome::Removed | RegistryOutcome::Changed => {
+                Err(ApiError::new(ErrorCode::Internal, "deploy was answered as another command"))
             }
         }
     }
@@ -46,9 +47,49 @@ impl Engine {
     /// # Errors
     /// `projection_not_found`, or what an append may be refused with.
     pub async fn remove_projection(&self, name: ProjectionName) -> Result<(), ApiError> {
-        match self.register(RegistryCommand::Remove(name)).await? {
+        self.change_registry(RegistryCommand::Remove(name)).await
+    }
+
+    /// Tells a projection to fold nothing until it is resumed, on every node.
+    ///
+    /// # Errors
+    /// `projection_not_found`, or what an append may be refused with.
+    pub async fn pause_projection(&self, name: ProjectionName) -> Result<ProjectionStatus, ApiError> {
+        self.change_registry(RegistryCommand::Pause(name.clone())).await?;
+        self.status_where(&name, |one| one.paused).await
+    }
+
+    /// Tells a projection to go on, and to try again where it is parked, on every node.
+    ///
+    /// # Errors
+    /// As [`Engine::pause_projection`].
+    pub async fn resume_projection(&self, name: ProjectionName) -> Result<ProjectionStatus, ApiError> {
+        self.change_registry(RegistryCommand::Resume(name.clone())).await?;
+        self.status_where(&name, |one| !one.paused).await
+    }
+
+    /// The status once this node has applied what makes `holds` so. Where it is too far behind, it is as it is.
+    async fn status_where(
+        &self,
+        name: &ProjectionName,
+        holds: impl Fn(&Deployment) -> bool,
+    ) -> Result<ProjectionStatus, ApiError> {
+        let deadline = Instant::now() + DEPLOY_PATIENCE;
+        let mut changes = self.ports.views.registry_changes(self.group);
+        while let Ok(Some(())) = timeout_at(deadline, changes.next()).await {
+            if self.deployed(name).await.is_ok_and(|one| holds(&one)) {
+                break;
+            }
+        }
+        self.projections.reconciled(self.ports.views.registry_at(self.group), deadline).await;
+        self.projection(name).await
+    }
+
+    /// Makes a change that has no answer of its own.
+    async fn change_registry(&self, command: RegistryCommand) -> Result<(), ApiError> {
+        match self.register(command).await? {
             RegistryOutcome::Refused(error) => Err(error.into()),
-            RegistryOutcome::Removed | RegistryOutcome::Deployed(_) => Ok(()),
+            RegistryOutcome::Removed | RegistryOutcome::Changed | RegistryOutcome::Deployed(_) => Ok(()),
         }
     }
 
@@ -101,11 +142,11 @@ impl Engine {
         let mut all = Vec::new();
         for _ in 0..REGISTRIES_TRIED {
             let registry = self.ports.views.registry_at(self.group);
-            let mut deployed = self.ports.views.projections(self.group).await?;
-            deployed.retain(|(id, _)| wanted.is_none_or(|name| id.name == *name));
+            let mut deployed = self.ports.views.deployments(self.group).await?;
+            deployed.retain(|one| wanted.is_none_or(|name| one.id.name == *name));
             all.clear();
-            for (id, definition) in deployed {
-                all.push(self.status_of(&id, &definition).await?);
+            for one in deployed {
+                all.push(self.status_of(&one).await?);
             }
             if self.ports.views.registry_at(self.group) == registry || planted(Planted::StatusOfTwoMoments) {
                 break;
@@ -127,11 +168,10 @@ impl Engine {
         let _timer = Timer::start("view");
         let answer = self.projections.view(name, partition, consistency, VIEW_PATIENCE).await;
         let answer = answer.map_err(refusal)?;
-        let (id, definition) = self.deployed(name).await?;
         // A redeploy in between: the state is of the deployment before, and so is its checkpoint.
-        let id = if id == answer.id { id } else { answer.id };
+        let one = Deployment { id: answer.id, ..self.deployed(name).await? };
         let applied = self.ports.reader.applied(self.group);
-        Ok((ProjectionStatus::new(&id, &definition, &answer.checkpoint, applied), answer.view))
+        Ok((ProjectionStatus::new(&one, &answer.checkpoint, applied), answer.view))
     }
 
     /// Keys of a projection's partitions, in byte order.
@@ -144,27 +184,35 @@ impl Engine {
         after: Option<&PartitionKey>,
         limit: usize,
     ) -> Result<Vec<PartitionKey>, ApiError> {
-        let (id, _) = self.deployed(name).await?;
+        let id = self.deployed(name).await?.id;
         let views = self.ports.views.views(self.group, &id, after, limit).await?;
         Ok(views.into_iter().map(|(key, _)| key).collect())
     }
 
-    async fn deployed(
+    /// What a projection passed without folding it, on this node, after a position; and how many there are in all.
+    ///
+    /// # Errors
+    /// `projection_not_found`, or a [`ReadError`].
+    pub async fn dead_letters(
         &self,
         name: &ProjectionName,
-    ) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
-        let all = self.ports.views.projections(self.group).await?;
-        let found = all.into_iter().find(|(id, _)| id.name == *name);
+        after: Position,
+        limit: usize,
+    ) -> Result<(Vec<BadEvent>, u64), ApiError> {
+        let id = self.deployed(name).await?.id;
+        let total = self.ports.views.checkpoint(self.group, &id).await?.dead_letters;
+        Ok((self.ports.views.dead_letters(self.group, &id, after, limit).await?, total))
+    }
+
+    async fn deployed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {
+        let all = self.ports.views.deployments(self.group).await?;
+        let found = all.into_iter().find(|one| one.id.name == *name);
         found.ok_or_else(|| RegistryError::NotFound.into())
     }
 
-    async fn status_of(
-        &self,
-        id: &ProjectionId,
-        definition: &ProjectionDefinition,
-    ) -> Result<ProjectionStatus, ReadError> {
-        let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, id).await?;
-        Ok(ProjectionStatus::new(id, definition, &checkpoint, self.ports.reader.applied(self.group)))
+    async fn status_of(&self, one: &Deployment) -> Result<ProjectionStatus, ReadError> {
+        let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, &one.id).await?;
+        Ok(ProjectionStatus::new(one, &checkpoint, self.ports.reader.applied(self.group)))
     }
 }
 
@@ -184,10 +232,13 @@ fn refusal(error: ViewError) -> ApiError {
         ViewError::Stale { wanted, folded } => {
             ApiError::new(ErrorCode::Stale, message).with("wanted", wanted.0).with("applied", folded.0)
         }
-        ViewError::Parked { wanted, folded, reason } => ApiError::new(ErrorCode::Stale, message)
+        ViewError::Parked { wanted, folded, event } => ApiError::new(ErrorCode::Stale, message)
             .with("wanted", wanted.0)
             .with("applied", folded.0)
-            .with("parked", reason),
+            .with("parked", event.to_string()),
+        ViewError::Paused { wanted, folded } => ApiError::new(ErrorCode::ProjectionPaused, message)
+            .with("wanted", wanted.0)
+            .with("applied", folded.0),
         ViewError::Read(error) => error.into(),
     }
 }

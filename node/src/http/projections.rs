@@ -1,11 +1,11 @@
-//! Deploy, list, read and remove projections.
+//! Deploy, list, read, pause and remove projections.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
 use weir_api::v1::{
-    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionList, ProjectionStatus,
-    ProjectionView, ViewQuery,
+    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
+    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ProjectionView, ViewQuery,
 };
 use weir_types::ProjectionName;
 
@@ -52,6 +52,30 @@ pub(super) async fn partitions(
     let (after, limit) = query.to_page()?;
     let keys = engine.partitions(&ProjectionName::new(name)?, after.as_ref(), limit).await?;
     Ok(Json(PartitionsPage::new(keys)))
+}
+
+pub(super) async fn pause(
+    State(engine): State<Arc<Engine>>,
+    Params(name): Params<String>,
+) -> Result<Json<ProjectionStatus>, HttpError> {
+    Ok(Json(engine.pause_projection(ProjectionName::new(name)?).await?))
+}
+
+pub(super) async fn resume(
+    State(engine): State<Arc<Engine>>,
+    Params(name): Params<String>,
+) -> Result<Json<ProjectionStatus>, HttpError> {
+    Ok(Json(engine.resume_projection(ProjectionName::new(name)?).await?))
+}
+
+pub(super) async fn dead_letters(
+    State(engine): State<Arc<Engine>>,
+    Params(name): Params<String>,
+    Search(query): Search<ProjectionDeadLettersQuery>,
+) -> Result<Json<ProjectionDeadLetters>, HttpError> {
+    let (after, limit) = query.to_page()?;
+    let (events, total) = engine.dead_letters(&ProjectionName::new(name)?, after, limit).await?;
+    Ok(Json(ProjectionDeadLetters::new(&events, total)))
 }
 
 pub(super) async fn remove(

@@ -9,6 +9,7 @@ mod groups;
 mod kv;
 mod live;
 mod openapi;
+mod projections;
 mod reading;
 mod refusals;
 mod rest;

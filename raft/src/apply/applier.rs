@@ -13,13 +13,10 @@ use weir_storage::{
 };
 use weir_types::{
     KvOutcome, LogIndex, Planted, Position, RegistryCommand, RegistryOutcome, StampedKv, WriteOutcome,
-    limits, planted,
+    limits, planted, registry::Registry,
 };
 
-use super::{
-    Changes, CommandError, CommandOutcome, Payload, Registry, apply_command, digest::Digest, judge_registry,
-    kv::KvWriter,
-};
+use super::{Changes, CommandError, CommandOutcome, Payload, apply_command, digest::Digest, kv::KvWriter};
 
 /// Why committed records could not be applied. The node must stop: it cannot
 /// go on without them, and it cannot skip them.
@@ -272,7 +269,7 @@ impl Applier {
         if index <= self.registry_applied {
             return Ok(self.state.registry_outcome(index)?);
         }
-        let (change, outcome) = judge_registry(&self.registry, index, command);
+        let (change, outcome) = self.registry.judge(index, command);
         self.state.commit_registry(index, &change, &outcome)?;
         self.registry.take(change);
         self.registry_applied = index;

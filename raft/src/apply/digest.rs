@@ -98,6 +98,7 @@ impl Digest {
                 self.numbers(&[id.deployed.0]);
             }
             RegistryOutcome::Removed => self.numbers(&[7]),
+            RegistryOutcome::Changed => self.numbers(&[40]),
             // Not the reason's text: words may change between versions.
             RegistryOutcome::Refused(RegistryError::Invalid { .. }) => self.numbers(&[8]),
             RegistryOutcome::Refused(RegistryError::NotFound) => self.numbers(&[9]),

@@ -9,21 +9,23 @@ use std::path::Path;
 use bytes::Bytes;
 use uuid::Uuid;
 use weir_types::{
-    AppendAck, AppendError, EntityId, EntityType, EventId, ExpectedVersion, IdempotencyKey, LogId, LogIndex,
-    NodeId, Position, ProjectionId, RegistryCommand, RegistryError, RegistryOutcome, StreamHead,
-    StreamVersion, Term, Timestamp, TransactionAck, Violation,
-    ports::{Checkpoint, View},
+    AppendAck, AppendError, BadEvent, Deployment, EntityId, EntityType, EventId, ExpectedVersion,
+    IdempotencyKey, LogId, LogIndex, NodeId, Position, ProjectionId, RegistryCommand, RegistryError,
+    RegistryOutcome, StreamHead, StreamVersion, Term, Timestamp, TransactionAck, Violation,
+    ports::{Checkpoint, Parked, View},
 };
 
 use super::{
-    StoredCheckpoint, StoredDefinition, StoredExpiry, StoredHead, StoredMark, StoredPositions,
-    StoredRegistryOutcome, StoredRemembered, StoredRun, StoredView, command, decode, encode, event,
+    StoredBadEvent, StoredCheckpoint, StoredDefinition, StoredExpiry, StoredHead, StoredMark,
+    StoredPositions, StoredRegistryOutcome, StoredRemembered, StoredRun, StoredView, command, decode, encode,
+    event,
     forward::{ForwardRequest, ForwardResponse},
     peer, samples,
 };
 use crate::{
     index::{AppliedMark, Expiring, Frame, IndexHead, Remembered, Run},
     schema::StreamNo,
+    state::StoredDeployment,
 };
 
 /// The pinned bytes of `name`, after checking that `encoded` equals them.
@@ -109,7 +111,9 @@ fn registry_commands_keep_their_bytes() {
     let name = samples::definition().name;
     for (file, value) in [
         ("command_registry_deploy", RegistryCommand::Deploy(samples::definition())),
-        ("command_registry_remove", RegistryCommand::Remove(name)),
+        ("command_registry_remove", RegistryCommand::Remove(name.clone())),
+        ("command_registry_pause", RegistryCommand::Pause(name.clone())),
+        ("command_registry_resume", RegistryCommand::Resume(name)),
     ] {
         let payload = golden(file, &command::encode_registry(&value));
         assert!(command::is_registry(&payload));
@@ -212,6 +216,7 @@ fn forwarded_responses_keep_their_bytes() {
     ];
     values.push(ForwardResponse::Transact(Err(AppendError::Violated { violations })));
     values.push(ForwardResponse::Transact(Err(AppendError::NamedTwice { entity_id })));
+    values.push(ForwardResponse::Register(Ok(RegistryOutcome::Changed)));
     for (number, value) in values.into_iter().enumerate() {
         let bytes = golden(&format!("forward_response_{number:02}"), &value.encode());
         assert_eq!(ForwardResponse::decode(&bytes).unwrap(), value);
@@ -287,10 +292,25 @@ fn state_values_keep_their_bytes() {
     let read: StoredRegistryOutcome<'_> = decode("outcome", &bytes).unwrap();
     assert_eq!(RegistryOutcome::try_from(read).unwrap(), outcome);
 
-    let parked = Some("TypeError: x is undefined".to_owned());
-    let checkpoint = Checkpoint { position: Position(500), events: 400, digest: 1, parked };
+    let event = samples::bad_event();
+    let bytes = golden("state_dead_letter", &encode(&StoredBadEvent::from(&event)));
+    let read: StoredBadEvent<'_> = decode("dead letter", &bytes).unwrap();
+    assert_eq!(BadEvent::try_from(read).unwrap(), event);
+
+    let parked = Some(Box::new(Parked { event, resumed: LogIndex(8) }));
+    let checkpoint = Checkpoint { position: Position(500), events: 400, digest: 1, parked, dead_letters: 3 };
     let bytes = golden("state_checkpoint", &encode(&StoredCheckpoint::from(&checkpoint)));
-    assert_eq!(Checkpoint::from(decode::<StoredCheckpoint<'_>>("checkpoint", &bytes).unwrap()), checkpoint);
+    let read: StoredCheckpoint<'_> = decode("checkpoint", &bytes).unwrap();
+    assert_eq!(Checkpoint::try_from(read).unwrap(), checkpoint);
+
+    let mut deployment = Deployment::new(
+        ProjectionId { name: samples::definition().name, deployed: LogIndex(7) },
+        samples::definition(),
+    );
+    (deployment.paused, deployment.resumed) = (true, LogIndex(70_000));
+    let bytes = golden("state_deployment", &encode(&StoredDeployment::from(&deployment)));
+    let read: StoredDeployment<'_> = decode("deployment", &bytes).unwrap();
+    assert_eq!(Deployment::try_from(read).unwrap(), deployment);
 
     let view = View { state: Bytes::from_static(br#"{"n":1}"#), position: Position(499) };
     let bytes = golden("state_view", &encode(&StoredView::from(&view)));

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use weir_types::{
-    EventPattern, LogIndex, Position, ProjectionDefinition, ProjectionId, ProjectionName, RegistryCommand,
-    RegistryError, RegistryOutcome,
-    ports::{Checkpoint, View},
+    BadEvent, EntityId, EventId, EventName, EventPattern, LogIndex, OnError, Position, ProjectionDefinition,
+    ProjectionId, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome, StreamVersion,
+    ports::{Checkpoint, Parked, View},
 };
 
 use super::{CodecError, raw::Raw};
@@ -19,6 +20,7 @@ pub(crate) struct StoredDefinition<'a> {
     events: Vec<&'a str>,
     partition_key: Option<&'a str>,
     source: &'a str,
+    skip_bad: bool,
 }
 
 impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
@@ -28,6 +30,7 @@ impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
             events: definition.events.iter().map(EventPattern::as_str).collect(),
             partition_key: definition.partition_key.as_deref(),
             source: &definition.source,
+            skip_bad: definition.on_error == OnError::Skip,
         }
     }
 }
@@ -42,6 +45,7 @@ impl TryFrom<StoredDefinition<'_>> for ProjectionDefinition {
             events: stored.events.iter().map(pattern).collect::<Result<_, _>>()?,
             partition_key: stored.partition_key.map(str::to_owned),
             source: stored.source.into(),
+            on_error: if stored.skip_bad { OnError::Skip } else { OnError::Park },
         })
     }
 }
@@ -55,6 +59,8 @@ pub(super) enum StoredRegistryCommand<'a> {
     #[serde(borrow)]
     Deploy(StoredDefinition<'a>),
     Remove(&'a str),
+    Pause(&'a str),
+    Resume(&'a str),
 }
 
 impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
@@ -62,6 +68,8 @@ impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
         match command {
             RegistryCommand::Deploy(definition) => Self::Deploy(definition.into()),
             RegistryCommand::Remove(name) => Self::Remove(name.as_str()),
+            RegistryCommand::Pause(name) => Self::Pause(name.as_str()),
+            RegistryCommand::Resume(name) => Self::Resume(name.as_str()),
         }
     }
 }
@@ -73,6 +81,8 @@ impl TryFrom<StoredRegistryCommand<'_>> for RegistryCommand {
         Ok(match stored {
             StoredRegistryCommand::Deploy(definition) => Self::Deploy(definition.try_into()?),
             StoredRegistryCommand::Remove(name) => Self::Remove(read_name(name)?),
+            StoredRegistryCommand::Pause(name) => Self::Pause(read_name(name)?),
+            StoredRegistryCommand::Resume(name) => Self::Resume(read_name(name)?),
         })
     }
 }
@@ -85,6 +95,7 @@ pub(crate) enum StoredRegistryOutcome<'a> {
     Invalid { reason: &'a str },
     NotFound,
     TooMany { max: u64 },
+    Changed,
 }
 
 impl<'a> From<&'a RegistryOutcome> for StoredRegistryOutcome<'a> {
@@ -94,6 +105,7 @@ impl<'a> From<&'a RegistryOutcome> for StoredRegistryOutcome<'a> {
                 Self::Deployed { name: id.name.as_str(), deployed: id.deployed.0 }
             }
             RegistryOutcome::Removed => Self::Removed,
+            RegistryOutcome::Changed => Self::Changed,
             RegistryOutcome::Refused(RegistryError::Invalid { reason }) => Self::Invalid { reason },
             RegistryOutcome::Refused(RegistryError::NotFound) => Self::NotFound,
             RegistryOutcome::Refused(RegistryError::TooMany { max }) => Self::TooMany { max: *max as u64 },
@@ -111,6 +123,7 @@ impl TryFrom<StoredRegistryOutcome<'_>> for RegistryOutcome {
                 Self::Deployed(ProjectionId { name: read_name(name)?, deployed: LogIndex(deployed) })
             }
             Stored::Removed => Self::Removed,
+            Stored::Changed => Self::Changed,
             Stored::Invalid { reason } => Self::Refused(RegistryError::Invalid { reason: reason.to_owned() }),
             Stored::NotFound => Self::Refused(RegistryError::NotFound),
             Stored::TooMany { max } => {
@@ -126,7 +139,57 @@ pub(crate) struct StoredCheckpoint<'a> {
     position: u64,
     events: u64,
     digest: u64,
-    parked: Option<&'a str>,
+    #[serde(borrow)]
+    parked: Option<StoredParked<'a>>,
+    dead_letters: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredParked<'a> {
+    #[serde(borrow)]
+    event: StoredBadEvent<'a>,
+    resumed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredBadEvent<'a> {
+    id: u128,
+    name: &'a str,
+    entity_id: &'a str,
+    version: u64,
+    position: u64,
+    message: &'a str,
+    stack: &'a str,
+}
+
+impl<'a> From<&'a BadEvent> for StoredBadEvent<'a> {
+    fn from(event: &'a BadEvent) -> Self {
+        Self {
+            id: event.id.0.as_u128(),
+            name: event.name.as_str(),
+            entity_id: event.entity_id.as_str(),
+            version: event.version.0,
+            position: event.position.0,
+            message: &event.message,
+            stack: &event.stack,
+        }
+    }
+}
+
+impl TryFrom<StoredBadEvent<'_>> for BadEvent {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredBadEvent<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            id: EventId(Uuid::from_u128(stored.id)),
+            name: EventName::new(stored.name).map_err(CodecError::name(WHAT))?,
+            entity_id: EntityId::new(stored.entity_id).map_err(CodecError::name(WHAT))?,
+            version: StreamVersion(stored.version),
+            position: Position(stored.position),
+            message: stored.message.to_owned(),
+            stack: stored.stack.to_owned(),
+        })
+    }
 }
 
 impl<'a> From<&'a Checkpoint> for StoredCheckpoint<'a> {
@@ -135,19 +198,37 @@ impl<'a> From<&'a Checkpoint> for StoredCheckpoint<'a> {
             position: checkpoint.position.0,
             events: checkpoint.events,
             digest: checkpoint.digest,
-            parked: checkpoint.parked.as_deref(),
+            parked: checkpoint.parked.as_deref().map(StoredParked::from),
+            dead_letters: checkpoint.dead_letters,
         }
     }
 }
 
-impl From<StoredCheckpoint<'_>> for Checkpoint {
-    fn from(stored: StoredCheckpoint<'_>) -> Self {
-        Self {
+impl<'a> From<&'a Parked> for StoredParked<'a> {
+    fn from(parked: &'a Parked) -> Self {
+        Self { event: (&parked.event).into(), resumed: parked.resumed.0 }
+    }
+}
+
+impl TryFrom<StoredParked<'_>> for Parked {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredParked<'_>) -> Result<Self, CodecError> {
+        Ok(Self { event: stored.event.try_into()?, resumed: LogIndex(stored.resumed) })
+    }
+}
+
+impl TryFrom<StoredCheckpoint<'_>> for Checkpoint {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredCheckpoint<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
             position: Position(stored.position),
             events: stored.events,
             digest: stored.digest,
-            parked: stored.parked.map(str::to_owned),
-        }
+            parked: stored.parked.map(Parked::try_from).transpose()?.map(Box::new),
+            dead_letters: stored.dead_letters,
+        })
     }
 }
 

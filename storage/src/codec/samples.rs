@@ -4,10 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use uuid::Uuid;
 use weir_types::{
-    Condition, ContentType, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite, EntityId,
-    EntityType, EventId, EventName, EventPattern, EventSource, ExpectedVersion, GroupId, Idempotency,
-    IdempotencyKey, NewEvent, Position, ProjectionDefinition, ProjectionName, StreamCheck, StreamVersion,
-    Tag, Timestamp,
+    BadEvent, Condition, ContentType, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite,
+    EntityId, EntityType, EventId, EventName, EventPattern, EventSource, ExpectedVersion, GroupId,
+    Idempotency, IdempotencyKey, NewEvent, OnError, Position, ProjectionDefinition, ProjectionName,
+    StreamCheck, StreamVersion, Tag, Timestamp,
 };
 
 pub(super) fn appends() -> Vec<DecidedAppend> {
@@ -74,12 +74,25 @@ pub(super) fn writes() -> (Vec<DecidedWrite>, DecidedTransaction) {
     (vec![DecidedWrite::Append(append), DecidedWrite::Transaction(transaction.clone())], transaction)
 }
 
+pub(super) fn bad_event() -> BadEvent {
+    BadEvent {
+        id: EventId(Uuid::from_u128(7)),
+        name: EventName::new("order.placed").unwrap(),
+        entity_id: EntityId::new("order-1").unwrap(),
+        version: StreamVersion(3),
+        position: Position(70_000),
+        message: "TypeError: x is undefined".into(),
+        stack: "    at handler (projection.js:3:9)".into(),
+    }
+}
+
 pub(super) fn definition() -> ProjectionDefinition {
     ProjectionDefinition {
         name: ProjectionName::new("orders-by_day.v2").unwrap(),
         events: ["order.*", "account.closed"].map(|text| EventPattern::new(text).unwrap()).to_vec(),
         partition_key: Some("$.data.customer.id".into()),
         source: "export const name = 'ü';".into(),
+        on_error: OnError::Skip,
     }
 }
 

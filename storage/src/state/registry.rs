@@ -1,35 +1,43 @@
 //! The replicated registry, as far as the log says.
 
 use serde::{Deserialize, Serialize};
-use weir_types::{LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, RegistryOutcome};
+use weir_types::{Deployment, LogIndex, ProjectionDefinition, ProjectionId, RegistryOutcome};
 
 use super::{State, StateError};
 use crate::{
-    codec::{StoredDefinition, StoredRegistryOutcome, decode, encode},
+    codec::{CodecError, StoredDefinition, StoredRegistryOutcome, decode, encode},
     schema::StateKey,
 };
 
-/// What a registry command changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RegistryChange {
-    /// Nothing.
-    None,
-    /// A deployment takes the place of any other of its name.
-    Deploy(ProjectionId, ProjectionDefinition),
-    /// The name is gone.
-    Remove(ProjectionName),
-}
+pub use weir_types::registry::RegistryChange;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredDeployment<'a> {
     deployed: u64,
     #[serde(borrow)]
     definition: StoredDefinition<'a>,
+    paused: bool,
+    resumed: u64,
 }
 
-impl<'a> StoredDeployment<'a> {
-    pub(crate) fn new(deployed: LogIndex, definition: &'a ProjectionDefinition) -> Self {
-        Self { deployed: deployed.0, definition: definition.into() }
+impl<'a> From<&'a Deployment> for StoredDeployment<'a> {
+    fn from(one: &'a Deployment) -> Self {
+        Self {
+            deployed: one.id.deployed.0,
+            definition: (&one.definition).into(),
+            paused: one.paused,
+            resumed: one.resumed.0,
+        }
+    }
+}
+
+impl TryFrom<StoredDeployment<'_>> for Deployment {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredDeployment<'_>) -> Result<Self, CodecError> {
+        let definition = ProjectionDefinition::try_from(stored.definition)?;
+        let id = ProjectionId { name: definition.name.clone(), deployed: LogIndex(stored.deployed) };
+        Ok(Self { id, definition, paused: stored.paused, resumed: LogIndex(stored.resumed) })
     }
 }
 
@@ -38,19 +46,14 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn registry(&self) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, StateError> {
-        let mut registry = Vec::new();
-        let prefix = StateKey::Registry("").encode(self.group);
-        for entry in self.tree.scan_prefix(prefix) {
+    pub fn registry(&self) -> Result<Vec<Deployment>, StateError> {
+        let read = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
             let (_, value) = entry.map_err(|error| self.failed("registry", error))?;
             let stored: StoredDeployment<'_> =
                 decode("registry", &value).map_err(|e| self.damaged("registry", e))?;
-            let definition: ProjectionDefinition =
-                stored.definition.try_into().map_err(|e| self.damaged("registry", e))?;
-            let deployed = LogIndex(stored.deployed);
-            registry.push((ProjectionId { name: definition.name.clone(), deployed }, definition));
-        }
-        Ok(registry)
+            stored.try_into().map_err(|e| self.damaged("registry", e))
+        };
+        self.tree.scan_prefix(StateKey::Registry("").encode(self.group)).map(read).collect()
     }
 
     /// What the registry command at `index` led to when it was applied here: a
@@ -87,9 +90,9 @@ impl State {
         let mut batch = sled::Batch::default();
         match change {
             RegistryChange::None => {}
-            RegistryChange::Deploy(id, definition) => batch.insert(
-                StateKey::Registry(id.name.as_str()).encode(self.group),
-                encode(&StoredDeployment::new(id.deployed, definition)),
+            RegistryChange::Put(one) => batch.insert(
+                StateKey::Registry(one.id.name.as_str()).encode(self.group),
+                encode(&StoredDeployment::from(&**one)),
             ),
             RegistryChange::Remove(name) => {
                 batch.remove(StateKey::Registry(name.as_str()).encode(self.group));

@@ -3,13 +3,13 @@
 use std::ops::Bound;
 
 use weir_types::{
-    LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName, planted,
+    BadEvent, GroupId, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName, planted,
     ports::{Checkpoint, View, ViewChange},
 };
 
 use super::{State, StateError};
 use crate::{
-    codec::{StoredCheckpoint, StoredView, decode, encode},
+    codec::{StoredBadEvent, StoredCheckpoint, StoredView, decode, encode},
     schema::StateKey,
 };
 
@@ -27,6 +27,17 @@ fn view_key<'a>(projection: &'a ProjectionId, partition: &'a str) -> StateKey<'a
     StateKey::View(projection.name.as_str(), projection.deployed, partition)
 }
 
+fn dead_letter_key(projection: &ProjectionId, position: Position) -> StateKey<'_> {
+    StateKey::DeadLetter(projection.name.as_str(), projection.deployed, position)
+}
+
+/// What the keys of a deployment's dead letters begin with: such a key without its last number.
+fn dead_letter_prefix(projection: &ProjectionId, group: GroupId) -> Vec<u8> {
+    let mut prefix = dead_letter_key(projection, Position::ZERO).encode(group);
+    prefix.pop();
+    prefix
+}
+
 impl State {
     /// Writes a fold step in one atomic batch; not fsynced.
     ///
@@ -41,6 +52,10 @@ impl State {
         for (partition, view) in &change.views {
             let key = view_key(projection, partition.as_str()).encode(self.group);
             batch.insert(key, encode(&StoredView::from(view)));
+        }
+        for event in &change.dead_letters {
+            let key = dead_letter_key(projection, event.position).encode(self.group);
+            batch.insert(key, encode(&StoredBadEvent::from(event)));
         }
         let key = checkpoint_key(projection).encode(self.group);
         let checkpoint = encode(&StoredCheckpoint::from(&change.checkpoint));
@@ -74,7 +89,7 @@ impl State {
     fn read_checkpoint(&self, bytes: &[u8]) -> Result<Checkpoint, StateError> {
         let stored: StoredCheckpoint<'_> =
             decode("checkpoint", bytes).map_err(|e| self.damaged("checkpoint", e))?;
-        Ok(stored.into())
+        stored.try_into().map_err(|e| self.damaged("checkpoint", e))
     }
 
     /// The highest position that any deployment has folded; 0 when none has.
@@ -165,22 +180,50 @@ impl State {
         Ok(views)
     }
 
-    /// Drops a deployment's views and checkpoint, in batches. Repeating it is harmless.
+    /// Dead letters in order of their positions, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn dead_letters(
+        &self,
+        projection: &ProjectionId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<BadEvent>, StateError> {
+        let prefix = dead_letter_prefix(projection, self.group);
+        let start = Bound::Excluded(dead_letter_key(projection, after).encode(self.group));
+        let mut events = Vec::new();
+        for entry in self.tree.range::<Vec<u8>, _>((start, Bound::Unbounded)).take(limit) {
+            let (key, value) = entry.map_err(|error| self.failed("dead letters", error))?;
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            let stored: StoredBadEvent<'_> =
+                decode("dead letter", &value).map_err(|e| self.damaged("dead letter", e))?;
+            events.push(stored.try_into().map_err(|e| self.damaged("dead letter", e))?);
+        }
+        Ok(events)
+    }
+
+    /// Drops a deployment's views, dead letters and checkpoint, in batches. Repeating it is harmless.
     ///
     /// # Errors
     /// [`StateError`]; some may be dropped by then.
     pub fn forget(&self, projection: &ProjectionId) -> Result<(), StateError> {
-        let prefix = view_key(projection, "").encode(self.group);
+        self.drop_all(&view_key(projection, "").encode(self.group))?;
+        self.drop_all(&dead_letter_prefix(projection, self.group))?;
+        // Last, so that a crash before leaves a checkpoint to forget by.
+        let key = checkpoint_key(projection).encode(self.group);
+        self.tree.remove(key).map(|_| ()).map_err(|error| self.failed("forget", error))
+    }
+
+    fn drop_all(&self, prefix: &[u8]) -> Result<(), StateError> {
         loop {
             let mut batch = sled::Batch::default();
             let mut found = 0;
-            for key in self.tree.scan_prefix(&prefix).keys().take(FORGET_BATCH) {
+            for key in self.tree.scan_prefix(prefix).keys().take(FORGET_BATCH) {
                 batch.remove(key.map_err(|error| self.failed("forget", error))?);
                 found += 1;
-            }
-            if found < FORGET_BATCH {
-                // Last, so that a crash between batches leaves a checkpoint to forget by.
-                batch.remove(checkpoint_key(projection).encode(self.group));
             }
             self.tree.apply_batch(batch).map_err(|error| self.failed("forget", error))?;
             if found < FORGET_BATCH {

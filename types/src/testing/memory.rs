@@ -18,8 +18,9 @@ use self::views::Folded;
 use super::ManualClock;
 use crate::{
     AppendError, AppendOutcome, DecidedAppend, DecidedWrite, EntityId, IdempotencyKey, LogIndex, NodeId,
-    Position, ProjectionDefinition, ProjectionId, RecordedEvent, Term, Timestamp,
+    Position, ProjectionId, RecordedEvent, Term, Timestamp,
     ports::{Leadership, OnOutcome, Ports, RememberedAppend},
+    registry::Registry,
 };
 
 /// What becomes of the appends that are held when leadership is lost.
@@ -51,7 +52,7 @@ struct Inner {
     entries: u64,
     registry_at: LogIndex,
     head_reads: u64,
-    projections: BTreeMap<ProjectionId, ProjectionDefinition>,
+    registry: Registry,
     folded: BTreeMap<ProjectionId, Folded>,
 }
 

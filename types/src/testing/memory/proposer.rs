@@ -10,8 +10,7 @@ use futures::{
 
 use super::{Inner, MemoryLog, Queued};
 use crate::{
-    AppendError, DecidedWrite, LogIndex, ProjectionDefinition, ProjectionId, RegistryCommand, RegistryError,
-    RegistryOutcome, Term, limits,
+    AppendError, DecidedWrite, LogIndex, RegistryCommand, RegistryOutcome, Term,
     ports::{Leadership, LeadershipWatch, OnOutcome, Proposer},
 };
 
@@ -80,40 +79,11 @@ impl Proposer for MemoryLog {
             return Err(AppendError::NotLeader { leader: led.leader });
         }
         inner.entries += 1;
-        let outcome = match command {
-            RegistryCommand::Deploy(definition) => inner.deploy(definition),
-            RegistryCommand::Remove(name) => {
-                let before = inner.projections.len();
-                inner.projections.retain(|id, _| id.name != name);
-                match inner.projections.len() < before {
-                    true => RegistryOutcome::Removed,
-                    false => RegistryOutcome::Refused(RegistryError::NotFound),
-                }
-            }
-        };
-        inner.registry_at = LogIndex(inner.entries);
+        let index = LogIndex(inner.entries);
+        let (change, outcome) = inner.registry.judge(index, &command);
+        inner.registry.take(change);
+        inner.registry_at = index;
         inner.registry_watchers.retain(|watcher| watcher.unbounded_send(()).is_ok());
         Ok(outcome)
-    }
-}
-
-impl Inner {
-    fn deploy(&mut self, definition: ProjectionDefinition) -> RegistryOutcome {
-        if let Err(error) = definition.check_limits() {
-            return RegistryOutcome::Refused(error);
-        }
-        let standing = self.projections.iter().find(|(id, _)| id.name == definition.name);
-        if let Some((id, same)) = standing
-            && *same == definition
-        {
-            return RegistryOutcome::Deployed(id.clone());
-        }
-        if standing.is_none() && self.projections.len() >= limits::PROJECTIONS_MAX {
-            return RegistryOutcome::Refused(RegistryError::TooMany { max: limits::PROJECTIONS_MAX });
-        }
-        self.projections.retain(|id, _| id.name != definition.name);
-        let id = ProjectionId { name: definition.name.clone(), deployed: LogIndex(self.entries) };
-        self.projections.insert(id.clone(), definition);
-        RegistryOutcome::Deployed(id)
     }
 }

@@ -7,7 +7,7 @@ use futures::{StreamExt, channel::mpsc, stream::BoxStream};
 
 use super::MemoryLog;
 use crate::{
-    GroupId, LogIndex, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
+    BadEvent, Deployment, GroupId, LogIndex, PartitionKey, Position, ProjectionId, ReadError,
     ports::{Checkpoint, View, ViewChange, ViewStore},
 };
 
@@ -16,16 +16,13 @@ use crate::{
 pub(super) struct Folded {
     checkpoint: Checkpoint,
     views: BTreeMap<PartitionKey, View>,
+    dead_letters: Vec<BadEvent>,
 }
 
 #[async_trait]
 impl ViewStore for MemoryLog {
-    async fn projections(
-        &self,
-        _group: GroupId,
-    ) -> Result<Vec<(ProjectionId, ProjectionDefinition)>, ReadError> {
-        let inner = self.inner();
-        Ok(inner.projections.iter().map(|(id, definition)| (id.clone(), definition.clone())).collect())
+    async fn deployments(&self, _group: GroupId) -> Result<Vec<Deployment>, ReadError> {
+        Ok(self.inner().registry.deployments().cloned().collect())
     }
 
     fn registry_at(&self, _group: GroupId) -> LogIndex {
@@ -52,6 +49,7 @@ impl ViewStore for MemoryLog {
         }
         folded.checkpoint = change.checkpoint;
         folded.views.extend(change.views);
+        folded.dead_letters.extend(change.dead_letters);
         Ok(())
     }
 
@@ -81,6 +79,19 @@ impl ViewStore for MemoryLog {
         let Some(folded) = inner.folded.get(projection) else { return Ok(Vec::new()) };
         let rest = folded.views.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
         Ok(rest.take(limit).map(|(key, view)| (key.clone(), view.clone())).collect())
+    }
+
+    async fn dead_letters(
+        &self,
+        _group: GroupId,
+        projection: &ProjectionId,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<BadEvent>, ReadError> {
+        let inner = self.inner();
+        let kept =
+            inner.folded.get(projection).map(|folded| folded.dead_letters.as_slice()).unwrap_or_default();
+        Ok(kept.iter().filter(|event| event.position > after).take(limit).cloned().collect())
     }
 
     async fn kept(&self, _group: GroupId) -> Result<Vec<ProjectionId>, ReadError> {

@@ -5,6 +5,7 @@
 mod append;
 mod cpu;
 mod disk;
+mod hot;
 mod line;
 mod load;
 mod local;
@@ -18,6 +19,7 @@ mod report;
 mod sessions;
 mod subscribe;
 mod tally;
+mod transact;
 
 use std::thread;
 
@@ -31,6 +33,8 @@ use crate::{error::CliError, output::Output};
 pub enum BenchCommand {
     /// Measure appends, each guarded by its exact version
     Append(append::AppendArgs),
+    /// Measure transactions over several streams, each guarded by its exact version
+    Transact(transact::TransactArgs),
     /// Measure reads of whole streams of 100 events, or of the log
     Read(read::ReadArgs),
     /// Measure how long an append takes to reach many subscribers
@@ -42,6 +46,7 @@ pub enum BenchCommand {
 pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output) -> Result<(), CliError> {
     let threads = match command {
         BenchCommand::Append(args) => args.plan.threads,
+        BenchCommand::Transact(args) => args.plan.threads,
         BenchCommand::Read(args) => args.plan.threads,
         BenchCommand::Subscribe(args) => args.plan.threads,
     };
@@ -54,6 +59,7 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
     let measured = async {
         match command {
             BenchCommand::Append(args) => append::run(args, client, output).await,
+            BenchCommand::Transact(args) => transact::run(args, client, output).await,
             BenchCommand::Read(args) => read::run(args, client, output).await,
             BenchCommand::Subscribe(args) => subscribe::run(args, client, output).await,
         }

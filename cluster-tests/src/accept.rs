@@ -26,6 +26,7 @@ pub mod prove_repair;
 pub mod prove_simulation;
 pub mod prove_speed;
 mod prove_storage;
+pub mod streams_bench;
 pub mod streams_groups;
 pub mod streams_slow_subscribers;
 pub mod streams_subscribe;
@@ -146,6 +147,7 @@ pub const RECIPES: [Recipe; 28] = [
     prove_simulation::RECIPE,
     prove_speed::RECIPE,
     streams_groups::RECIPE,
+    streams_bench::RECIPE,
     streams_slow_subscribers::RECIPE,
     streams_subscribe::RECIPE,
     transfers::RECIPE,

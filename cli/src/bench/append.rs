@@ -1,10 +1,14 @@
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 use weir_client::Client;
+use weir_types::NameError;
 
 use super::{
     cpu::Watch,
     disk::{Appended, Bytes},
+    hot::Hot,
     line::Line,
     load::{Load, event_of},
     local,
@@ -36,6 +40,10 @@ pub struct AppendArgs {
     /// Number of the first stream
     #[arg(long, default_value_t = 0, value_name = "N", requires = "prefix")]
     first: u32,
+    /// All appends to one stream, sent one behind the other without waiting: each is guarded by the version that the
+    /// one before it leaves, unless `--guard any`
+    #[arg(long, conflicts_with_all = ["streams", "prefix", "once", "unary"])]
+    hot: bool,
     /// What each append expects of its stream; `any` is for streams that are there before
     #[arg(long, default_value = "exact")]
     guard: Guard,
@@ -78,12 +86,16 @@ pub(super) async fn run(args: &AppendArgs, client: &Client, output: &Output) -> 
     let data = folders.map(|(folder, before)| Bytes::of(folder).line(before, folder, appended)).collect();
     let work = Work {
         operation: "append",
-        mode: if args.unary { "unary" } else { "session" },
+        mode: match (args.unary, args.hot) {
+            (true, _) => "unary",
+            (false, true) => "session, one stream",
+            (false, false) => "session",
+        },
         load: load_of(args.plan.rate),
         guard: Some(if args.guard == Guard::Exact { "exact" } else { "any" }),
         size: args.size as usize,
         events_per_append: usize::from(args.events),
-        streams: args.streams as usize,
+        streams: if args.hot { 1 } else { args.streams as usize },
     };
     Report::new(work, machine, runs, data).show(output)
 }
@@ -94,28 +106,39 @@ async fn one_run(
     watch: &Watch,
     in_flight: usize,
 ) -> Result<Line, CliError> {
-    let name = |error: weir_types::NameError| CliError::Failed(error.to_string());
-    let own = || format!("bench-{}", &Uuid::new_v4().simple().to_string()[..8]);
-    let load = Load {
-        prefix: args.prefix.clone().unwrap_or_else(own),
-        first: args.first as usize,
-        streams: (args.streams as usize).max(in_flight),
-        lanes: in_flight,
-        events: vec![event_of(args.size as usize).map_err(name)?; usize::from(args.events)],
-        keys: args.keys,
-        guarded: args.guard == Guard::Exact,
-        once: args.once,
-    };
-    let way = match args.unary {
-        true => Way::Unary(client.clone()),
-        false => Way::session(client.clone(), in_flight),
-    };
+    let load = load(args, in_flight).map_err(|error| CliError::Failed(error.to_string()))?;
     let window = match args.once {
         true => Window::endless(),
         false => Window::new(args.plan.warmup, args.plan.duration, args.plan.rate.is_some()),
     };
     let run = Run { in_flight, rate: args.plan.rate, window, watch };
+    if args.hot {
+        let hot = Arc::new(Hot::new(client.clone(), load, in_flight));
+        return run.measure(|_, pace, tally| Arc::clone(&hot).run(pace, tally)).await;
+    }
+    let way = match args.unary {
+        true => Way::Unary(client.clone()),
+        false => Way::session(client.clone(), in_flight),
+    };
     run.measure(|lane, pace, tally| load.clone().run(lane, way.clone(), client.clone(), pace, tally)).await
+}
+
+fn load(args: &AppendArgs, in_flight: usize) -> Result<Load, NameError> {
+    Ok(Load {
+        prefix: args.prefix.clone().unwrap_or_else(own_prefix),
+        first: args.first as usize,
+        streams: (args.streams as usize).max(in_flight),
+        lanes: in_flight,
+        events: vec![event_of(args.size as usize)?; usize::from(args.events)],
+        keys: args.keys,
+        guarded: args.guard == Guard::Exact,
+        once: args.once,
+    })
+}
+
+/// What the names of a run's own streams begin with.
+pub(super) fn own_prefix() -> String {
+    format!("bench-{}", &Uuid::new_v4().simple().to_string()[..8])
 }
 
 /// The nodes on this machine and the processes that were named.

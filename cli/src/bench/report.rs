@@ -30,7 +30,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Work {
-    /// `append`, `read` or `log`.
+    /// `append`, `transact`, `read`, `log` or `subscribe`.
     pub(super) operation: &'static str,
     /// `session` or `unary`, or the consistency of reads.
     pub(super) mode: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Work {
     pub(super) guard: Option<&'static str>,
     /// Bytes of data of an event.
     pub(super) size: usize,
-    /// Events of an append; of reads, the most in a page.
+    /// Events of an append or a transaction; of reads, the most in a page.
     pub(super) events_per_append: usize,
     /// Streams that took part.
     pub(super) streams: usize,

@@ -5,7 +5,7 @@ use weir_client::{AppendSession, Client, ClientError};
 use weir_types::{AppendAck, AppendRequest};
 
 /// How long a caller waits before it asks for the leader again.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// How callers append. Unlike the client's `Appender` it repeats nothing and
 /// sets no timer for each append, since the run has a deadline.
@@ -27,7 +27,7 @@ pub(super) struct Sessions {
 
 impl Way {
     pub(super) fn session(client: Client, in_flight: usize) -> Self {
-        Self::Session(Arc::new(Sessions { client, in_flight, open: Mutex::new(None) }))
+        Self::Session(Arc::new(Sessions::new(client, in_flight)))
     }
 
     /// One caller's own hold on it.
@@ -68,7 +68,11 @@ impl Caller {
 }
 
 impl Sessions {
-    async fn get(&self) -> Result<AppendSession, ClientError> {
+    pub(super) fn new(client: Client, in_flight: usize) -> Self {
+        Self { client, in_flight, open: Mutex::new(None) }
+    }
+
+    pub(super) async fn get(&self) -> Result<AppendSession, ClientError> {
         let mut open = self.open.lock().await;
         if let Some(session) = open.as_ref().filter(|session| !session.is_ended()) {
             return Ok(session.clone());

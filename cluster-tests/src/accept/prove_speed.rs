@@ -54,7 +54,8 @@ pub async fn story(report: &mut Report, flags: &Flags) -> Result<Outcome> {
     Ok(Outcome::Holds)
 }
 
-async fn measure(cluster: &Cluster, args: &[&str], flags: &Flags) -> Result<Vec<Value>> {
+/// The runs of `weir bench` with these arguments, for as long as the flags say.
+pub(super) async fn measure(cluster: &Cluster, args: &[&str], flags: &Flags) -> Result<Vec<Value>> {
     let window = format!("{}s", flags.window.as_secs());
     let mut words = vec!["bench"];
     words.extend(args);

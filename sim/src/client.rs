@@ -18,6 +18,8 @@ use crate::{
 
 /// How long a node may take to accept a connection.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
+/// What the clients of a transaction's parts are apart from their own by, in the history.
+const PARTS: u64 = 1_000;
 
 /// A client with its connections.
 pub struct Client {
@@ -58,6 +60,25 @@ impl Client {
         outcome
     }
 
+    /// Sends the parts of a transaction, and writes down what came of each. The history has them of clients of
+    /// their own, whose calls are one after another.
+    pub async fn transact(&mut self, node: u64, parts: Vec<Call>) -> Vec<Outcome> {
+        let (number, count) = (self.number, parts.len());
+        let clients = (0..).map(|part| number + PARTS * (part + 1));
+        let pending = clients.zip(&parts).map(|(client, part)| self.recorder.invoke(client, part.clone()));
+        let pending: Vec<_> = pending.collect();
+        let all = |outcome: Outcome| vec![outcome; count];
+        let outcomes = match self.exchange(node, &Ask::Transact(parts)).await {
+            Ok(Answer::Outcomes(outcomes)) if outcomes.len() == count => outcomes,
+            Ok(_) => all(Outcome::Unknown { reason: "odd answer".to_owned() }),
+            Err(Lost::Unsent) => all(Outcome::Refused { code: "no_connection".to_owned(), actual: None }),
+            Err(Lost::Unanswered) => all(Outcome::Unknown { reason: "no answer".to_owned() }),
+        };
+        self.trace.note(format_args!("client {number} transaction at {node}: {outcomes:?}"));
+        pending.into_iter().zip(&outcomes).for_each(|(pending, outcome)| pending.end(outcome.clone()));
+        outcomes
+    }
+
     /// All events that a node holds; `None` when it does not answer.
     pub async fn stored(&mut self, node: u64) -> Option<Vec<StoredEvent>> {
         let mut all: Vec<StoredEvent> = Vec::new();
@@ -66,7 +87,7 @@ impl Client {
             match self.exchange(node, &Ask::Stored(next)).await {
                 Ok(Answer::Stored(events)) if events.is_empty() => return Some(all),
                 Ok(Answer::Stored(events)) => all.extend(events),
-                Ok(Answer::Failed(_) | Answer::Outcome(_)) | Err(_) => return None,
+                Ok(Answer::Failed(_) | Answer::Outcome(_) | Answer::Outcomes(_)) | Err(_) => return None,
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Where a node answers clients: in the place of its HTTP edge, one length and
 //! one JSON value each way, straight to the engine.
 
+mod kv;
+mod transaction;
+
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -37,6 +40,8 @@ const KIND: &str = "thing";
 pub enum Ask {
     /// What a client does, as the history names it.
     Call(Call),
+    /// Appends to streams that are all written, or none.
+    Transact(Vec<Call>),
     /// Stored events from a position on, whole, for the audit.
     Stored(u64),
 }
@@ -46,6 +51,8 @@ pub enum Ask {
 pub enum Answer {
     /// To a call.
     Outcome(Outcome),
+    /// To the parts of a transaction.
+    Outcomes(Vec<Outcome>),
     /// Events in order; none when there are no more.
     Stored(Vec<StoredEvent>),
     /// Why there is none.
@@ -85,6 +92,7 @@ impl Desk {
             let ask: Ask = take(&mut stream).await?;
             let answer = match ask {
                 Ask::Call(call) => Answer::Outcome(self.answer(call).await),
+                Ask::Transact(parts) => Answer::Outcomes(self.transact(parts).await),
                 Ask::Stored(from) => match self.page(from, 500).await {
                     Ok(page) => Answer::Stored(page.events.iter().map(stored).collect()),
                     Err(error) => Answer::Failed(error.to_string()),
@@ -110,6 +118,7 @@ impl Desk {
             Call::Append { stream, expected, key, marks, .. } => {
                 return self.append(Draft { stream, expected, key, marks }).await;
             }
+            Call::Kv { bucket, key, op, .. } => return self.key(&bucket, &key, op).await,
             Call::ReadStream { stream, from, direction, limit, consistency, .. } => {
                 self.read(&stream, (from, direction, limit), self.fresh(consistency)).await
             }
@@ -151,14 +160,7 @@ impl Desk {
             _ => result,
         };
         match (result, self.plant) {
-            (Ok(ack), _) => Outcome::Ok {
-                seen: Seen::Appended {
-                    first_version: ack.first_version.0,
-                    last_version: ack.last_version.0,
-                    first_position: ack.first_position.0,
-                    repeated: ack.repeated,
-                },
-            },
+            (Ok(ack), _) => Outcome::Ok { seen: transaction::seen(&ack) },
             (Err(AppendError::OutcomeUnknown { .. }), Some(Plant::UnknownRefused)) => {
                 Outcome::Refused { code: "unavailable".to_owned(), actual: None }
             }

@@ -33,5 +33,6 @@ pub mod workload;
 pub mod audit;
 pub mod run;
 pub mod verdict;
+pub mod whole;
 
 pub mod seeds;

@@ -36,10 +36,16 @@ pub enum Plant {
     PageWithHole,
     /// An edge that acknowledges before it asks.
     AckedEarly,
+    /// A compare-and-set that does not compare.
+    RevisionIgnored,
+    /// A read of a key that shows what its node has applied.
+    StaleKey,
+    /// A transaction whose last part is an append of its own.
+    PartApart,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 14] = [
+pub const PLANTS: [(&str, Plant); 17] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -54,6 +60,9 @@ pub const PLANTS: [(&str, Plant); 14] = [
     ("event-dropped", Plant::EventDropped),
     ("page-with-hole", Plant::PageWithHole),
     ("acked-early", Plant::AckedEarly),
+    ("revision-ignored", Plant::RevisionIgnored),
+    ("stale-key", Plant::StaleKey),
+    ("part-apart", Plant::PartApart),
 ];
 
 impl FromStr for Plant {

@@ -12,6 +12,7 @@ use crate::{
     run::{Ended, run},
     setting::Setting,
     trace::Trace,
+    whole,
 };
 
 /// The verdict over one seed.
@@ -85,13 +86,16 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
     // Without an end there is nothing to compare with.
     if !ended.end.nodes.is_empty() {
         wrong.extend(check(&evidence, &NoFolds).broken().map(ToString::to_string));
+        wrong.extend(whole::broken(&history.operations, &ended.end));
     }
+    let mut counts = coverage::measure(&evidence);
+    counts.insert("transactions.acked".to_owned(), whole::acked(&history.operations));
     Ok(Verdict {
         seed,
         simulated_ms: ended.took_ms,
         operations: history.operations.len() as u64,
         wrong,
-        counts: coverage::measure(&evidence),
+        counts,
         ..Verdict::default()
     })
 }

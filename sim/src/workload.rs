@@ -1,5 +1,8 @@
 //! What clients do: appends of every sort, repeats of what has an unknown fate,
-//! and reads of every freshness.
+//! reads of every freshness, transactions, and keys with revisions.
+
+mod keys;
+mod transactions;
 
 use std::{
     sync::{
@@ -46,6 +49,8 @@ pub struct Worker {
     pub position: u64,
     /// Appends with a key that it may send again.
     pub sent: Vec<Call>,
+    /// The revisions that it believes in, by bucket.
+    pub revisions: [u64; keys::BUCKETS],
 }
 
 impl Worker {
@@ -55,18 +60,21 @@ impl Worker {
         let mut rng = rng;
         let pace = Duration::from_millis(rng.within(5..80));
         let heads = vec![0; usize::try_from(HOT + COLD).unwrap_or(0)];
-        Self { client, rng, name, nodes, stop, pace, heads, marks: 0, position: 0, sent: Vec::new() }
+        let (sent, revisions) = (Vec::new(), [0; keys::BUCKETS]);
+        Self { client, rng, name, nodes, stop, pace, heads, marks: 0, position: 0, sent, revisions }
     }
 
     /// Works until it is told to stop.
     pub async fn run(mut self) {
         while !self.stop.load(Relaxed) {
             match self.rng.within(0..100) {
-                0..35 => self.append_guarded().await,
-                35..60 => self.append_unguarded().await,
-                60..65 => self.send_again().await,
-                65..83 => self.read_stream().await,
-                83..92 => self.read_head().await,
+                0..28 => self.append_guarded().await,
+                28..47 => self.append_unguarded().await,
+                47..52 => self.send_again().await,
+                52..60 => self.transact().await,
+                60..72 => self.use_key().await,
+                72..86 => self.read_stream().await,
+                86..93 => self.read_head().await,
                 _ => self.read_log().await,
             }
             let pause = self.rng.within(0..u64::try_from(self.pace.as_micros()).unwrap_or(1));

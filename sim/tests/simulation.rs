@@ -33,8 +33,15 @@ fn hold(seeds: std::ops::RangeInclusive<u64>) -> Tally {
 fn a_hundred_seeds_hold_and_are_about_something() {
     let tally = hold(101..=200);
     println!("{tally:?}");
-    for what in ["appends.acked", "appends.conflict", "appends.repeated", "leaders.changes", "nodes.restarts"]
-    {
+    for what in [
+        "appends.acked",
+        "appends.conflict",
+        "appends.repeated",
+        "keys.done",
+        "leaders.changes",
+        "nodes.restarts",
+        "transactions.acked",
+    ] {
         assert!(
             tally.counts.get(what).is_some_and(|count| *count >= tally.seeds / 2),
             "hollow: {what}, {tally:?}"

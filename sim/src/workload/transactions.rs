@@ -1,0 +1,52 @@
+use std::sync::atomic::Ordering::Relaxed;
+
+use weir_check::history::{Call, Expected, Outcome};
+
+use super::{HOT, SENDS_MAX, Worker, name};
+
+impl Worker {
+    /// Writes two or three streams at once, until the fate of it is known, each time at another node.
+    pub(super) async fn transact(&mut self) {
+        let key = format!("tx-{}-{}", self.name, self.marks + 1);
+        let streams = self.streams();
+        let mut parts = Vec::new();
+        for stream in &streams {
+            let head = self.heads[usize::try_from(*stream).unwrap_or(0)];
+            let expected = if self.rng.chance(60) { Expected::Exact(head) } else { Expected::Any };
+            parts.push((*stream, expected, self.marks()));
+        }
+        let mut node = self.node();
+        for _ in 0..SENDS_MAX {
+            let part = |(stream, expected, marks): &(u64, Expected, Vec<String>)| Call::Append {
+                stream: name(*stream),
+                expected: *expected,
+                key: Some(key.clone()),
+                marks: marks.clone(),
+                node,
+            };
+            let outcomes = self.client.transact(node, parts.iter().map(part).collect()).await;
+            streams.iter().zip(&outcomes).for_each(|(stream, outcome)| self.learn(*stream, outcome));
+            let open = outcomes.iter().any(|outcome| match outcome {
+                Outcome::Ok { .. } => false,
+                Outcome::Refused { code, .. } => code == "no_connection" || code == "unavailable",
+                Outcome::Unknown { .. } => true,
+            });
+            if !open || self.stop.load(Relaxed) {
+                return;
+            }
+            node = 1 + node % self.nodes;
+        }
+    }
+
+    /// Two or three streams, one at least of which others write.
+    fn streams(&mut self) -> Vec<u64> {
+        let mut streams = vec![self.rng.within(0..HOT)];
+        for _ in 0..self.rng.within(1..3) {
+            let another = self.stream();
+            if !streams.contains(&another) {
+                streams.push(another);
+            }
+        }
+        streams
+    }
+}

@@ -14,9 +14,12 @@ mod fold;
 mod follow;
 mod handle;
 mod progress;
+mod recent;
 mod state;
 mod supervisor;
+mod watch;
 
 pub use handle::{ProjectionsHandle, ViewAnswer, ViewError, ViewsAnswer};
 pub use progress::{FeedKind, FoldState, ProjectionSnapshot};
 pub use supervisor::{ProjectionsArguments, ProjectionsError};
+pub use watch::{ViewFrame, ViewWatch};

@@ -1,4 +1,4 @@
-//! The Connect services `ironflow.v1.EntityStreamService` and `PubSubService`, JSON only: canonical
+//! The Connect services `ironflow.v1.EntityStreamService`, `ProjectionService` and `PubSubService`, JSON only: canonical
 //! protobuf JSON, written by hand. Requests are taken in both cases, 64-bit
 //! numbers as numbers or strings, missing and null fields as their defaults,
 //! unknown fields are passed over. Answers are in camel case, 64-bit numbers
@@ -9,6 +9,7 @@ mod event;
 mod history;
 mod info;
 mod list;
+mod projections;
 mod proto_json;
 mod read;
 mod subscribe;
@@ -18,6 +19,11 @@ pub use event::StreamEvent;
 pub use history::{EntityHistoryEntry, EntityHistoryInfo, GetEntityHistoryRequest, GetEntityHistoryResponse};
 pub use info::{GetStreamInfoRequest, GetStreamInfoResponse};
 pub use list::{ListStreamsRequest, ListStreamsResponse};
+pub use projections::{
+    GetProjectionRequest, GetProjectionResponse, GetProjectionStatusRequest, GetProjectionStatusResponse,
+    ListProjectionsRequest, ListProjectionsResponse, WaitCatchupBatchRequest, WaitCatchupBatchResponse,
+    WaitCatchupRequest, WaitCatchupResponse, WaitForEventRequest, WaitFrame, WaitFrameKind,
+};
 pub use read::{ReadStreamRequest, ReadStreamResponse};
 pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
 

@@ -21,11 +21,13 @@ mod source;
 pub mod subscription;
 mod trace;
 pub mod v1;
+mod view_update;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use json::JsonText;
 pub use rfc3339::{format_timestamp, parse_timestamp};
 pub use trace::give_trace;
+pub use view_update::ViewUpdate;
 
 /// Messages, server trait and client of the services `weir.v1`, generated from `proto/`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::too_many_lines)]

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiError, JsonText, connect::PubSubSubscribe, number, v1::VerdictKind};
+use crate::{
+    ApiError, JsonText, ViewUpdate, connect::PubSubSubscribe, format_timestamp, number, v1::VerdictKind,
+};
 
 /// A frame of a client.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -121,6 +123,14 @@ pub enum SocketFrame {
     Heartbeat(SocketMark),
     /// Events were left out; if cursors are wanted.
     LeftOut(SocketMark),
+    /// Another deployment of a projection has taken the place of the one before; if cursors are wanted.
+    #[serde(rename_all = "camelCase")]
+    Redeployed {
+        /// Of which subscription.
+        subscription_id: String,
+        /// The log index of the deployment.
+        deployed: u64,
+    },
 }
 
 /// What became of a `subscribe`.
@@ -180,6 +190,25 @@ impl SocketFrame {
     #[must_use]
     pub fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// A new state of a projection.
+    #[must_use]
+    pub fn of_state(id: &str, update: &ViewUpdate) -> Self {
+        let (event_id, _, recorded_at) = &update.last_event;
+        Self::Event {
+            subscription_id: id.to_owned(),
+            topic: update.topic(),
+            data: update.payload(),
+            meta: EventMeta {
+                timestamp: format_timestamp(*recorded_at),
+                sequence: update.position.0,
+                custom: None,
+                delivery_attempt: None,
+            },
+            event_id: event_id.to_string(),
+            cursor: None,
+        }
     }
 
     /// An error about the socket.

@@ -20,7 +20,9 @@ mod read;
 mod stream;
 mod subscribe;
 mod transaction;
+mod wait;
 
+pub use crate::view_update::StateUpdate;
 pub use append::{AppendBody, AppendResult, EventBody};
 pub(crate) use append::{expected_of, has_its_ids};
 pub use cluster::{ClusterStatus, InitBody, MemberBody, MemberRole, MemberStatus, NodeState, TransferBody};
@@ -44,15 +46,21 @@ pub use limits::Limits;
 pub use log::{LogPage, LogQuery};
 pub use outbox::OutboxStatus;
 pub use projection::{
-    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionList, ProjectionState,
-    ProjectionStatus, ProjectionStatusKind, ProjectionView, ViewQuery,
+    DeployBody, DeployResult, LastEvent, PartitionEntry, PartitionSearch, PartitionsPage, PartitionsQuery,
+    ProjectionList, ProjectionState, ProjectionStatus, ProjectionStatusKind, ProjectionView, ViewQuery,
+    entity_tag, names_tag,
 };
 pub use projection_fault::{ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionFault};
 pub(crate) use read::direction_of;
 pub use read::{Freshness, ReadPage, ReadQuery};
 pub use stream::{ListPage, ListQuery, StreamSummary};
-pub use subscribe::{Beginning, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};
+pub use subscribe::{Beginning, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};
 pub(crate) use subscribe::{heartbeat_of, slow_of};
 pub use transaction::{
     ConditionBody, StreamAppendBody, StreamCheckBody, TransactionBody, TransactionResult, Validated,
 };
+pub use wait::{
+    CatchupBatchBody, CatchupBatchResult, CatchupItem, CatchupOutcome, CatchupQuery, Wait, WaitForEventBody,
+    WaitResult,
+};
+pub(crate) use wait::{event_id, patience, wait_of, waits_of};

@@ -42,6 +42,7 @@ fn of_known(error: &ClientError) -> u8 {
 fn of_code(code: ErrorCode) -> u8 {
     match code {
         ErrorCode::BucketNotFound
+        | ErrorCode::EventNotFound
         | ErrorCode::KeyNotFound
         | ErrorCode::StreamNotFound
         | ErrorCode::ProjectionNotFound
@@ -54,7 +55,10 @@ fn of_code(code: ErrorCode) -> u8 {
         | ErrorCode::RevisionConflict
         | ErrorCode::MembershipConflict
         | ErrorCode::TransactionRefused => CONFLICT,
-        ErrorCode::Stale | ErrorCode::BusDiverged | ErrorCode::BusUnavailable => NOT_HEALTHY,
+        ErrorCode::Stale
+        | ErrorCode::BusDiverged
+        | ErrorCode::BusUnavailable
+        | ErrorCode::ProjectionParked => NOT_HEALTHY,
         ErrorCode::NotLeader
         | ErrorCode::Unavailable
         | ErrorCode::NotInitialized

@@ -1,17 +1,19 @@
 //! `weir projection …`
 
-use std::{fs, path::PathBuf};
+mod watch;
+
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use weir_client::{
     Client,
     v1::{
         Freshness, PartitionsQuery, ProjectionDeadLettersQuery, ProjectionFault, ProjectionStatus,
-        ProjectionStatusKind, ViewQuery,
+        ProjectionStatusKind, ViewQuery, WaitResult,
     },
 };
 
-use crate::{error::CliError, output::Output};
+use crate::{duration::parse_duration, error::CliError, output::Output};
 
 #[derive(Debug, Subcommand)]
 pub enum ProjectionCommand {
@@ -49,6 +51,12 @@ pub enum ProjectionCommand {
         /// Only keys after this one
         #[arg(long)]
         after: Option<String>,
+        /// Only keys that begin with this text
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Only keys that hold this text
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         /// Keys to show
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: u64,
@@ -75,6 +83,33 @@ pub enum ProjectionCommand {
         /// The projection
         name: String,
     },
+    /// Wait until a projection has folded a position or an event; exit code 5 when it has not in time
+    Wait {
+        /// The projection
+        name: String,
+        /// The position, such as an append answers it
+        #[arg(value_name = "POSITION", required_unless_present = "event")]
+        position: Option<u64>,
+        /// An event's id in place of a position
+        #[arg(long, value_name = "ID", conflicts_with = "position")]
+        event: Option<String>,
+        /// How long to wait, at most 60s
+        #[arg(long, default_value = "30s", value_parser = parse_duration)]
+        timeout: Duration,
+    },
+    /// Print the states of a projection, first as they are and then every new one, until Ctrl-C
+    Watch {
+        /// The projection
+        name: String,
+        /// One partition; without it all of them
+        partition: Option<String>,
+        /// Only states that changed after this position
+        #[arg(long, value_name = "POSITION")]
+        after: Option<u64>,
+        /// End after this many states
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
     /// Remove a projection with its states
     #[command(alias = "rm")]
     Remove {
@@ -100,13 +135,32 @@ pub(crate) async fn run(
             get(name, &query, client, output).await
         }
         ProjectionCommand::Status { name } => status(name, client, output).await,
-        ProjectionCommand::Partitions { name, after, limit } => {
-            let query = PartitionsQuery { after: after.clone(), limit: Some(*limit) };
-            let page = client.partitions(name, &query).await?;
-            if output.is_json() {
-                return output.json(&page);
+        ProjectionCommand::Partitions { name, after, prefix, search, limit } => {
+            let query = PartitionsQuery {
+                after: after.clone(),
+                q: search.clone(),
+                prefix: prefix.clone(),
+                limit: Some(*limit),
+            };
+            partitions(name, &query, client, output).await
+        }
+        ProjectionCommand::Watch { name, partition, after, limit } => {
+            let watch = client.watch_projection(name, partition.as_deref());
+            let watch = match after {
+                Some(position) => watch.after(*position),
+                None => watch,
+            };
+            tokio::select! {
+                ended = watch::follow(watch, limit.unwrap_or(u64::MAX), output) => ended,
+                interrupted = tokio::signal::ctrl_c() => interrupted.map_err(CliError::io("listen for Ctrl-C")),
             }
-            page.partitions.iter().try_for_each(|key| output.line(key))
+        }
+        ProjectionCommand::Wait { name, position, event, timeout } => {
+            let result = match event {
+                Some(event) => client.wait_for_event(name, event, *timeout).await?,
+                None => client.wait_for_projection(name, position.unwrap_or(0), *timeout).await?,
+            };
+            waited(name, &result, output)
         }
         ProjectionCommand::DeadLetters { name, after, limit } => {
             let query = ProjectionDeadLettersQuery { after: *after, limit: *limit };
@@ -207,6 +261,40 @@ async fn get(name: &str, query: &ViewQuery, client: &Client, output: &Output) ->
     output.line(&text)?;
     eprintln!("partition {}, checkpoint {}, lag {}", view.partition, view.status.checkpoint, view.status.lag);
     Ok(())
+}
+
+async fn partitions(
+    name: &str,
+    query: &PartitionsQuery,
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    let page = client.partitions(name, query).await?;
+    if output.is_json() {
+        return output.json(&page);
+    }
+    page.partitions.iter().try_for_each(|key| output.line(key))?;
+    if let Some(next) = &page.next {
+        eprintln!("there may be more: --after {next:?}");
+    }
+    Ok(())
+}
+
+fn waited(name: &str, result: &WaitResult, output: &Output) -> Result<(), CliError> {
+    if output.is_json() {
+        output.json(result)?;
+    } else {
+        output.facts(&[
+            ("projection", name.to_owned()),
+            ("caught up", result.caught_up.to_string()),
+            ("folded", result.current_seq.to_string()),
+            ("waited for", result.target_seq.to_string()),
+        ])?;
+    }
+    match result.caught_up {
+        true => Ok(()),
+        false => Err(CliError::NotHealthy(format!("projection `{name}` has not caught up in time"))),
+    }
 }
 
 async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliError> {

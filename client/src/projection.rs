@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use reqwest::Method;
 use serde::de::IgnoredAny;
 use weir_api::v1::{
-    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
-    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ProjectionView, ViewQuery, paths,
+    CatchupBatchBody, CatchupBatchResult, CatchupItem, CatchupQuery, DeployBody, DeployResult,
+    PartitionsPage, PartitionsQuery, ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionList,
+    ProjectionStatus, ProjectionView, ViewQuery, WaitForEventBody, WaitResult, paths,
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -87,6 +90,62 @@ impl Client {
         self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(query)).await
     }
 
+    /// Waits until a projection has folded a position, such as `last_position` of an append, on the node that answers.
+    /// Not to have caught up `within` the time, 60 s at most, is no error.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`, `projection_parked`, `overloaded`.
+    pub async fn wait_for_projection(
+        &self,
+        name: &str,
+        position: u64,
+        within: Duration,
+    ) -> Result<WaitResult, ClientError> {
+        let path = paths::fill(paths::PROJECTION_CATCHUP, name);
+        let query = CatchupQuery { min_seq: Some(position), timeout: Some(millis(within)), partition: None };
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(&query).wait(within)).await
+    }
+
+    /// As [`Client::wait_for_projection`] for up to 16 projections, each with its position, in one go.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `overloaded` when there is no room for all of them. What is wrong with one is its own.
+    pub async fn wait_for_projections(
+        &self,
+        waits: &[(&str, u64)],
+        within: Duration,
+    ) -> Result<CatchupBatchResult, ClientError> {
+        let item = |(name, position): &(&str, u64)| CatchupItem {
+            name: (*name).to_owned(),
+            min_seq: *position,
+            partition: None,
+        };
+        let body =
+            CatchupBatchBody { items: waits.iter().map(item).collect(), timeout_ms: Some(millis(within)) };
+        let call = Call::new(Method::POST, paths::PROJECTIONS_CATCHUP, Repeat::Harmless).body(&body);
+        self.call(call.wait(within)).await
+    }
+
+    /// Waits until a projection has folded an event, which may be one that the node does not know yet.
+    ///
+    /// # Errors
+    /// As [`Client::wait_for_projection`], and `event_not_found`.
+    pub async fn wait_for_event(
+        &self,
+        projection: &str,
+        event_id: &str,
+        within: Duration,
+    ) -> Result<WaitResult, ClientError> {
+        let body = WaitForEventBody {
+            event_id: event_id.to_owned(),
+            projection: projection.to_owned(),
+            timeout_ms: Some(millis(within)),
+            partition: None,
+        };
+        let call = Call::new(Method::POST, paths::PROJECTIONS_WAIT_FOR_EVENT, Repeat::Harmless).body(&body);
+        self.call(call.wait(within)).await
+    }
+
     /// Removes a projection with its states.
     ///
     /// # Errors
@@ -96,4 +155,8 @@ impl Client {
         let call = Call::new(Method::DELETE, &path, Repeat::OnlyIfNothingHappened);
         self.call::<_, _, IgnoredAny>(call).await.map(|_| ())
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

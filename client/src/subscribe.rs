@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long beyond two heartbeats a node may be silent before another is asked.
-const SILENCE: Duration = Duration::from_secs(3);
+pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 
 /// What to subscribe to, and from where on: from now, unless it is said.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,11 +135,27 @@ impl Client {
 }
 
 /// Why a stretch at one node ended.
-enum Cut {
+pub(crate) enum Cut {
     /// Another node may go on.
     Lost(ClientError),
     /// No node will.
     Final(ClientError),
+}
+
+impl Cut {
+    /// A call that failed at one node may go well at another, unless its error is of the request.
+    pub(crate) fn of(error: ClientError) -> Self {
+        match error.is_retryable() || error.code() == Some(ErrorCode::StorageDamaged) {
+            true => Self::Lost(ClientError::Read(Box::new(error))),
+            false => Self::Final(error),
+        }
+    }
+
+    /// The node at `url` does not go on.
+    pub(crate) fn lost(url: &str, reason: &str) -> Self {
+        let lost = ClientError::Lost { url: url.into(), reason: reason.into() };
+        Self::Lost(ClientError::Read(Box::new(lost)))
+    }
 }
 
 impl Subscription {
@@ -202,7 +218,7 @@ impl Subscription {
             let opened = self.client.open(&url, &self.what.path, &self.what.query).await;
             let response = opened.map_err(|error| {
                 self.client.node_failed(&url);
-                self.judged(error)
+                Cut::of(error)
             })?;
             self.open = Some((url, response, Reader::default()));
         }
@@ -211,12 +227,7 @@ impl Subscription {
         if let Some(message) = reader.next() {
             return self.take(message);
         }
-        let lost = |reason: &str| {
-            Cut::Lost(ClientError::Read(Box::new(ClientError::Lost {
-                url: url.clone(),
-                reason: reason.into(),
-            })))
-        };
+        let lost = |reason: &str| Cut::lost(url, reason);
         match timeout(silence, response.chunk()).await {
             Err(_) => Err(lost("it is silent")),
             Ok(Err(error)) => Err(lost(&error.to_string())),
@@ -225,13 +236,6 @@ impl Subscription {
                 Ok(()) => Ok(None),
                 Err(_) => Err(lost("an event has no end")),
             },
-        }
-    }
-
-    fn judged(&self, error: ClientError) -> Cut {
-        match error.is_retryable() || error.code() == Some(ErrorCode::StorageDamaged) {
-            true => Cut::Lost(ClientError::Read(Box::new(error))),
-            false => Cut::Final(error),
         }
     }
 
@@ -274,7 +278,7 @@ impl Subscription {
 }
 
 /// A subscription that ended at one node goes on at another, unless its error is of the request.
-fn ended(end: &SubscriptionEnd) -> Cut {
+pub(crate) fn ended(end: &SubscriptionEnd) -> Cut {
     let details = serde_json::Map::default();
     let body =
         ErrorBody { error: String::new(), message: end.message.clone(), code: end.code.clone(), details };

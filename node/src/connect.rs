@@ -1,6 +1,8 @@
 //! The service `ironflow.v1.EntityStreamService` in the Connect protocol with
 //! JSON: what the SDKs of that wire protocol send, and what they match in answers.
 
+pub(crate) mod projections;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{

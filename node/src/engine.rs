@@ -7,6 +7,7 @@
 mod append;
 mod cluster;
 mod consumers;
+mod find_event;
 mod forward;
 mod kv;
 mod meter;
@@ -16,6 +17,8 @@ mod projections;
 mod read;
 mod readiness;
 mod subscribe;
+mod waits;
+mod watch;
 
 use std::{
     sync::{
@@ -25,13 +28,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_actors::{OutboxHandle, RouterHandle, live::Hub, projection::ProjectionsHandle};
 use weir_raft::{PeerNode, RaftNode};
-use weir_types::{GroupId, NodeId, Timestamp, ports::Ports};
+use weir_types::{GroupId, NodeId, Timestamp, limits, ports::Ports};
 
 pub(crate) use self::consumers::Taken;
 use self::meter::Meter;
+pub(crate) use self::projections::refusal as view_refusal;
 use crate::{buckets::Buckets, consumers::Consumers};
 
 /// The parts that an engine is made of.
@@ -74,6 +79,10 @@ pub struct Engine {
     projections: ProjectionsHandle,
     live: Hub,
     consumers: Arc<Consumers>,
+    /// The places of those who wait for projections.
+    waits: Arc<Semaphore>,
+    /// The places of those who follow the states of projections.
+    watches: Arc<Semaphore>,
     outbox: Option<OutboxHandle>,
     leader_wait: Duration,
     closing: CancellationToken,
@@ -114,6 +123,8 @@ impl Engine {
             projections,
             live,
             consumers,
+            waits: Arc::new(Semaphore::new(limits::PROJECTION_WAITS_MAX)),
+            watches: Arc::new(Semaphore::new(limits::PROJECTION_WATCHES_MAX)),
             outbox,
             leader_wait,
             closing,

@@ -20,6 +20,7 @@ mod streams;
 pub(crate) mod to_leader;
 pub(crate) mod trace;
 mod transactions;
+pub(crate) mod waits;
 
 pub(crate) use starting::Starting;
 

@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use weir_api::{
     ApiError,
     v1::{
-        AppendBody, DeployBody, InitBody, ListQuery, LogQuery, MemberBody, PartitionsQuery, ReadQuery,
-        TransferBody, ViewQuery, paths,
+        AppendBody, CatchupBatchBody, CatchupQuery, DeployBody, InitBody, ListQuery, LogQuery, MemberBody,
+        PartitionsQuery, ReadQuery, TransferBody, ViewQuery, WaitForEventBody, paths,
     },
 };
 use weir_types::{EntityId, GroupId, ProjectionName, limits};
@@ -55,6 +55,9 @@ fn router() -> Router {
         .route(paths::PROJECTIONS, post(body::<DeployBody>))
         .route(paths::PROJECTION, get(view))
         .route(paths::PROJECTION_PARTITIONS, get(partitions))
+        .route(paths::PROJECTION_CATCHUP, get(catchup))
+        .route(paths::PROJECTIONS_CATCHUP, post(body::<CatchupBatchBody>))
+        .route(paths::PROJECTIONS_WAIT_FOR_EVENT, post(body::<WaitForEventBody>))
         .route(paths::CLUSTER_INIT, post(body::<InitBody>))
         .route(paths::CLUSTER_MEMBERS, post(body::<MemberBody>))
         .route(paths::CLUSTER_MEMBER, get(member))
@@ -93,7 +96,11 @@ async fn view(Params(name): Params<String>, Search(query): Search<ViewQuery>) ->
 }
 
 async fn partitions(Params(name): Params<String>, Search(query): Search<PartitionsQuery>) -> Answer {
-    told((ProjectionName::new(name).map_err(ApiError::from)?, query.to_page()?))
+    told((ProjectionName::new(name).map_err(ApiError::from)?, query.to_search()?))
+}
+
+async fn catchup(Params(name): Params<String>, Search(query): Search<CatchupQuery>) -> Answer {
+    told(query.to_wait(&name)?)
 }
 
 async fn member(Params(id): Params<u64>) -> Answer {

@@ -8,3 +8,4 @@ mod held;
 pub(crate) mod pubsub;
 pub(crate) mod socket;
 pub(crate) mod sse;
+pub(crate) mod views;

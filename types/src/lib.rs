@@ -60,8 +60,8 @@ pub use read::{
 pub(crate) use subject::fnv1a;
 pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
 pub use subscription::{
-    Cursor, CursorError, CursorScope, Pattern, PatternError, Selector, Slow, SubscribeRequest,
-    SubscriptionStart, subscription_id,
+    Cursor, CursorError, CursorScope, Partitions, Pattern, PatternError, Selector, Slow, SubscribeRequest,
+    SubscriptionStart, ViewPattern, subscription_id, view_topic,
 };
 pub use time::Timestamp;
 pub use trace::{TraceContext, untraced};

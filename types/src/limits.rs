@@ -101,6 +101,24 @@ pub const PROJECTION_DEAD_LETTERS_MAX: u64 = 1_000;
 pub const PROJECTION_DEAD_LETTERS_PAGE_MAX: usize = 256;
 /// Bytes of one partition's state, as JSON.
 pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Waits for projections at once on one node.
+pub const PROJECTION_WAITS_MAX: usize = 1_024;
+/// Waits that one request may hold.
+pub const PROJECTION_WAIT_BATCH_MAX: usize = 16;
+/// Milliseconds that a wait for a projection takes at most which names no time.
+pub const PROJECTION_WAIT_MS_DEFAULT: u64 = 30_000;
+/// The longest such wait; one that asks for more is given this.
+pub const PROJECTION_WAIT_MS_MAX: u64 = 60_000;
+/// The longest such wait whose progress is streamed.
+pub const PROJECTION_WAIT_STREAM_MS_MAX: u64 = 300_000;
+/// Followers of projections' states at once on one node.
+pub const PROJECTION_WATCHES_MAX: usize = 4_096;
+/// Positions in which an event is looked for by its id, back from the end.
+pub const EVENT_LOOK_BACK_MAX: u64 = 200_000;
+/// Bytes of data and metadata that are read in that look back.
+pub const EVENT_LOOK_BACK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Keys that one page of a projection's partitions looks at, whether they match or not.
+pub const PARTITIONS_SCAN_MAX: usize = 10_000;
 /// Key-value buckets of one group.
 pub const KV_BUCKETS_MAX: usize = 1_000;
 /// Characters in a bucket's name.

@@ -3,9 +3,11 @@
 
 mod cursor;
 mod pattern;
+mod view_pattern;
 
 pub use cursor::{Cursor, CursorError, CursorScope};
 pub use pattern::{Pattern, PatternError};
+pub use view_pattern::{Partitions, ViewPattern, view_topic};
 
 use std::time::Duration;
 

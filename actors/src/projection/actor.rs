@@ -9,7 +9,7 @@ use weir_types::{
 };
 
 use super::{
-    fold::Fold,
+    fold::{Fold, Folded},
     follow::{Follow, FollowError, Stores},
     progress::{Progress, ProgressSender},
 };
@@ -136,7 +136,8 @@ impl State {
             let folded = fold.step(&checkpoint, rest).await?;
             done += folded.passed;
             let parked = folded.checkpoint.parked.clone();
-            self.progress.send_modify(|progress| progress.advance(folded.checkpoint, folded.unkeyed));
+            let Folded { checkpoint, unkeyed, changed, .. } = folded;
+            self.progress.send_modify(|progress| progress.advance(checkpoint, unkeyed, changed));
             if let Some(parked) = parked {
                 let error = parked.event.to_string();
                 warn!(projection = %self.id.name, deployed = %self.id.deployed, error, "projection parked");

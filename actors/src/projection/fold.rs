@@ -50,6 +50,8 @@ pub(super) struct Folded {
     /// Events of the batch that are behind us.
     pub(super) passed: usize,
     pub(super) unkeyed: u64,
+    /// Partitions with a new state.
+    pub(super) changed: Vec<PartitionKey>,
 }
 
 impl Fold {
@@ -94,9 +96,10 @@ impl Fold {
             }
         }
         assert!(next.position >= checkpoint.position, "P1: a checkpoint never falls");
+        let changed = result.views.iter().map(|(partition, _)| partition.clone()).collect();
         let change = ViewChange { checkpoint: next.clone(), views: result.views, dead_letters };
         self.views.commit(self.group, &self.id, change).await?;
-        Ok(Folded { checkpoint: next, passed, unkeyed })
+        Ok(Folded { checkpoint: next, passed, unkeyed, changed })
     }
 
     fn parked(&self, event: BadEvent) -> Parked {

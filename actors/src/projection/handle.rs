@@ -194,6 +194,24 @@ impl ProjectionsHandle {
         Ok(ViewsAnswer { id, views, checkpoint })
     }
 
+    /// Waits until a projection has folded a position here, and gives its checkpoint then.
+    ///
+    /// # Errors
+    /// [`ViewError`]; `Stale` when it took longer than `patience`.
+    pub async fn folded_to(
+        &self,
+        name: &ProjectionName,
+        position: Position,
+        patience: Duration,
+    ) -> Result<Checkpoint, ViewError> {
+        let folded = self.folded(name, Consistency::AtLeast(position), patience).await;
+        folded.map(|(_, checkpoint)| checkpoint)
+    }
+
+    pub(super) fn arguments(&self) -> &ProjectionsArguments {
+        &self.arguments
+    }
+
     fn find(&self, name: &ProjectionName) -> Option<(ProjectionId, ProgressReceiver)> {
         let rows = self.board.rows.read().expect("no holder of the lock panics");
         let newest = rows.iter().rev().find(|(id, _)| id.name == *name);
@@ -261,7 +279,7 @@ impl ProjectionsHandle {
     }
 
     /// Finds a projection that runs, and waits for one that is deployed and about to.
-    async fn running(
+    pub(super) async fn running(
         &self,
         name: &ProjectionName,
         deadline: Instant,

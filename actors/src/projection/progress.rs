@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
-use weir_types::{Position, ProjectionId, ports::Checkpoint};
+use weir_types::{PartitionKey, Position, ProjectionId, ports::Checkpoint};
+
+use super::recent::RecentChanges;
 
 /// Over how long the rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
@@ -57,6 +59,7 @@ pub(super) struct Progress {
     pub(super) feed: FeedKind,
     pub(super) unkeyed: u64,
     pub(super) error: Option<String>,
+    pub(super) recent: RecentChanges,
     rate: f64,
     window_began: Instant,
     window_events: u64,
@@ -74,6 +77,7 @@ impl Progress {
         Self {
             error: error_of(&checkpoint),
             state: if checkpoint.parked.is_some() { FoldState::Parked } else { FoldState::CatchingUp },
+            recent: RecentChanges::after(checkpoint.position),
             checkpoint,
             feed: FeedKind::Log,
             unkeyed: 0,
@@ -93,8 +97,14 @@ impl Progress {
         matches!(self.state, FoldState::Parked | FoldState::Paused)
     }
 
-    /// A checkpoint was stored.
-    pub(super) fn advance(&mut self, checkpoint: Checkpoint, unkeyed: u64) {
+    /// A checkpoint was stored, with partitions that changed.
+    pub(super) fn advance(
+        &mut self,
+        checkpoint: Checkpoint,
+        unkeyed: u64,
+        changed: impl IntoIterator<Item = PartitionKey>,
+    ) {
+        self.recent.put(changed, checkpoint.position);
         let passed = checkpoint.position.0.saturating_sub(self.checkpoint.position.0);
         self.unkeyed += unkeyed;
         self.window_events += passed;

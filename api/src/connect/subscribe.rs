@@ -1,12 +1,14 @@
 //! `ironflow.v1.PubSubService/Subscribe`: what is asked, and what an event looks like. The WebSocket of the
 //! contract takes the same options and gives the same topics and data.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use weir_types::{Pattern, RecordedEvent, Selector, Slow, SubscribeRequest, SubscriptionStart};
+use weir_types::{Pattern, Position, RecordedEvent, Selector, Slow, SubscribeRequest, SubscriptionStart};
 
 use super::{event::StreamEvent, proto_json::text};
 use crate::{
-    ApiError, ErrorCode, JsonText, format_timestamp, number,
+    ApiError, ErrorCode, JsonText, ViewUpdate, format_timestamp, number,
     source::source_text,
     v1::{Beginning, data_of, heartbeat_of, metadata_of},
 };
@@ -94,6 +96,22 @@ impl PubSubSubscribe {
         let slow = if options.backpressure == "drop" { Slow::Conflate } else { Slow::Disconnect };
         let heartbeat = heartbeat_of(options.heartbeat_ms)?;
         Ok(SubscribeRequest { selector: Selector::Pattern(pattern), start, slow, heartbeat })
+    }
+
+    /// Where the states of a projection are asked for: after which position, and the time between heartbeats.
+    ///
+    /// # Errors
+    /// `invalid_request`, or `unimplemented` for consumer groups, manual acks and filters.
+    pub fn to_watch(&self) -> Result<(Position, Duration), ApiError> {
+        let none = PubSubOptions::default();
+        let options = self.options.as_ref().unwrap_or(&none);
+        options.check()?;
+        if !options.consumer_group.is_empty() || options.ack_mode == "manual" {
+            let message = "consumer groups and manual acks are not served for states";
+            return Err(ApiError::new(ErrorCode::Unimplemented, message));
+        }
+        let after = Position(options.start_after_sequence.unwrap_or(0));
+        Ok((after, heartbeat_of(options.heartbeat_ms)?))
     }
 
     /// The consumer group in whose name events are wanted, its pattern, and whether each event is settled as
@@ -222,6 +240,24 @@ impl SubscriptionEvent {
                 custom: metadata_of(event).filter(|_| with_metadata),
             },
             sequence: event.position.to_string(),
+        }
+    }
+
+    /// A new state of a projection for a subscription.
+    #[must_use]
+    pub fn of_state(id: &str, update: &ViewUpdate) -> Self {
+        let (event_id, _, recorded_at) = &update.last_event;
+        Self {
+            subscription_id: id.to_owned(),
+            event_id: event_id.to_string(),
+            topic: update.topic(),
+            data: update.payload(),
+            metadata: EventMetadata {
+                timestamp: format_timestamp(*recorded_at),
+                source: "system".to_owned(),
+                custom: None,
+            },
+            sequence: update.position.to_string(),
         }
     }
 }

@@ -55,6 +55,8 @@ codes! {
     EmptyAppend = "empty_append",
     /// The entity has another type.
     EntityTypeConflict = "entity_type_conflict",
+    /// No event of this id is known.
+    EventNotFound = "event_not_found",
     /// The idempotency key was used with other content.
     IdempotencyConflict = "idempotency_conflict",
     /// A fault in Weir.
@@ -87,6 +89,8 @@ codes! {
     ProjectionInvalid = "projection_invalid",
     /// There is no such projection.
     ProjectionNotFound = "projection_not_found",
+    /// The projection is parked before the position that is waited for.
+    ProjectionParked = "projection_parked",
     /// The projection is paused before the position asked for.
     ProjectionPaused = "projection_paused",
     /// The group has as many projections as it may.
@@ -132,6 +136,7 @@ impl ErrorCode {
             | Self::ProjectionInvalid => 400,
             Self::BucketNotFound
             | Self::ConsumerGroupNotFound
+            | Self::EventNotFound
             | Self::KeyNotFound
             | Self::NotFound
             | Self::ProjectionNotFound
@@ -147,6 +152,7 @@ impl ErrorCode {
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
             | Self::MembershipConflict
+            | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::TransactionRefused
@@ -176,6 +182,7 @@ impl ErrorCode {
             | Self::UnsupportedMediaType => ConnectCode::InvalidArgument,
             Self::BucketNotFound
             | Self::ConsumerGroupNotFound
+            | Self::EventNotFound
             | Self::KeyNotFound
             | Self::NotFound
             | Self::ProjectionNotFound
@@ -193,6 +200,7 @@ impl ErrorCode {
             | Self::BucketsFull
             | Self::BusDiverged
             | Self::ConsumerGroupsFull
+            | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => {
@@ -236,6 +244,7 @@ impl ErrorCode {
             | Self::ConsumerGroupsFull
             | Self::EmptyAppend
             | Self::EntityTypeConflict
+            | Self::EventNotFound
             | Self::IdempotencyConflict
             | Self::Internal
             | Self::InvalidCursor
@@ -248,6 +257,7 @@ impl ErrorCode {
             | Self::NotFound
             | Self::ProjectionInvalid
             | Self::ProjectionNotFound
+            | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::RevisionConflict
@@ -278,6 +288,7 @@ impl ErrorCode {
             | Self::ConsumerGroupsFull
             | Self::EmptyAppend
             | Self::EntityTypeConflict
+            | Self::EventNotFound
             | Self::IdempotencyConflict
             | Self::InvalidCursor
             | Self::InvalidName
@@ -292,6 +303,7 @@ impl ErrorCode {
             | Self::Overloaded
             | Self::ProjectionInvalid
             | Self::ProjectionNotFound
+            | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::RevisionConflict

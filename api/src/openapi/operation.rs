@@ -6,11 +6,11 @@ use crate::{
     ErrorCode::{
         AlreadyInitialized, BucketExists, BucketFull, BucketNotFound, BucketsFull, BusUnavailable,
         ConsumerGroupExists, ConsumerGroupNotFound, ConsumerGroupsFull, DeadlineExceeded, EmptyAppend,
-        EntityTypeConflict, IdempotencyConflict, Internal, InvalidCursor, InvalidName, InvalidPattern,
-        InvalidRequest, KeyNotFound, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown,
-        Overloaded, ProjectionInvalid, ProjectionNotFound, ProjectionPaused, ProjectionsFull,
-        RevisionConflict, Stale, StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge,
-        TransactionRefused, Unavailable, VersionConflict,
+        EntityTypeConflict, EventNotFound, IdempotencyConflict, Internal, InvalidCursor, InvalidName,
+        InvalidPattern, InvalidRequest, KeyNotFound, MembershipConflict, NotInitialized, NotLeader,
+        OutcomeUnknown, Overloaded, ProjectionInvalid, ProjectionNotFound, ProjectionParked,
+        ProjectionPaused, ProjectionsFull, RevisionConflict, Stale, StorageDamaged, StorageFailed,
+        StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable, VersionConflict,
     },
     v1::{self, paths},
 };
@@ -210,7 +210,8 @@ operations! {
         ListProjections = Member Get paths::PROJECTIONS, |spec| read(spec).gives::<v1::ProjectionList>(200);
         /// Reads the state of one partition.
         GetProjection = Member Get paths::PROJECTION, |spec| of_projection(read(spec))
-            .query::<v1::ViewQuery>().gives::<v1::ProjectionView>(200).fails(&[ProjectionPaused]);
+            .query::<v1::ViewQuery>().header("If-None-Match", "the `ETag` of a state that the client has")
+            .gives::<v1::ProjectionView>(200).gives_nothing(304, "the client has this state").fails(&[ProjectionPaused]);
         /// Removes a projection.
         DeleteProjection = Member Delete paths::PROJECTION, |spec| of_projection(change(spec)).gives_nothing(204, "removed");
         /// How far a projection is.
@@ -228,6 +229,20 @@ operations! {
         /// Lists the partitions of a projection.
         ListPartitions = Member Get paths::PROJECTION_PARTITIONS, |spec| of_projection(read(spec))
             .query::<v1::PartitionsQuery>().gives::<v1::PartitionsPage>(200);
+        /// The states of a projection, as they come, as server-sent events.
+        SubscribeToProjection = Live Get paths::PROJECTION_SUBSCRIBE, |spec| spec.query::<v1::StatesQuery>()
+            .gives_text("text/event-stream", "the newest state of each partition, and then every new one")
+            .fails(&[InvalidRequest, InvalidName, ProjectionNotFound, SubscriptionsFull, StorageFailed]);
+        /// Waits until a projection has folded a position.
+        WaitForProjection = Live Get paths::PROJECTION_CATCHUP, |spec| wait(spec)
+            .query::<v1::CatchupQuery>().gives::<v1::WaitResult>(200).fails(&[ProjectionNotFound, ProjectionParked]);
+        /// Waits until several projections have folded a position each.
+        WaitForProjections = Live Post paths::PROJECTIONS_CATCHUP, |spec| wait(spec)
+            .body::<v1::CatchupBatchBody>().gives::<v1::CatchupBatchResult>(200).fails(&[TooLarge]);
+        /// Waits until a projection has folded an event.
+        WaitForEvent = Live Post paths::PROJECTIONS_WAIT_FOR_EVENT, |spec| wait(spec)
+            .body::<v1::WaitForEventBody>().gives::<v1::WaitResult>(200)
+            .fails(&[ProjectionNotFound, ProjectionParked, EventNotFound, StorageFailed, StorageDamaged]);
     }
     cluster {
         /// The cluster as this node sees it.
@@ -271,6 +286,8 @@ operations! {
     rpc {
         /// `ironflow.v1.EntityStreamService`, in the Connect protocol with JSON.
         CallEntityStreams = Connect Post "/ironflow.v1.EntityStreamService/{method}", |spec| spec.trace().protobuf();
+        /// `ironflow.v1.ProjectionService`, in the Connect protocol with JSON.
+        CallProjections = Live Post "/ironflow.v1.ProjectionService/{method}", |spec| spec.protobuf();
         /// `ironflow.v1.PubSubService`, server streaming in the Connect protocol with JSON.
         CallPubSub = Live Post "/ironflow.v1.PubSubService/{method}", |spec| spec.protobuf();
         /// `weir.v1.StreamService`, over gRPC, gRPC-Web and Connect.
@@ -330,6 +347,11 @@ fn guarded(spec: Spec<'_>) -> Spec<'_> {
 
 fn of_projection(spec: Spec<'_>) -> Spec<'_> {
     spec.fails(&[ProjectionNotFound])
+}
+
+/// A wait for projections.
+fn wait(spec: Spec<'_>) -> Spec<'_> {
+    spec.fails(&[InvalidRequest, InvalidName, Overloaded])
 }
 
 fn members(spec: Spec<'_>) -> Spec<'_> {

@@ -26,6 +26,14 @@ pub const PROJECTION_PAUSE: &str = "/api/v1/projections/{name}/pause";
 pub const PROJECTION_RESUME: &str = "/api/v1/projections/{name}/resume";
 /// What a projection passed without folding it.
 pub const PROJECTION_DEAD_LETTERS: &str = "/api/v1/projections/{name}/dead-letters";
+/// GET: the states of a projection, as they come, as server-sent events.
+pub const PROJECTION_SUBSCRIBE: &str = "/api/v1/projections/{name}/subscribe";
+/// GET: waits until a projection has folded a position.
+pub const PROJECTION_CATCHUP: &str = "/api/v1/projections/{name}/catchup";
+/// POST: waits until several projections have folded a position each.
+pub const PROJECTIONS_CATCHUP: &str = "/api/v1/projections/catchup/batch";
+/// POST: waits until a projection has folded an event.
+pub const PROJECTIONS_WAIT_FOR_EVENT: &str = "/api/v1/projections/wait-for-event";
 /// GET: the cluster as this node sees it.
 pub const CLUSTER: &str = "/api/v1/cluster";
 /// POST: make a cluster of nodes that belong to none.
@@ -89,6 +97,9 @@ pub const METRICS: &str = "/metrics";
 pub const CONNECT_STREAMS: &str = "/ironflow.v1.EntityStreamService/";
 /// POST: the Connect service of the contract for subscriptions; the method's name follows.
 pub const CONNECT_PUBSUB: &str = "/ironflow.v1.PubSubService/";
+
+/// POST: the Connect service of the contract for projections; the method's name follows.
+pub const CONNECT_PROJECTIONS: &str = "/ironflow.v1.ProjectionService/";
 
 /// The path with its one `{…}` filled by a name from outside, percent-encoded:
 /// a `/` in an entity id stays within its segment.

@@ -1,7 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    Consistency, Deployment, PartitionKey, ProjectionDefinition, ProjectionId, limits,
+    Consistency, Deployment, EventId, PartitionKey, Position, ProjectionDefinition, ProjectionId, Timestamp,
+    limits,
     ports::{Checkpoint, View},
 };
 
@@ -9,7 +10,7 @@ use super::{
     projection_fault::ProjectionFault,
     read::{Freshness, consistency_of, limit_of},
 };
-use crate::{ApiError, JsonText, number};
+use crate::{ApiError, ErrorCode, JsonText, format_timestamp, number};
 
 /// POST: deploy a projection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -211,74 +212,194 @@ pub struct ProjectionView {
     pub state: Option<ProjectionState>,
 }
 
+/// The event that changed a partition last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastEvent {
+    /// Its id.
+    pub id: EventId,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
 /// The state of one partition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectionState {
     /// The projection's name.
     pub projection_name: String,
+    /// Always `env_default`; from the contract.
+    #[serde(default)]
+    pub environment_id: String,
     /// The partition's key.
     pub partition_key: String,
     /// The state.
     pub state: serde_json::Value,
-    /// Position of the last event that changed it.
+    /// Id of the last event that changed it.
+    #[serde(default)]
+    pub last_event_id: String,
+    /// Position of that event.
     pub last_event_seq: u64,
+    /// When that event was recorded.
+    #[serde(default)]
+    pub last_event_time: String,
     /// Always 1.
     pub version: u32,
+    /// The same as `last_event_time`: nothing else changes a state.
+    #[serde(default)]
+    pub updated_at: String,
 }
 
 impl ProjectionView {
     /// The answer for a partition.
     #[must_use]
-    pub fn new(status: ProjectionStatus, partition: &PartitionKey, view: Option<&View>) -> Self {
-        let state = view.map(|view| ProjectionState {
-            projection_name: status.name.clone(),
-            partition_key: partition.as_str().into(),
-            state: JsonText::of_stored(&view.state).to_value().unwrap_or_default(),
-            last_event_seq: view.position.0,
-            version: 1,
+    pub fn new(
+        status: ProjectionStatus,
+        partition: &PartitionKey,
+        view: Option<(&View, Option<LastEvent>)>,
+    ) -> Self {
+        let state = view.map(|(view, last)| {
+            let time = last.map_or_else(String::new, |last| format_timestamp(last.recorded_at));
+            ProjectionState {
+                projection_name: status.name.clone(),
+                environment_id: "env_default".into(),
+                partition_key: partition.as_str().into(),
+                state: JsonText::of_stored(&view.state).to_value().unwrap_or_default(),
+                last_event_id: last.map_or_else(String::new, |last| last.id.to_string()),
+                last_event_seq: view.position.0,
+                last_event_time: time.clone(),
+                version: 1,
+                updated_at: time,
+            }
         });
         Self { status, partition: partition.as_str().into(), version: 1, state }
     }
+}
+
+/// The entity tag of a partition's state: a state is told by its deployment and the last event that changed it. It is
+/// weak, for the envelope also says how far the projection is.
+#[must_use]
+pub fn entity_tag(status: &ProjectionStatus, view: Option<&View>) -> String {
+    let position = view.map_or(0, |view| view.position.0);
+    let what = status.status;
+    let mark = if what == ProjectionStatusKind::Active { "" } else { what.as_str() };
+    format!("W/\"{}-{position}{mark}\"", status.deployed)
+}
+
+/// Whether a header `If-None-Match` names this entity tag, weakly compared.
+#[must_use]
+pub fn names_tag(header: &str, tag: &str) -> bool {
+    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    header.trim() == "*" || header.split(',').any(|given| bare(given) == bare(tag))
 }
 
 /// GET of a projection's partitions, in byte order of their keys.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartitionsQuery {
-    /// Only keys after this one.
+    /// Only keys after this one: `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Only keys that hold this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<String>,
+    /// Only keys that begin with this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// Keys in the page, 1 to 1,000.
     #[serde(default, deserialize_with = "number::optional", skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
 
+/// Which partitions are asked for, checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartitionSearch {
+    /// Only keys after this one.
+    pub after: Option<PartitionKey>,
+    /// What their keys begin with.
+    pub prefix: Option<PartitionKey>,
+    /// What their keys hold.
+    pub text: String,
+    /// Keys in the page.
+    pub limit: usize,
+}
+
+impl PartitionSearch {
+    /// Whether a key is asked for.
+    #[must_use]
+    pub fn takes(&self, key: &PartitionKey) -> bool {
+        self.prefix.as_ref().is_none_or(|prefix| key.as_str().starts_with(prefix.as_str()))
+            && key.as_str().contains(&self.text)
+    }
+
+    /// Whether no key after this one can begin as asked.
+    #[must_use]
+    pub fn ends_at(&self, key: &PartitionKey) -> bool {
+        let within = |prefix: &PartitionKey| key.as_str().starts_with(prefix.as_str()) || key < prefix;
+        !self.prefix.as_ref().is_none_or(within)
+    }
+}
+
 impl PartitionsQuery {
-    /// Key to begin after, and limit.
+    /// What is asked for.
     ///
     /// # Errors
     /// `invalid_name`, `invalid_request` or `too_large`.
-    pub fn to_page(&self) -> Result<(Option<PartitionKey>, usize), ApiError> {
-        let after = self.after.as_deref().filter(|key| !key.is_empty()).map(PartitionKey::new).transpose()?;
-        Ok((after, limit_of(self.limit, 100, limits::LIST_STREAMS_MAX)?))
+    pub fn to_search(&self) -> Result<PartitionSearch, ApiError> {
+        let key = |given: &Option<String>| {
+            given.as_deref().filter(|key| !key.is_empty()).map(PartitionKey::new).transpose()
+        };
+        let (text, max) = (self.q.clone().unwrap_or_default(), limits::PARTITION_KEY_BYTES_MAX);
+        if text.len() > max {
+            let message = format!("q has {} bytes, over the limit of {max}", text.len());
+            return Err(ApiError::new(ErrorCode::TooLarge, message).with("max", max));
+        }
+        let limit = limit_of(self.limit, 100, limits::LIST_STREAMS_MAX)?;
+        Ok(PartitionSearch { after: key(&self.after)?, prefix: key(&self.prefix)?, text, limit })
     }
 }
 
 /// One page of partitions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct PartitionsPage {
     /// The keys.
     pub partitions: Vec<String>,
+    /// The same with what is known of each.
+    #[serde(default)]
+    pub entries: Vec<PartitionEntry>,
     /// How many keys this page has.
     pub returned: usize,
+    /// The `after` of the next page, if there may be one. A page may be short, or empty, and go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What is known of one partition. Its lag and its error are its projection's: all of them are folded together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionEntry {
+    /// Its key.
+    pub partition: String,
+    /// Position of the last event that changed it.
+    pub last_event_seq: u64,
+    /// Bytes of its state.
+    pub bytes: u64,
 }
 
 impl PartitionsPage {
-    /// The page of these keys.
+    /// The page of these partitions, each with the position of its last event and its bytes.
     #[must_use]
-    pub fn new(keys: impl IntoIterator<Item = PartitionKey>) -> Self {
-        let partitions: Vec<String> = keys.into_iter().map(|key| key.as_str().to_owned()).collect();
-        Self { returned: partitions.len(), partitions }
+    pub fn new(found: &[(PartitionKey, Position, usize)], next: Option<&PartitionKey>) -> Self {
+        let entry = |(key, position, bytes): &(PartitionKey, Position, usize)| PartitionEntry {
+            partition: key.as_str().to_owned(),
+            last_event_seq: position.0,
+            bytes: *bytes as u64,
+        };
+        Self {
+            partitions: found.iter().map(|(key, ..)| key.as_str().to_owned()).collect(),
+            entries: found.iter().map(entry).collect(),
+            returned: found.len(),
+            next: next.map(|key| key.as_str().to_owned()),
+        }
     }
 }
 
@@ -342,12 +463,43 @@ mod tests {
     #[test]
     fn a_view_is_an_envelope_and_a_missing_one_leaves_it_out() {
         let view = View { state: Bytes::from_static(b"{\"n\":1}"), position: Position(6) };
-        let full = ProjectionView::new(status(None), &PartitionKey::global(), Some(&view));
+        let last = LastEvent { id: EventId(uuid::Uuid::from_u128(7)), recorded_at: Timestamp(0) };
+        let full = ProjectionView::new(status(None), &PartitionKey::global(), Some((&view, Some(last))));
         let value = serde_json::to_value(&full).unwrap();
         assert_eq!(value["state"]["state"]["n"], 1);
         assert_eq!(value["state"]["last_event_seq"], 6);
+        assert_eq!(value["state"]["last_event_id"], "00000000-0000-0000-0000-000000000007");
+        assert_eq!(value["state"]["last_event_time"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(serde_json::from_value::<ProjectionView>(value).unwrap(), full);
         let empty = ProjectionView::new(status(None), &PartitionKey::global(), None);
         assert!(serde_json::to_value(empty).unwrap().get("state").is_none());
+    }
+
+    #[test]
+    fn an_entity_tag_is_of_a_deployment_and_an_event() {
+        let view = View { state: Bytes::from_static(b"{}"), position: Position(6) };
+        let tag = entity_tag(&status(None), Some(&view));
+        assert_eq!(tag, "W/\"4-6\"");
+        for (header, named) in
+            [("*", true), ("W/\"4-6\"", true), ("\"1-1\", \"4-6\"", true), ("W/\"4-7\"", false), ("", false)]
+        {
+            assert_eq!(names_tag(header, &tag), named, "{header}");
+        }
+        assert_ne!(entity_tag(&status(Some("boom")), Some(&view)), tag);
+        assert_eq!(entity_tag(&status(None), None), "W/\"4-0\"");
+    }
+
+    #[test]
+    fn partitions_are_searched_by_beginning_and_text() {
+        let query = PartitionsQuery { prefix: Some("eu/".into()), q: Some("7".into()), ..Default::default() };
+        let search = query.to_search().unwrap();
+        let key = |text: &str| PartitionKey::new(text).unwrap();
+        for (text, taken, ends) in
+            [("ap/7", false, false), ("eu/7", true, false), ("eu/8", false, false), ("us/7", false, true)]
+        {
+            assert_eq!((search.takes(&key(text)), search.ends_at(&key(text))), (taken, ends), "{text}");
+        }
+        let long = PartitionsQuery { q: Some("x".repeat(600)), ..Default::default() };
+        assert_eq!(long.to_search().unwrap_err().code, ErrorCode::TooLarge);
     }
 }

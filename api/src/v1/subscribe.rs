@@ -3,7 +3,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    EntityId, Pattern, Position, Selector, Slow, StreamVersion, SubscribeRequest, SubscriptionStart, limits,
+    EntityId, PartitionKey, Partitions, Pattern, Position, Selector, Slow, StreamVersion, SubscribeRequest,
+    SubscriptionStart, limits,
 };
 
 use crate::{ApiError, ErrorCode, number};
@@ -16,6 +17,8 @@ pub mod sse {
     pub const CAUGHT_UP: &str = "caught-up";
     /// Nothing new up to here.
     pub const HEARTBEAT: &str = "heartbeat";
+    /// Another deployment has taken the place of the one before.
+    pub const REDEPLOYED: &str = "redeployed";
     /// Events were left out.
     pub const LEFT_OUT: &str = "left-out";
     /// The subscription ends.
@@ -91,6 +94,45 @@ impl SubscribeQuery {
             slow: slow_of(self.slow.as_deref().unwrap_or_default())?,
             heartbeat: heartbeat_of(self.heartbeat_ms)?,
         })
+    }
+}
+
+/// GET of the states of a projection.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatesQuery {
+    /// One partition; absent is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// Only states that changed after a position.
+    #[serde(
+        alias = "afterPosition",
+        default,
+        deserialize_with = "number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub after_position: Option<u64>,
+    /// Milliseconds between heartbeats.
+    #[serde(
+        alias = "heartbeatMs",
+        default,
+        deserialize_with = "number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub heartbeat_ms: Option<u64>,
+}
+
+impl StatesQuery {
+    /// Which partitions, after which position, and the time between heartbeats.
+    ///
+    /// # Errors
+    /// `invalid_name` or `invalid_request`.
+    pub fn to_watch(&self) -> Result<(Partitions, Position, Duration), ApiError> {
+        let partitions = match self.partition.as_deref() {
+            None | Some("") => Partitions::All,
+            Some(key) => Partitions::One(PartitionKey::new(key)?),
+        };
+        Ok((partitions, Position(self.after_position.unwrap_or(0)), heartbeat_of(self.heartbeat_ms)?))
     }
 }
 

@@ -5,10 +5,15 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 use weir_actors::{projection::ViewError, reducer::inspect};
-use weir_api::{ApiError, ErrorCode, v1::ProjectionStatus};
+use weir_api::{
+    ApiError, ErrorCode,
+    v1::{LastEvent, PartitionSearch, PartitionsPage, ProjectionStatus, ProjectionView, entity_tag},
+};
 use weir_types::{
     AppendError, BadEvent, Consistency, Deployment, PartitionKey, Planted, Position, ProjectionDefinition,
-    ProjectionId, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome, planted,
+    ProjectionId, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome,
+    limits::PARTITIONS_SCAN_MAX,
+    planted,
     ports::{Checkpoint, Leadership, View},
 };
 
@@ -20,6 +25,8 @@ const VIEW_PATIENCE: Duration = Duration::from_secs(5);
 const REGISTRIES_TRIED: usize = 8;
 /// How long a deploy waits until this node folds it.
 const DEPLOY_PATIENCE: Duration = Duration::from_secs(1);
+/// Partitions that a search holds at once, each with its state.
+const SEARCH_PAGE: usize = 32;
 
 impl Engine {
     /// Checks a projection's source and deploys it on every node.
@@ -174,19 +181,76 @@ impl Engine {
         Ok((ProjectionStatus::new(&one, &answer.checkpoint, applied), answer.view))
     }
 
-    /// Keys of a projection's partitions, in byte order.
+    /// One partition's state in its envelope, and the entity tag of that state.
+    ///
+    /// # Errors
+    /// As [`Self::view`].
+    pub async fn view_envelope(
+        &self,
+        name: &ProjectionName,
+        partition: &PartitionKey,
+        consistency: Consistency,
+    ) -> Result<(String, ProjectionView), ApiError> {
+        let (status, view) = self.view(name, partition, consistency).await?;
+        let last = match &view {
+            Some(view) => self.last_event(view.position).await?,
+            None => None,
+        };
+        let tag = entity_tag(&status, view.as_ref());
+        Ok((tag, ProjectionView::new(status, partition, view.as_ref().map(|view| (view, last)))))
+    }
+
+    async fn last_event(&self, position: Position) -> Result<Option<LastEvent>, ReadError> {
+        let events = self.ports.reader.read_log(self.group, position, 1).await?;
+        let event = events.first().filter(|event| event.position == position);
+        Ok(event.map(|event| LastEvent { id: event.id, recorded_at: event.recorded_at }))
+    }
+
+    /// A page of a projection's partitions, in byte order of their keys. It looks at no more than
+    /// [`PARTITIONS_SCAN_MAX`] of them, and is then cut where it is.
     ///
     /// # Errors
     /// `projection_not_found`, or a [`ReadError`].
     pub async fn partitions(
         &self,
         name: &ProjectionName,
-        after: Option<&PartitionKey>,
-        limit: usize,
-    ) -> Result<Vec<PartitionKey>, ApiError> {
+        search: &PartitionSearch,
+    ) -> Result<PartitionsPage, ApiError> {
         let id = self.deployed(name).await?.id;
-        let views = self.ports.views.views(self.group, &id, after, limit).await?;
-        Ok(views.into_iter().map(|(key, _)| key).collect())
+        let views = &self.ports.views;
+        let (mut after, mut found, mut seen) = (search.after.clone(), Vec::new(), 0);
+        if let Some(prefix) =
+            search.prefix.as_ref().filter(|prefix| after.as_ref().is_none_or(|key| key < *prefix))
+        {
+            // What begins so follows the key that is the beginning itself.
+            if search.takes(prefix)
+                && let Some(view) = views.view(self.group, &id, prefix).await?
+            {
+                found.push((prefix.clone(), view.position, view.state.len()));
+            }
+            after = Some(prefix.clone());
+        }
+        while found.len() < search.limit && seen < PARTITIONS_SCAN_MAX {
+            let page = views.views(self.group, &id, after.as_ref(), SEARCH_PAGE).await?;
+            let whole = page.len() < SEARCH_PAGE;
+            for (key, view) in page {
+                if search.ends_at(&key) {
+                    return Ok(PartitionsPage::new(&found, None));
+                }
+                if found.len() == search.limit {
+                    return Ok(PartitionsPage::new(&found, after.as_ref()));
+                }
+                if search.takes(&key) {
+                    found.push((key.clone(), view.position, view.state.len()));
+                }
+                after = Some(key);
+                seen += 1;
+            }
+            if whole {
+                return Ok(PartitionsPage::new(&found, None));
+            }
+        }
+        Ok(PartitionsPage::new(&found, after.as_ref()))
     }
 
     /// What a projection passed without folding it, on this node, after a position; and how many there are in all.
@@ -204,7 +268,7 @@ impl Engine {
         Ok((self.ports.views.dead_letters(self.group, &id, after, limit).await?, total))
     }
 
-    async fn deployed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {
+    pub(super) async fn deployed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {
         let all = self.ports.views.deployments(self.group).await?;
         let found = all.into_iter().find(|one| one.id.name == *name);
         found.ok_or_else(|| RegistryError::NotFound.into())
@@ -225,7 +289,8 @@ async fn inspected(source: String) -> Result<ProjectionDefinition, ApiError> {
     }
 }
 
-fn refusal(error: ViewError) -> ApiError {
+/// Why a view is not given, as the edges say it.
+pub(crate) fn refusal(error: ViewError) -> ApiError {
     let message = error.to_string();
     match error {
         ViewError::NotFound => RegistryError::NotFound.into(),

@@ -2,10 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ETAG, IF_NONE_MATCH},
+    },
+    response::{IntoResponse as _, Response},
+};
 use weir_api::v1::{
     DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
-    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ProjectionView, ViewQuery,
+    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ViewQuery, names_tag,
 };
 use weir_types::ProjectionName;
 
@@ -34,14 +42,24 @@ pub(super) async fn status(
     Ok(Json(engine.projection(&ProjectionName::new(name)?).await?))
 }
 
+/// A state that the client has already is not sent again.
 pub(super) async fn view(
     State(engine): State<Arc<Engine>>,
     Params(name): Params<String>,
     Search(query): Search<ViewQuery>,
-) -> Result<Json<ProjectionView>, HttpError> {
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
     let (name, partition) = (ProjectionName::new(name)?, query.to_partition()?);
-    let (status, view) = engine.view(&name, &partition, query.to_consistency()?).await?;
-    Ok(Json(ProjectionView::new(status, &partition, view.as_ref())))
+    let (tag, view) = engine.view_envelope(&name, &partition, query.to_consistency()?).await?;
+    let given = headers.get(IF_NONE_MATCH).and_then(|given| given.to_str().ok());
+    let mut response = match given.is_some_and(|given| names_tag(given, &tag)) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Json(view).into_response(),
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    Ok(response)
 }
 
 pub(super) async fn partitions(
@@ -49,9 +67,7 @@ pub(super) async fn partitions(
     Params(name): Params<String>,
     Search(query): Search<PartitionsQuery>,
 ) -> Result<Json<PartitionsPage>, HttpError> {
-    let (after, limit) = query.to_page()?;
-    let keys = engine.partitions(&ProjectionName::new(name)?, after.as_ref(), limit).await?;
-    Ok(Json(PartitionsPage::new(keys)))
+    Ok(Json(engine.partitions(&ProjectionName::new(name)?, &query.to_search()?).await?))
 }
 
 pub(super) async fn pause(

@@ -10,7 +10,9 @@ use axum::{
 };
 use weir_api::openapi::{Answerer, Method, Operation};
 
-use super::{cluster, consumers, health, kv, log, openapi, outbox, projections, streams, transactions};
+use super::{
+    cluster, consumers, health, kv, log, openapi, outbox, projections, streams, transactions, waits,
+};
 use crate::{connect, engine::Engine, live};
 
 /// The routes of the operations that are answered so.
@@ -62,6 +64,10 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::ResumeProjection => by.this(projections::resume),
         Op::ListProjectionDeadLetters => by.this(projections::dead_letters),
         Op::ListPartitions => by.this(projections::partitions),
+        Op::SubscribeToProjection => by.this(live::sse::by_projection),
+        Op::WaitForProjection => by.this(waits::one),
+        Op::WaitForProjections => by.this(waits::several),
+        Op::WaitForEvent => by.this(waits::for_event),
         Op::GetCluster => by.this(cluster::status),
         Op::InitCluster => by.this(cluster::init),
         Op::AddMember => by.this(cluster::add),
@@ -76,6 +82,7 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::GetLimits => by.this(health::limits),
         Op::GetOpenApi => by.this(openapi::document),
         Op::CallEntityStreams => by.this(connect::call),
+        Op::CallProjections => by.this(connect::projections::call),
         Op::CallPubSub => by.this(live::pubsub::call),
         Op::CallStreams | Op::CallReads | Op::CallSubscriptions => return None,
     })

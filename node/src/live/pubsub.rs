@@ -18,17 +18,20 @@ use weir_api::{
     ApiError, ErrorCode,
     connect::{PubSubSubscribe, SubscriptionEvent},
 };
-use weir_types::{Pattern, Selector, subscription_id};
+use weir_types::{Pattern, Selector, ViewPattern, subscription_id};
 
-use super::end::end_error;
+use super::{
+    end::end_error,
+    views::{Update, Updates},
+};
 use crate::{
     engine::Engine,
     http::extract::{parse_json, read_body},
 };
 
-const STREAMING_JSON: &str = "application/connect+json";
+pub(crate) const STREAMING_JSON: &str = "application/connect+json";
 /// Flag of the last frame.
-const END: u8 = 2;
+pub(crate) const END: u8 = 2;
 /// Bytes before a payload.
 const HEAD_BYTES: usize = 5;
 /// How long a client may take to send its request.
@@ -54,9 +57,16 @@ pub(crate) async fn call(
     }
     // What goes wrong with a stream is said in its last frame.
     let body = match subscribe(&engine, request).await {
-        Ok(answer) => Body::from_stream(stream::unfold(answer, |mut answer| async move {
-            answer.chunk().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), answer))
-        })),
+        Ok(Subscribed::Events(answer)) => {
+            Body::from_stream(stream::unfold(*answer, |mut answer| async move {
+                answer.chunk().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), answer))
+            }))
+        }
+        Ok(Subscribed::States(states)) => {
+            Body::from_stream(stream::unfold(*states, |mut states| async move {
+                states.chunk().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), states))
+            }))
+        }
         Err(error) => Body::from(ended(&error)),
     };
     let mut response = body.into_response();
@@ -64,17 +74,30 @@ pub(crate) async fn call(
     response
 }
 
-async fn subscribe(engine: &Engine, request: Request) -> Result<Answer, ApiError> {
+/// What a call has subscribed to.
+enum Subscribed {
+    Events(Box<Answer>),
+    States(Box<States>),
+}
+
+async fn subscribe(engine: &Arc<Engine>, request: Request) -> Result<Subscribed, ApiError> {
     let late = |_| ApiError::new(ErrorCode::DeadlineExceeded, "request did not come in time");
     let body = timeout(BODY_WITHIN, read_body(request)).await.map_err(late)??;
     let asked: PubSubSubscribe = parse_json(payload(&body)?)?;
+    if ViewPattern::is_one(&asked.pattern) {
+        let (after, heartbeat) = asked.to_watch()?;
+        let updates = engine.watch_pattern(&asked.pattern, after, heartbeat).await?;
+        let id = subscription_id(&asked.pattern, 0);
+        return Ok(Subscribed::States(Box::new(States { updates, id })));
+    }
     let request = asked.to_request()?;
     let Selector::Pattern(pattern) = request.selector.clone() else {
         return Err(ApiError::invalid("request has no pattern"));
     };
     let subscriber = engine.subscribe(request).await?;
     let id = subscription_id(&asked.pattern, 0);
-    Ok(Answer { subscriber, id, pattern, with_metadata: asked.wants_metadata() })
+    let answer = Answer { subscriber, id, pattern, with_metadata: asked.wants_metadata() };
+    Ok(Subscribed::Events(Box::new(answer)))
 }
 
 /// The payload of the one frame that a request has.
@@ -129,13 +152,38 @@ impl Answer {
     }
 }
 
-fn put(bytes: &mut BytesMut, flags: u8, payload: &[u8]) {
+/// The states of a projection. The contract has frames for states and for the end alone.
+struct States {
+    updates: Updates,
+    id: String,
+}
+
+impl States {
+    async fn chunk(&mut self) -> Option<Bytes> {
+        let mut bytes = BytesMut::new();
+        while bytes.is_empty() {
+            match self.updates.next().await? {
+                Update::State(update) => {
+                    let event = SubscriptionEvent::of_state(&self.id, &update);
+                    put(&mut bytes, 0, &serde_json::to_vec(&event).expect("a state is always JSON"));
+                }
+                Update::Ended(error) => bytes.put(ended(&error)),
+                Update::CaughtUp(_) | Update::Heartbeat(_) | Update::Redeployed(_) => {}
+            }
+        }
+        Some(bytes.freeze())
+    }
+}
+
+/// Writes a frame.
+pub(crate) fn put(bytes: &mut BytesMut, flags: u8, payload: &[u8]) {
     bytes.put_u8(flags);
     bytes.put_u32(u32::try_from(payload.len()).expect("a payload is far below 4 GiB"));
     bytes.put_slice(payload);
 }
 
-fn ended(error: &ApiError) -> Bytes {
+/// The last frame of a stream that failed.
+pub(crate) fn ended(error: &ApiError) -> Bytes {
     let error: Value = serde_json::from_slice(&error.to_connect().to_json()).unwrap_or_default();
     let mut bytes = BytesMut::new();
     put(&mut bytes, END, json!({ "error": error }).to_string().as_bytes());

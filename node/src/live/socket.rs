@@ -30,11 +30,14 @@ use weir_api::{
     socket::{EventMeta, SocketFrame, SocketMark, SocketRequest, code_of},
     v1::{VerdictKind, metadata_of},
 };
-use weir_types::{Cursor, EventId, Pattern, RecordedEvent, Selector, limits, subscription_id};
+use weir_types::{
+    Cursor, EventId, Pattern, Position, RecordedEvent, Selector, ViewPattern, limits, subscription_id,
+};
 
 use super::{
     end::end_error,
     group::{Given, Membership},
+    views::{Update, Updates},
 };
 use crate::{engine::Engine, http::error::HttpError};
 
@@ -64,8 +67,14 @@ pub(crate) async fn upgrade(
     upgrade.on_upgrade(move |socket| Connection::new(engine, socket).run())
 }
 
-/// What subscriptions say, and what it is written with.
-type Frames = BoxStream<'static, (Arc<Style>, Said)>;
+/// What subscriptions say, and what it is written with; of states, whether marks are wanted is all of it.
+type Frames = BoxStream<'static, Told>;
+
+/// What a subscription tells.
+enum Told {
+    Events(Arc<Style>, Said),
+    States { with_marks: bool, update: Update },
+}
 
 /// What a subscription says.
 enum Said {
@@ -126,9 +135,10 @@ impl Connection {
         loop {
             let went = tokio::select! {
                 heard = self.socket.recv() => self.hear(heard).await,
-                Some((id, (style, said))) = self.subscriptions.next() => match said {
-                    Said::Frame(frame) => self.tell(&id, &style, frame).await,
-                    Said::Given(given) => self.give(&id, &style, given).await,
+                Some((id, told)) = self.subscriptions.next() => match told {
+                    Told::Events(style, Said::Frame(frame)) => self.tell(&id, &style, frame).await,
+                    Told::Events(style, Said::Given(given)) => self.give(&id, &style, given).await,
+                    Told::States { with_marks, update } => self.tell_state(&id, with_marks, update).await,
                 },
                 Some(settled) = self.settling.next() => match settled {
                     Ok(()) => Ok(()),
@@ -248,9 +258,15 @@ impl Connection {
                 member: Some(member.clone()),
             };
             let style = Arc::new(style);
-            let events = member.events().map(move |given| (style.clone(), Said::Given(given))).boxed();
+            let events =
+                member.events().map(move |given| Told::Events(style.clone(), Said::Given(given))).boxed();
             self.members.insert(id.clone(), member);
             return Ok((id, None, events));
+        }
+        if ViewPattern::is_one(&asked.pattern) {
+            let (after, heartbeat) = asked.to_watch()?;
+            let updates = self.engine.watch_pattern(&asked.pattern, after, heartbeat).await?;
+            return Ok((id, None, states(updates, asked.wants_cursors())));
         }
         let request = asked.to_request()?;
         let Selector::Pattern(pattern) = request.selector.clone() else {
@@ -289,6 +305,27 @@ impl Connection {
         self.frame(&frame).await
     }
 
+    /// Of the states of a projection.
+    async fn tell_state(&mut self, id: &str, with_marks: bool, update: Update) -> Result<(), Gone> {
+        let mark = |position: Position| SocketMark {
+            subscription_id: id.to_owned(),
+            cursor: String::new(),
+            sequence: position.0,
+            count: None,
+        };
+        let frame = match update {
+            Update::State(update) => SocketFrame::of_state(id, &update),
+            Update::Ended(error) => return self.end_with(id, &error, None).await,
+            _ if !with_marks => return Ok(()),
+            Update::CaughtUp(position) => SocketFrame::CaughtUp(mark(position)),
+            Update::Heartbeat(position) => SocketFrame::Heartbeat(mark(position)),
+            Update::Redeployed(deployment) => {
+                SocketFrame::Redeployed { subscription_id: id.to_owned(), deployed: deployment.deployed.0 }
+            }
+        };
+        self.frame(&frame).await
+    }
+
     /// An event of a consumer group.
     async fn give(&mut self, id: &str, style: &Style, given: Given) -> Result<(), Gone> {
         let Some(member) = &style.member else { return Ok(()) };
@@ -321,19 +358,23 @@ impl Connection {
 
     /// Says why a subscription ended. When the node ends them all, the socket ends with the last.
     async fn end(&mut self, id: &str, style: &Style, reason: EndReason, cursor: Cursor) -> Result<(), Gone> {
+        let told = style.with_cursors.then(|| cursor.to_string());
+        self.end_with(id, &end_error(reason, cursor), told).await
+    }
+
+    async fn end_with(&mut self, id: &str, error: &ApiError, cursor: Option<String>) -> Result<(), Gone> {
         self.subscriptions.remove(id);
-        let leaves = matches!(reason, EndReason::Unavailable(_));
-        let error = end_error(reason, cursor);
+        let leaves = error.code == ErrorCode::Unavailable;
         let frame = SocketFrame::SubscriptionError {
             subscription_id: id.to_owned(),
-            code: code_of(&error),
+            code: code_of(error),
             message: error.message.clone(),
             retrying: false,
-            cursor: style.with_cursors.then(|| cursor.to_string()),
+            cursor,
         };
         self.frame(&frame).await?;
         match leaves && self.subscriptions.is_empty() {
-            true => self.close(RESTARTS, &error).await,
+            true => self.close(RESTARTS, error).await,
             false => Ok(()),
         }
     }
@@ -361,7 +402,15 @@ impl Connection {
 fn frames(subscriber: Subscriber, style: Arc<Style>) -> Frames {
     stream::unfold((subscriber, style), |(mut subscriber, style)| async move {
         let frame = subscriber.next().await?;
-        Some(((style.clone(), Said::Frame(frame)), (subscriber, style)))
+        Some((Told::Events(style.clone(), Said::Frame(frame)), (subscriber, style)))
+    })
+    .boxed()
+}
+
+fn states(updates: Updates, with_marks: bool) -> Frames {
+    stream::unfold(updates, move |mut updates| async move {
+        let update = updates.next().await?;
+        Some((Told::States { with_marks, update }, updates))
     })
     .boxed()
 }

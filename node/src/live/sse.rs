@@ -14,11 +14,14 @@ use serde::Serialize;
 use weir_actors::live::{Frame, SharedEvent, Subscriber};
 use weir_api::{
     ApiError,
-    v1::{EventView, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse},
+    v1::{EventView, StateUpdate, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse},
 };
-use weir_types::{Cursor, EntityId, RecordedEvent};
+use weir_types::{Cursor, EntityId, Position, ProjectionName, RecordedEvent, ViewPattern};
 
-use super::end::end_error;
+use super::{
+    end::end_error,
+    views::{Update, Updates},
+};
 use crate::{
     engine::Engine,
     http::{
@@ -51,6 +54,60 @@ pub(crate) async fn by_stream(
     answer(engine, &headers, query, Some(EntityId::new(id)?)).await
 }
 
+/// The states of a projection.
+pub(crate) async fn by_projection(
+    State(engine): State<Arc<Engine>>,
+    Params(name): Params<String>,
+    Search(query): Search<StatesQuery>,
+) -> Result<Response, HttpError> {
+    let (partitions, after, heartbeat) = query.to_watch()?;
+    let name = ProjectionName::new(name)?;
+    states(engine.watch_views(&name, partitions, after, heartbeat).await?)
+}
+
+fn states(updates: Updates) -> Result<Response, HttpError> {
+    let chunks = stream::unfold(updates, |mut updates| async move {
+        let update = updates.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(said(&update)), updates))
+    });
+    Ok(streamed(Body::from_stream(chunks)))
+}
+
+/// What is said of a projection's states.
+fn said(update: &Update) -> Bytes {
+    let mut text = BytesMut::new();
+    let mut put = |name: Option<&str>, position: u64, data: String| {
+        if let Some(name) = name {
+            text.put_slice(format!("event: {name}\n").as_bytes());
+        }
+        text.put_slice(format!("id: {position}\n").as_bytes());
+        text.put(lines(&data));
+    };
+    let mark = |position: &Position| {
+        (position.0, json(&SubscriptionMark { position: position.0, ..SubscriptionMark::default() }))
+    };
+    match update {
+        Update::State(update) => put(None, update.position.0, json(&StateUpdate::from(&**update))),
+        Update::CaughtUp(position) => {
+            let (position, data) = mark(position);
+            put(Some(sse::CAUGHT_UP), position, data);
+        }
+        Update::Heartbeat(position) => {
+            let (position, data) = mark(position);
+            put(Some(sse::HEARTBEAT), position, data);
+        }
+        Update::Redeployed(id) => {
+            put(Some(sse::REDEPLOYED), 0, json(&serde_json::json!({ "deployed": id.deployed.0 })));
+        }
+        Update::Ended(error) => {
+            let (code, message) = (error.code.as_str().to_owned(), error.message.clone());
+            let end = SubscriptionEnd { code, message, position: 0, cursor: String::new() };
+            put(Some(sse::END), 0, json(&end));
+        }
+    }
+    text.freeze()
+}
+
 async fn answer(
     State(engine): State<Arc<Engine>>,
     headers: &HeaderMap,
@@ -61,17 +118,27 @@ async fn answer(
         let id = id.to_str().map_err(|_| ApiError::from(weir_types::CursorError::Illegal))?;
         query.cursor = Some(id.to_owned());
     }
+    if let Some(pattern) = query.pattern.as_deref().filter(|pattern| ViewPattern::is_one(pattern)) {
+        let wanted = StatesQuery { heartbeat_ms: query.heartbeat_ms, ..StatesQuery::default() };
+        let (_, _, heartbeat) = wanted.to_watch()?;
+        let after = Position(query.after_position.or(query.after).unwrap_or(0));
+        return states(engine.watch_pattern(pattern, after, heartbeat).await?);
+    }
     let subscriber = engine.subscribe(query.to_request(stream)?).await?;
     let chunks = stream::unfold(subscriber, |mut subscriber| async move {
         chunk(&mut subscriber).await.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), subscriber))
     });
-    let mut response = Body::from_stream(chunks).into_response();
+    Ok(streamed(Body::from_stream(chunks)))
+}
+
+fn streamed(body: Body) -> Response {
+    let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies hold back what they think is a page.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 /// What is ready, in one go.

@@ -208,7 +208,7 @@ async fn a_web_socket_says_what_it_does_not_take_and_ends_when_the_node_does() {
     let mut one = socket(&node).await;
     for (pattern, options, code) in [
         ("nonsense", json!({}), "INVALID_ARGUMENT"),
-        ("system.projection.p.>", json!({}), "UNIMPLEMENTED"),
+        ("system.run.p.>", json!({}), "UNIMPLEMENTED"),
         ("events:x", json!({ "consumerGroup": "g", "replay": 1 }), "INVALID_ARGUMENT"),
         ("events:x", json!({ "startAfterSequence": 0, "replay": 1 }), "INVALID_ARGUMENT"),
     ] {

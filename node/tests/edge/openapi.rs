@@ -176,4 +176,14 @@ async fn of_projections(judge: &Judge) {
     judge.ask(Op::GetProjectionStatus, &format!("{one}/status"), Value::Null, 200).await;
     judge.ask(Op::ListPartitions, &format!("{one}/partitions"), Value::Null, 200).await;
     judge.ask(Op::GetProjection, &format!("{one}2"), Value::Null, 404).await;
+    judge.ask(Op::WaitForProjection, &format!("{one}/catchup?minSeq=1"), Value::Null, 200).await;
+    judge.ask(Op::WaitForProjection, &format!("{one}2/catchup"), Value::Null, 404).await;
+    let items = json!({ "items": [{ "name": "count", "minSeq": 1 }, { "name": "none" }] });
+    judge.ask(Op::WaitForProjections, &format!("{all}/catchup/batch"), items, 200).await;
+    let (_, read) = judge.node.get("/api/v1/streams/o-1/events").await;
+    let mut body = json!({ "eventId": read["events"][0]["id"], "projection": "count" });
+    judge.ask(Op::WaitForEvent, &format!("{all}/wait-for-event"), body.clone(), 200).await;
+    body["eventId"] = json!("00000000-0000-0000-0000-000000000001");
+    body["timeoutMs"] = json!(10);
+    judge.ask(Op::WaitForEvent, &format!("{all}/wait-for-event"), body, 404).await;
 }

@@ -73,6 +73,14 @@ pub enum PatternError {
         /// The pattern.
         text: String,
     },
+    /// It is about projections, and names none with what of it is wanted.
+    #[error(
+        "pattern `{text}` names no states: write `system.projection.NAME.>` or `system.projection.NAME.PARTITION.updated`"
+    )]
+    NoProjection {
+        /// The pattern.
+        text: String,
+    },
     /// It names nothing, or an entity without saying which events.
     #[error("pattern `{text}` names no events: write `events:NAME`, `entity:TYPE.*` or `entity:TYPE.ID.>`")]
     Incomplete {

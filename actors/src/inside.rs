@@ -32,7 +32,7 @@ impl Decider {
                 self.state.settle(self.state.version());
                 Ok(Some(append))
             }
-            Decision::Repeated(_) | Decision::KeyInFlight => Ok(None),
+            Decision::Repeated(_) | Decision::KeyInFlight | Decision::Moved => Ok(None),
             Decision::Refuse(error) | Decision::RefuseNow(error) => Err(error),
         }
     }

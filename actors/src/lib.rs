@@ -10,6 +10,7 @@ pub mod consumers;
 mod event_ids;
 #[cfg(feature = "inside")]
 pub mod inside;
+mod invariant;
 pub mod jetstream;
 pub mod live;
 pub mod local_feed;
@@ -18,6 +19,7 @@ pub mod outbox;
 pub mod projection;
 pub mod reducer;
 pub mod router;
+pub mod rules;
 mod stream;
 mod supervisor;
 mod transaction;

@@ -28,9 +28,15 @@ mod thread;
 pub use fault::Fault;
 pub(crate) use fold::dead_letter_digest;
 pub use fold::{FoldFailure, FoldOutcome, FoldResult, state_digest};
-pub use inspect::{ReducerError, inspect};
+pub use inspect::{ReducerError, inspect, inspect_invariant};
 pub use limits::ReducerLimits;
 pub use thread::{ReducerGone, ReducerThread};
+
+pub(crate) use self::{
+    engine::{Engine, Role},
+    event_text::event_text,
+    thread::THREAD_STACK_BYTES,
+};
 
 /// What the doors of [`crate::inside`] lead to.
 #[cfg(feature = "inside")]

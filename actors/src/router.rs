@@ -28,7 +28,9 @@ use self::shard::{Found, Shard};
 use crate::{
     admission::{Admission, AdmissionBounds},
     event_ids::EventIds,
+    invariant::Memory,
     observe::RouterSnapshot,
+    rules::Rulebooks,
     stream::{StreamHandle, actor::StreamPorts, lease::Lease},
     supervisor::{self, StartError, Supervisor},
 };
@@ -119,6 +121,9 @@ impl RouterHandle {
             clock: ports.clock,
             proposer: ports.proposer,
             reader: ports.reader,
+            leadership: Arc::clone(&ports.leadership),
+            rules: Rulebooks::new(config.group, ports.rules),
+            memory: Memory::default(),
             ids,
         });
         let router = Arc::new(Router {
@@ -143,8 +148,8 @@ impl RouterHandle {
     /// what they rest on. Dropped before, it does not withdraw the append.
     ///
     /// # Errors
-    /// `NoEvents`, `TooLarge`, `VersionConflict`, `TypeConflict`,
-    /// `IdempotencyConflict`, `Overloaded`, `NotLeader`, `Unavailable`,
+    /// `NoEvents`, `TooLarge`, `VersionConflict`, `TypeConflict`, `Invalid`,
+    /// `InvariantFailed`, `IdempotencyConflict`, `Overloaded`, `NotLeader`, `Unavailable`,
     /// `Storage`: nothing was written. `OutcomeUnknown`: retry with the same
     /// idempotency key.
     pub async fn append(&self, request: AppendRequest) -> Result<AppendAck, AppendError> {
@@ -163,6 +168,15 @@ impl RouterHandle {
         let answer = self.0.transact(request).await;
         self.0.tally.note(answer.as_ref().map(|ack| ack.repeated));
         answer
+    }
+
+    /// Judges the events of a transaction by the rules, as of what is applied
+    /// on this node, which need not lead. Nothing is written.
+    ///
+    /// # Errors
+    /// `Invalid`, `InvariantFailed`, or those of the reads.
+    pub async fn validate(&self, request: &TransactionRequest) -> Result<(), AppendError> {
+        self.0.validate(request).await
     }
 
     /// The router at this moment.
@@ -339,6 +353,8 @@ impl Tally {
                 AppendError::VersionConflict { .. }
                 | AppendError::TypeConflict { .. }
                 | AppendError::Violated { .. }
+                | AppendError::Invalid { .. }
+                | AppendError::InvariantFailed { .. }
                 | AppendError::IdempotencyConflict,
             ) => &self.conflicts,
             Err(AppendError::Overloaded) => &self.overloaded,

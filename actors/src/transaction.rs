@@ -6,6 +6,7 @@
 
 mod decide;
 mod in_flight;
+mod judge;
 
 pub(crate) use self::decide::decided_event;
 
@@ -17,7 +18,7 @@ use weir_types::{
     RecordedEvent, StreamVersion, Term, TransactionAck, TransactionOutcome, TransactionRequest, Violation,
 };
 
-use self::in_flight::InFlight;
+use self::{in_flight::InFlight, judge::Verdict};
 use crate::{
     admission::Room,
     router::{ATTEMPTS_MAX, Router},
@@ -68,6 +69,18 @@ impl Router {
         let Some(decided) = decided else {
             drop(reserved);
             return self.refuse_transaction(request, term).await;
+        };
+        let decided = match self.judge_transaction(decided, term, &reserved).await? {
+            Verdict::Sound(decided) => decided,
+            Verdict::Moved => {
+                // The next actors look at what is there.
+                reserved.iter().for_each(|stream| stream.shared().retire());
+                return Ok(None);
+            }
+            Verdict::Refused(error) => {
+                drop(reserved);
+                return self.refuse_judged(request, term, error).await;
+            }
         };
         let written = written_of(&decided);
         let outcome = self.propose_transaction(term, decided, reserved, room.clone());
@@ -230,7 +243,9 @@ fn ack_of(request: &TransactionRequest, written: Written, first: Position, repea
 /// Whether a violation is of a stream that the transaction writes.
 fn of_written(request: &TransactionRequest, violation: &Violation) -> bool {
     match violation {
-        Violation::Version { entity_id, .. } | Violation::Type { entity_id, .. } => {
+        Violation::Version { entity_id, .. }
+        | Violation::Type { entity_id, .. }
+        | Violation::JudgedOnOther { entity_id } => {
             request.appends.iter().any(|append| append.entity_id == *entity_id)
         }
         Violation::Condition { .. } | Violation::ConditionTooWide { .. } => false,

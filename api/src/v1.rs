@@ -17,6 +17,7 @@ pub mod paths;
 mod projection;
 mod projection_fault;
 mod read;
+mod rules;
 mod stream;
 mod subscribe;
 mod transaction;
@@ -53,6 +54,11 @@ pub use projection::{
 pub use projection_fault::{ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionFault};
 pub(crate) use read::direction_of;
 pub use read::{Freshness, ReadPage, ReadQuery};
+pub use rules::{
+    EventSchemaBody, EventSchemaList, EventSchemaRegistered, EventSchemaSummary, EventSchemaView,
+    EventSchemasQuery, MetadataKind, MetadataRuleBody, RulesBody, RulesList, RulesResult, RulesView,
+    SchemaModeKind,
+};
 pub use stream::{ListPage, ListQuery, StreamSummary};
 pub use subscribe::{Beginning, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};
 pub(crate) use subscribe::{heartbeat_of, slow_of};

@@ -3,9 +3,21 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::{
-    bench::BenchCommand, cluster::ClusterCommand, error::CliError, exit, global::GlobalArgs,
-    group::GroupCommand, import::ImportArgs, kv::KvCommand, log::LogArgs, openapi::OpenApiArgs,
-    outbox::OutboxCommand, output::Output, projection::ProjectionCommand, stream::StreamCommand,
+    bench::BenchCommand,
+    cluster::ClusterCommand,
+    error::CliError,
+    exit,
+    global::GlobalArgs,
+    group::GroupCommand,
+    import::ImportArgs,
+    kv::KvCommand,
+    log::LogArgs,
+    openapi::OpenApiArgs,
+    outbox::OutboxCommand,
+    output::Output,
+    projection::ProjectionCommand,
+    rules::{RulesCommand, SchemaCommand},
+    stream::StreamCommand,
     transact::TransactArgs,
 };
 
@@ -26,6 +38,10 @@ pub enum Command {
     Group(Noun<GroupCommand>),
     /// Deploy and read projections
     Projection(Noun<ProjectionCommand>),
+    /// Keep events to rules before they are appended
+    Rules(Noun<RulesCommand>),
+    /// Register JSON Schemas of events
+    Schema(Noun<SchemaCommand>),
     /// Look at the cluster and change its members
     Cluster(Noun<ClusterCommand>),
     /// Look at what is published to JetStream
@@ -79,6 +95,8 @@ impl Command {
             Self::Kv(noun) => &noun.global,
             Self::Group(noun) => &noun.global,
             Self::Projection(noun) => &noun.global,
+            Self::Rules(noun) => &noun.global,
+            Self::Schema(noun) => &noun.global,
             Self::Cluster(noun) => &noun.global,
             Self::Outbox(noun) => &noun.global,
             Self::OpenApi(alone) => &alone.global,
@@ -97,6 +115,8 @@ async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
         Command::Kv(noun) => crate::kv::run(&noun.verb, &client, output).await,
         Command::Group(noun) => crate::group::run(&noun.verb, &client, output).await,
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
+        Command::Rules(noun) => crate::rules::run(&noun.verb, &client, output).await,
+        Command::Schema(noun) => crate::rules::run_schema(&noun.verb, &client, output).await,
         Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
         Command::Outbox(noun) => crate::outbox::run(&noun.verb, &client, output).await,
         Command::OpenApi(alone) => crate::openapi::run(&alone.args, output),
@@ -147,6 +167,11 @@ mod tests {
             "weir stream watch --group mail --limit 3",
             "weir projection deploy p.js",
             "weir projection get p --partition k --min-position 7",
+            "weir schema register order.placed s.json --version 2",
+            "weir schema rm order.placed --version 2",
+            "weir rules set rules.json --type account",
+            "weir rules get",
+            "weir rules set --type account --invariant account.js",
             "weir cluster init --member 1,a:9124,http://a:9123 --member 2,b:9124,http://b:9123",
             "weir cluster add 4 d:9124 http://d:9123 --learner",
             "weir cluster status --wait 10s",

@@ -8,7 +8,7 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line is not legal.
 pub const USAGE: u8 = 2;
-/// There is no such stream, projection, partition, bucket or key.
+/// There is no such stream, projection, partition, bucket, key, schema or rules.
 pub const NOT_FOUND: u8 = 3;
 /// A conflict: wrong version, other type, exists already.
 pub const CONFLICT: u8 = 4;
@@ -46,6 +46,8 @@ fn of_code(code: ErrorCode) -> u8 {
         | ErrorCode::KeyNotFound
         | ErrorCode::StreamNotFound
         | ErrorCode::ProjectionNotFound
+        | ErrorCode::RulesNotFound
+        | ErrorCode::SchemaNotFound
         | ErrorCode::NotFound => NOT_FOUND,
         ErrorCode::VersionConflict
         | ErrorCode::EntityTypeConflict

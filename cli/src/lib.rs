@@ -20,6 +20,7 @@ mod output;
 mod payload;
 mod progress;
 mod projection;
+mod rules;
 mod stream;
 mod transact;
 

@@ -23,6 +23,7 @@ mod projection_watch;
 mod read;
 mod read_session;
 mod retry;
+mod rules;
 mod session;
 mod sse;
 mod stream;

@@ -31,6 +31,7 @@ pub mod streams_groups;
 pub mod streams_slow_subscribers;
 pub mod streams_subscribe;
 pub mod transfers;
+pub mod withdrawals;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -121,7 +122,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 28] = [
+pub const RECIPES: [Recipe; 29] = [
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -151,4 +152,5 @@ pub const RECIPES: [Recipe; 28] = [
     streams_slow_subscribers::RECIPE,
     streams_subscribe::RECIPE,
     transfers::RECIPE,
+    withdrawals::RECIPE,
 ];

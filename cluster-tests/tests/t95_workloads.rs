@@ -78,6 +78,11 @@ async fn imports_get_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn accounts_keep_their_invariant() {
+    quiet(&["accounts"], QUIET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bank_keeps_its_money() {
     quiet(&["bank"], QUIET).await;
 }

@@ -15,6 +15,7 @@ mod openapi;
 mod outbox;
 mod projections;
 mod routes;
+mod rules;
 mod starting;
 mod streams;
 pub(crate) mod to_leader;

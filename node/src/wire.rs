@@ -84,6 +84,7 @@ pub async fn wire(
         proposer: raft.proposer(),
         reader: raft.reader(),
         views: raft.views(),
+        rules: raft.rules(),
     };
     let ids = EventIds::seeded(seed);
     let router = RouterHandle::start(router_config(plan), ports.clone(), ids).await;

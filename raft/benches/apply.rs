@@ -7,7 +7,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 use uuid::Uuid;
-use weir_raft::apply::{Applier, ApplyContext, Changes, Payload, apply_command};
+use weir_raft::apply::{Applier, ApplyContext, Changes, Payload, Terms, apply_command};
 use weir_storage::{
     codec::command::{Command, encode_appends},
     folder::{DataFolder, Identity},
@@ -28,6 +28,7 @@ const DATA: &[u8; 256] = &[b'7'; 256];
 /// An entry that brings each of its streams from `base` to the next version.
 fn payload(base: u64) -> Bytes {
     let append = |number: u64| DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(format!("order-{number}")).unwrap(),
         entity_type: EntityType::new("order").unwrap(),
         base: StreamVersion(base),
@@ -78,10 +79,10 @@ fn pure(criterion: &mut Criterion) {
     group.bench_function("judge 64 appends", |bench| {
         bench.iter(|| {
             let (mut last, mut changes) = (Position::ZERO, Changes::default());
-            let window = limits::IDEMPOTENCY_WINDOW_EVENTS;
+            let terms = Terms { window: limits::IDEMPOTENCY_WINDOW_EVENTS, rules: LogIndex::ZERO };
             let appends = black_box(&appends);
             let payload = Payload { place, bytes: &payload };
-            apply_command(&Nothing, appends, payload, window, &mut last, &mut changes).unwrap()
+            apply_command(&Nothing, appends, payload, terms, &mut last, &mut changes).unwrap()
         });
     });
     group.finish();

@@ -17,6 +17,8 @@ pub(crate) struct Applied {
     pub(crate) digest: u64,
     /// The last entry that held a registry command.
     pub(crate) registry: LogIndex,
+    /// The last entry that changed rules.
+    pub(crate) rules: LogIndex,
 }
 
 impl Applied {
@@ -27,6 +29,7 @@ impl Applied {
             position: mark.position,
             digest: mark.digest,
             registry: mark.registry,
+            rules: mark.rules,
         })
     }
 

@@ -12,12 +12,13 @@ mod condition;
 mod digest;
 mod facets;
 mod kv;
+mod rules;
 mod transaction;
 
 pub use append::{Standing, judge_append};
 pub use applier::{Applier, ApplyError, Committed};
 pub use changes::Changes;
-pub use command::{ApplyContext, CommandError, Payload, apply_command};
+pub use command::{ApplyContext, CommandError, Payload, Terms, apply_command};
 pub use kv::{KeyChange, KvStanding, KvStored, judge_delete, judge_put};
 pub use transaction::violations;
 use weir_types::{RegistryOutcome, WriteOutcome};

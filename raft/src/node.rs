@@ -10,7 +10,7 @@ use tracing::info;
 use weir_storage::group_store::GroupStore;
 use weir_types::{
     ClusterId, GroupId, Incarnation, NodeId,
-    ports::{EventReader, LeadershipWatch, Proposer, ViewStore},
+    ports::{EventReader, LeadershipWatch, Proposer, RuleStore, ViewStore},
 };
 
 use crate::{
@@ -209,6 +209,12 @@ impl RaftNode {
     #[must_use]
     pub fn buckets(&self) -> Arc<BucketReader> {
         BucketReader::new(self.store.clone())
+    }
+
+    /// Rules and schemas of events.
+    #[must_use]
+    pub fn rules(&self) -> Arc<dyn RuleStore> {
+        self.views.clone()
     }
 
     /// Views and checkpoints.

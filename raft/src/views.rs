@@ -1,4 +1,4 @@
-//! Views and checkpoints of this node, kept in the state off the runtime.
+//! Views, checkpoints and rules of this node, kept in the state off the runtime.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use weir_storage::group_store::GroupStore;
 use weir_types::{
-    BadEvent, Deployment, GroupId, LogIndex, PartitionKey, Position, ProjectionId, ReadError,
-    ports::{Checkpoint, View, ViewChange, ViewStore},
+    BadEvent, Deployment, GroupId, LogIndex, PartitionKey, Position, ProjectionId, ReadError, RuleSet,
+    ports::{Checkpoint, RuleStore, View, ViewChange, ViewStore},
 };
 
 use crate::{
@@ -35,6 +35,17 @@ impl GroupViews {
     ) -> Result<T, ReadError> {
         hosted(&self.store, group)?;
         off_runtime(self.store.clone(), task).await
+    }
+}
+
+#[async_trait]
+impl RuleStore for GroupViews {
+    fn rules_at(&self, _group: GroupId) -> LogIndex {
+        self.applied.borrow().rules
+    }
+
+    async fn rules(&self, group: GroupId) -> Result<RuleSet, ReadError> {
+        self.blocking(group, |store| Ok(store.state.rules()?)).await
     }
 }
 

@@ -16,8 +16,9 @@ use weir_storage::{
 };
 use weir_types::{
     AppendOutcome, DecidedAppend, Direction, EntityId, EntityType, EventPattern, GroupId, IdempotencyKey,
-    LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
-    RegistryCommand, RegistryError, RegistryOutcome, StreamRead, StreamVersion, limits,
+    Judged, LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName,
+    ReadError, RegistryCommand, RegistryError, RegistryOutcome, Rules, RulesChanged, RulesCommand,
+    RulesError, RulesScope, SchemaMode, StreamRead, StreamVersion, limits,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -154,6 +155,7 @@ fn every_outcome_of_the_history_occurs() {
                 AppendOutcome::VersionConflict { .. } => 2,
                 AppendOutcome::TypeConflict { .. } => 3,
                 AppendOutcome::IdempotencyConflict => 4,
+                AppendOutcome::JudgedOnOther => 5,
             }] += 1;
         }
     }
@@ -430,6 +432,49 @@ fn the_registry_follows_its_rules_and_survives_the_loss_of_either_store() {
     }
     // It goes on where it was.
     assert_eq!(register(&mut scene, &deploy("a", "2")), deployed("a", 4));
+}
+
+#[test]
+fn a_replay_compares_with_the_rules_of_that_place_in_the_log() {
+    let mut scene = Scene::new(10);
+    let set = |schemas| {
+        RegistryCommand::Rules(RulesCommand::Set(
+            RulesScope::Namespace,
+            Rules { schemas: Some(schemas), ..Rules::default() },
+        ))
+    };
+    let judged = |base, rules| DecidedAppend {
+        judged: Some(Judged { rules: LogIndex(rules), last: None }),
+        ..append("a", "t", base, 1, None)
+    };
+    let taken = |outcomes: &[AppendOutcome]| matches!(outcomes, [AppendOutcome::Appended { .. }]);
+    assert!(taken(&scene.append(&[append("a", "t", 0, 1, None)])), "no rules were ever made");
+    let changed = |revision, existed| {
+        RegistryOutcome::RulesChanged(RulesChanged { revision: LogIndex(revision), existed })
+    };
+    assert_eq!(register(&mut scene, &set(SchemaMode::Known)), changed(2, false));
+    assert_eq!(scene.append(&[append("a", "t", 1, 1, None)]), [AppendOutcome::JudgedOnOther]);
+    assert!(taken(&scene.append(&[judged(1, 2)])));
+    assert_eq!(register(&mut scene, &set(SchemaMode::Required)), changed(5, true));
+    assert_eq!(scene.append(&[judged(2, 2)]), [AppendOutcome::JudgedOnOther]);
+    assert!(taken(&scene.append(&[judged(2, 5)])));
+    let gone = RegistryCommand::Rules(RulesCommand::Delete(RulesScope::Namespace));
+    assert_eq!(register(&mut scene, &gone), changed(8, true));
+    assert_eq!(
+        register(&mut scene, &gone),
+        RegistryOutcome::RulesRefused(RulesError::NotFound),
+        "which is no change"
+    );
+    assert!(taken(&scene.append(&[judged(3, 8)])));
+    let (before, rules) = (scene.fingerprint(), scene.store.state.rules().unwrap());
+    assert_eq!((rules.revision, rules.rules.len()), (LogIndex(8), 0));
+    for lost in [&["index"][..], &["state"], &["index", "state"], &[]] {
+        scene =
+            scene.reopen(|dir| lost.iter().for_each(|store| fs::remove_dir_all(dir.join(store)).unwrap()));
+        assert_eq!(scene.fingerprint(), before, "without {lost:?}");
+        assert_eq!(scene.store.state.rules().unwrap(), rules, "without {lost:?}");
+    }
+    assert!(taken(&scene.append(&[judged(4, 8)])));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use uuid::Uuid;
-use weir_raft::apply::{ApplyContext, Changes, Payload, apply_command};
+use weir_raft::apply::{ApplyContext, Changes, Payload, Terms, apply_command};
 use weir_storage::{
     codec::command::{Command, encode_writes},
     index::{IndexError, IndexHead, Remembered},
@@ -13,8 +13,8 @@ use weir_storage::{
 use weir_types::{
     AppendOutcome, Condition, ContentType, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite,
     EntityId, EntityType, EventId, EventName, EventSource, ExpectedVersion, Facet, Idempotency,
-    IdempotencyKey, Position, StreamCheck, StreamVersion, Tag, Timestamp, TransactionOutcome, Violation,
-    WriteOutcome,
+    IdempotencyKey, Judged, LogIndex, Position, StreamCheck, StreamVersion, Tag, Timestamp,
+    TransactionOutcome, Violation, WriteOutcome,
 };
 
 const WINDOW: u64 = 10;
@@ -72,6 +72,7 @@ fn append(text: &str) -> DecidedAppend {
         tags,
     };
     DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(entity).unwrap(),
         entity_type: EntityType::new(kind).unwrap(),
         base: StreamVersion(base.parse().unwrap()),
@@ -152,6 +153,7 @@ fn shown_violation(violation: &Violation) -> String {
         Violation::Type { entity_id, actual } => format!("{entity_id}:t:{actual}"),
         Violation::Condition { number, position } => format!("{number}@{position}"),
         Violation::ConditionTooWide { number } => format!("{number} too wide"),
+        Violation::JudgedOnOther { entity_id } => format!("{entity_id} judged on other"),
     }
 }
 
@@ -166,22 +168,75 @@ fn shown_append(outcome: &AppendOutcome) -> String {
         AppendOutcome::VersionConflict { actual } => format!("v{actual}"),
         AppendOutcome::TypeConflict { actual } => format!("t:{actual}"),
         AppendOutcome::IdempotencyConflict => "key".to_owned(),
+        AppendOutcome::JudgedOnOther => "judged on other".to_owned(),
     }
 }
 
 /// Applies entries in order and shows every outcome.
 fn outcomes(entries: &[&[&str]]) -> Vec<String> {
+    let entries: Vec<Vec<DecidedWrite>> =
+        entries.iter().map(|entry| entry.iter().map(|text| write(text)).collect()).collect();
+    outcomes_under(0, &entries)
+}
+
+/// As [`outcomes`], where rules were last changed at this log index.
+fn outcomes_under(rules: u64, entries: &[Vec<DecidedWrite>]) -> Vec<String> {
+    let terms = Terms { window: WINDOW, rules: LogIndex(rules) };
     let (mut changes, mut last) = (Changes::default(), Position::ZERO);
     let mut shown_all = Vec::new();
     for entry in entries {
-        let writes: Vec<DecidedWrite> = entry.iter().map(|text| write(text)).collect();
-        let bytes = encode_writes(&writes);
+        let bytes = encode_writes(entry);
         let Command::Writes(decoded) = Command::decode(&bytes).unwrap() else { panic!("a batch of writes") };
         let payload = Payload { place: PLACE, bytes: &bytes };
-        let outcomes = apply_command(&Empty, &decoded, payload, WINDOW, &mut last, &mut changes).unwrap();
+        let outcomes = apply_command(&Empty, &decoded, payload, terms, &mut last, &mut changes).unwrap();
         shown_all.extend(outcomes.iter().map(shown));
     }
     shown_all
+}
+
+/// The append or transaction that `text` says, each of its streams judged against these.
+fn judged(text: &str, rules: u64, last: Option<u128>) -> DecidedWrite {
+    let against = Some(Judged { rules: LogIndex(rules), last: last.map(|id| EventId(Uuid::from_u128(id))) });
+    let mut write = write(text);
+    match &mut write {
+        DecidedWrite::Append(append) => append.judged = against,
+        DecidedWrite::Transaction(transaction) => {
+            transaction.appends.iter_mut().for_each(|append| append.judged = against);
+        }
+        DecidedWrite::Kv(_) => panic!("buckets have no rules"),
+    }
+    write
+}
+
+#[test]
+fn what_was_judged_against_something_else_is_refused() {
+    let with_id = |text: &str, id: u128| {
+        let mut write = judged(text, 7, None);
+        let DecidedWrite::Append(append) = &mut write else { panic!("an append") };
+        append.events.last_mut().unwrap().id = EventId(Uuid::from_u128(id));
+        write
+    };
+    for (rules, second, expected) in [
+        (7, judged("a/t@2", 7, None), "+3..3@3"),
+        (7, judged("a/t@2", 7, Some(42)), "+3..3@3"),
+        // The right version over another event.
+        (7, judged("a/t@2", 7, Some(41)), "judged on other"),
+        // A repeat is known before it is judged, a wrong version before what it rests on.
+        (7, judged("a/t@1", 7, Some(41)), "v2"),
+    ] {
+        let entries = [vec![with_id("a/t@0 x2", 42)], vec![second]];
+        assert_eq!(outcomes_under(rules, &entries), ["+1..2@1", expected]);
+    }
+    for (rules, write, expected) in [
+        (0, judged("a/t@0", 0, None), "+1..1@1"),
+        (0, judged("a/t@0", 3, None), "judged on other"),
+        (3, judged("a/t@0", 2, None), "judged on other"),
+        (3, judged("a/t@0", 4, None), "judged on other"),
+        (3, write("a/t@0"), "judged on other"),
+        (3, judged("a/t@0", 3, Some(1)), "judged on other"),
+    ] {
+        assert_eq!(outcomes_under(rules, &[vec![write]]), [expected]);
+    }
 }
 
 #[test]

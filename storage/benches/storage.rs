@@ -45,6 +45,7 @@ fn append(number: u64) -> DecidedAppend {
         tags: Vec::new(),
     };
     DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(format!("order-{number}")).unwrap(),
         entity_type: EntityType::new("order").unwrap(),
         base: StreamVersion(number),
@@ -151,7 +152,7 @@ fn commit(index: &Index, entry: u64) {
         };
         let stream_no = StreamNo(number + 1);
         batch.put_stream_run(stream_no, version, &run(position, std::slice::from_ref(frame)));
-        batch.put_head(IndexHead { stream_no, head });
+        batch.put_head(IndexHead { stream_no, head, last_event: EventId(Uuid::nil()) });
     }
     batch.put_log_run(&run(first, &frames));
     batch.set_mark(AppliedMark {
@@ -161,6 +162,7 @@ fn commit(index: &Index, entry: u64) {
         membership_at: None,
         registry: LogIndex::ZERO,
         kv: LogIndex::ZERO,
+        rules: LogIndex::ZERO,
         digest: entry,
     });
     index.commit(batch).unwrap();

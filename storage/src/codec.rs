@@ -14,11 +14,14 @@ mod append;
 mod golden;
 #[cfg(test)]
 mod golden_kv;
+#[cfg(test)]
+mod golden_rules;
 mod kv;
 mod projection;
 mod raw;
 #[cfg(test)]
 mod round_trip;
+mod rules;
 #[cfg(test)]
 mod samples;
 mod stored;
@@ -28,6 +31,7 @@ pub(crate) use kv::{StoredBucket, StoredKvHead, StoredKvMark};
 pub(crate) use projection::{
     StoredBadEvent, StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView,
 };
+pub(crate) use rules::{StoredRules, StoredSchema, scope_of, scope_text};
 pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun};
 
 use serde::{Deserialize, Serialize};

@@ -37,8 +37,9 @@ use crate::{
     schema::IndexKey,
 };
 
-/// What an index keeps. One of another number is set aside and made anew from the log. 2 added facets.
-const CONTENTS_VERSION: u64 = 2;
+/// What an index keeps. One of another number is set aside and made anew from the log. 2 added facets,
+/// 3 the last event of a stream.
+const CONTENTS_VERSION: u64 = 3;
 
 /// The index of one group. Clones share it.
 #[derive(Clone)]
@@ -117,13 +118,14 @@ impl Index {
     fn load_mark(&self) -> Result<Option<AppliedMark>, IndexError> {
         let Some(bytes) = self.get(IndexKey::Mark)? else { return Ok(None) };
         let stored: StoredMark<'_> = decode("applied mark", &bytes).map_err(|e| self.damaged("mark", e))?;
-        let kv = match self.get(IndexKey::KvApplied)? {
-            None => LogIndex::ZERO,
-            Some(bytes) => {
-                decode("key-value mark", &bytes).map(LogIndex).map_err(|e| self.damaged("mark", e))?
-            }
-        };
-        Ok(Some(AppliedMark { kv, ..stored.into() }))
+        let (kv, rules) = (self.load_index(IndexKey::KvApplied)?, self.load_index(IndexKey::RulesApplied)?);
+        Ok(Some(AppliedMark { kv, rules, ..stored.into() }))
+    }
+
+    /// A log index that is kept beside the mark; 0 when there is none.
+    fn load_index(&self, key: IndexKey<'_>) -> Result<LogIndex, IndexError> {
+        let Some(bytes) = self.get(key)? else { return Ok(LogIndex::ZERO) };
+        decode("mark", &bytes).map(LogIndex).map_err(|e| self.damaged("mark", e))
     }
 
     /// The last log index that is applied and on disk; 0 when there is none. It

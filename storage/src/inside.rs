@@ -31,7 +31,7 @@ pub fn values_again(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 fn head(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let entity = EntityId::new("e").expect("one letter is a legal id");
     let read = decode::<StoredHead<'_>>("head", bytes)?.read(entity)?;
-    Ok(encode(&StoredHead::from(&read.head)))
+    Ok(encode(&StoredHead::from(&read)))
 }
 
 fn run(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {

@@ -14,6 +14,7 @@
 //! | index | `x` expiry | first position | keys remembered from there on |
 //! | index | `N` `T` `G` facet | event name, entity type or tag, NUL, first position | positions of such events |
 //! | index | `k` key-value applied | | last log index that held a key-value command |
+//! | index | `r` rules applied | | last log index that changed rules |
 //! | state | `s` self-check | | format version and group |
 //! | state | `a` registry applied | | last log index that changed the registry |
 //! | state | `r` registry | projection name | log index of the deploy, definition |
@@ -21,6 +22,9 @@
 //! | state | `c` checkpoint | projection name, NUL, log index | checkpoint |
 //! | state | `v` view | projection name, NUL, log index, partition key | state and position |
 //! | state | `l` dead letter | projection name, NUL, log index, position | event and error |
+//! | state | `g` rules revision | | last log index that changed rules |
+//! | state | `u` rules | entity type, or nothing for the namespace | log index that set them, rules |
+//! | state | `e` schema | event name, NUL, version | schema |
 //! | state | `k` key-value mark | | last log index of a key-value command, its time, buckets numbered so far |
 //! | state | `b` bucket | bucket name | its number, what was asked for, counts |
 //! | state | `d` bucket that is gone | bucket number | nothing: keys are still to be dropped |
@@ -76,6 +80,8 @@ pub enum IndexKey<'a> {
     Facet(Facet<'a>, Position),
     /// The last log index that held a key-value command.
     KvApplied,
+    /// The last log index that changed rules.
+    RulesApplied,
 }
 
 impl<'a> IndexKey<'a> {
@@ -93,7 +99,7 @@ impl<'a> IndexKey<'a> {
         push_number(out, group.0);
         out.push(self.family());
         match self {
-            Self::SelfCheck | Self::Mark | Self::Count(None) | Self::KvApplied => {}
+            Self::SelfCheck | Self::Mark | Self::Count(None) | Self::KvApplied | Self::RulesApplied => {}
             Self::Head(name) | Self::Count(Some(name)) => out.extend_from_slice(name.as_bytes()),
             Self::StreamRun(stream, version) => {
                 push_number(out, stream.0);
@@ -136,6 +142,7 @@ impl<'a> IndexKey<'a> {
             Self::Expiry(_) => b'x',
             Self::Facet(facet, _) => facet_family(facet.kind),
             Self::KvApplied => b'k',
+            Self::RulesApplied => b'r',
         }
     }
 
@@ -148,6 +155,7 @@ impl<'a> IndexKey<'a> {
             b's' if rest.is_empty() => Self::SelfCheck,
             b'm' if rest.is_empty() => Self::Mark,
             b'k' if rest.is_empty() => Self::KvApplied,
+            b'r' if rest.is_empty() => Self::RulesApplied,
             b'c' if rest.is_empty() => Self::Count(None),
             b'c' => Self::Count(Some(text(rest)?)),
             b'h' => Self::Head(text(rest)?),
@@ -222,6 +230,12 @@ pub enum StateKey<'a> {
     KvDue(Timestamp, BucketNo, &'a str),
     /// What the key-value commands of an entry led to.
     KvDigest(LogIndex),
+    /// The last log index that changed rules.
+    RulesRevision,
+    /// The rules of an entity type, or of the namespace.
+    Rules(&'a str),
+    /// The schema of a version of events of a name.
+    Schema(&'a str, u32),
 }
 
 impl<'a> StateKey<'a> {
@@ -255,9 +269,27 @@ impl<'a> StateKey<'a> {
                 push_deployment(&mut out, name, deployed);
                 push_number(&mut out, position.0);
             }
+            Self::RulesRevision => out.push(b'g'),
+            Self::Rules(scope) => {
+                out.push(b'u');
+                out.extend_from_slice(scope.as_bytes());
+            }
+            Self::Schema(name, version) => {
+                out.push(b'e');
+                out.extend_from_slice(name.as_bytes());
+                out.push(NUL);
+                push_number(&mut out, version.into());
+            }
             kv => kv.encode_kv(&mut out),
         }
         out
+    }
+
+    /// What the keys of all schemas begin with.
+    pub(crate) fn schemas(group: GroupId) -> Vec<u8> {
+        let mut prefix = Self::Rules("").encode(group);
+        *prefix.last_mut().expect("a key has a family byte") = b'e';
+        prefix
     }
 
     fn encode_kv(self, out: &mut Vec<u8>) {
@@ -331,6 +363,12 @@ impl<'a> StateKey<'a> {
                 let (name, rest) = until_nul(rest)?;
                 let (deployed, position) = take_number(rest)?;
                 Self::DeadLetter(name, LogIndex(deployed), Position(number(position)?))
+            }
+            b'g' if rest.is_empty() => Self::RulesRevision,
+            b'u' => Self::Rules(text(rest)?),
+            b'e' => {
+                let (name, version) = until_nul(rest)?;
+                Self::Schema(name, u32::try_from(number(version)?).ok()?)
             }
             family => Self::decode_kv(*family, rest)?,
         };
@@ -406,6 +444,7 @@ mod tests {
                 IndexKey::Facet(Facet { kind: FacetKind::EntityType, text: &b }, Position(y)),
                 IndexKey::Facet(Facet { kind: FacetKind::Tag, text: &b }, Position(x)),
                 IndexKey::KvApplied,
+                IndexKey::RulesApplied,
             ] {
                 let bytes = key.encode(GroupId(y));
                 prop_assert_eq!(IndexKey::decode(&bytes), Some((GroupId(y), key)));
@@ -429,6 +468,9 @@ mod tests {
                 StateKey::KvValue(BucketNo(x), &a, Revision(x / 3)),
                 StateKey::KvDue(Timestamp((x >> 1).cast_signed()), BucketNo(x / 7), &b),
                 StateKey::KvDigest(LogIndex(x)),
+                StateKey::RulesRevision,
+                StateKey::Rules(&a),
+                StateKey::Schema(&a, x as u32),
             ] {
                 let bytes = key.encode(GROUP);
                 prop_assert_eq!(StateKey::decode(&bytes), Some((GROUP, key)));

@@ -8,6 +8,7 @@
 mod error;
 mod kv;
 mod registry;
+mod rules;
 mod views;
 
 use std::{
@@ -66,6 +67,7 @@ impl State {
             let state = Self::open_engine(dir, group)?;
             state.check_self(is_new)?;
             state.registry()?;
+            state.rules()?;
             state.checkpoints()?;
             state.kv_mark()?;
             state.kv_buckets()?;

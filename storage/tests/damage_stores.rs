@@ -164,7 +164,7 @@ fn put(index: &Index, number: u64) {
     batch.put_stream_run(stream, StreamVersion(1), &run);
     batch.put_log_run(&run);
     batch.put_stream(stream, &entity(number), &kind);
-    batch.put_head(IndexHead { stream_no: stream, head });
+    batch.put_head(IndexHead { stream_no: stream, head, last_event: weir_types::EventId(uuid::Uuid::nil()) });
     batch.put_count(None, number);
     batch.set_mark(AppliedMark {
         log_id: LogId { term: Term(1), leader: NodeId(1), index: LogIndex(number) },
@@ -173,6 +173,7 @@ fn put(index: &Index, number: u64) {
         membership_at: None,
         registry: LogIndex::ZERO,
         kv: LogIndex::ZERO,
+        rules: LogIndex::ZERO,
         digest: number,
     });
     index.commit(batch).unwrap();

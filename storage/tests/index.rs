@@ -32,6 +32,7 @@ fn mark(index: u64, position: u64) -> AppliedMark {
         membership_at: None,
         registry: LogIndex::ZERO,
         kv: LogIndex::ZERO,
+        rules: LogIndex::ZERO,
         digest: index ^ position,
     }
 }
@@ -44,6 +45,7 @@ fn run(first: u64, count: u32) -> Run {
 fn head(name: &str, first: u64, last: u64, version: u64) -> IndexHead {
     IndexHead {
         stream_no: StreamNo(first),
+        last_event: weir_types::EventId(uuid::Uuid::nil()),
         head: StreamHead {
             entity_id: entity(name),
             entity_type: kind("order"),

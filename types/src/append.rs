@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    ContentType, EntityId, EntityType, EventId, EventName, EventSource, GroupId, IdempotencyKey, NewEvent,
-    Position, StreamVersion, Tag, Timestamp, Violation, limits,
+    ContentType, EntityId, EntityType, EventId, EventName, EventSource, GroupId, IdempotencyKey, Judged,
+    NewEvent, Position, RuleFaults, StreamVersion, Tag, Timestamp, Violation, limits,
 };
 
 /// What the stream's version must be for an append to succeed.
@@ -120,6 +120,8 @@ pub struct DecidedAppend {
     pub base: StreamVersion,
     /// The idempotency key, if any.
     pub idempotency: Option<Idempotency>,
+    /// What it was judged against; `None` when the group had no rules.
+    pub judged: Option<Judged>,
     /// When the leader recorded it.
     pub recorded_at: Timestamp,
     /// The events; their versions are `base + 1`, `base + 2`, …
@@ -192,6 +194,8 @@ pub enum AppendOutcome {
     },
     /// The key was seen before, with other content.
     IdempotencyConflict,
+    /// It was judged against other rules, or on another last event, than there are.
+    JudgedOnOther,
 }
 
 /// The answer to a successful append.
@@ -269,6 +273,20 @@ pub enum AppendError {
     Violated {
         /// All of them; never empty.
         violations: Vec<Violation>,
+    },
+    /// Events break the rules of their stream. Nothing was written.
+    #[error("events are refused: {faults}")]
+    Invalid {
+        /// How.
+        faults: RuleFaults,
+    },
+    /// The invariant of a stream could not be judged. Nothing was written.
+    #[error("invariant of entity type `{entity_type}` failed: {reason}")]
+    InvariantFailed {
+        /// Whose invariant.
+        entity_type: EntityType,
+        /// What went wrong.
+        reason: String,
     },
     /// The idempotency key was used with other content.
     #[error("idempotency key was used before with other content")]

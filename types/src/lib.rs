@@ -19,6 +19,7 @@ mod position;
 mod projection;
 mod read;
 pub mod registry;
+mod rules;
 mod subject;
 mod subscription;
 #[cfg(feature = "testing")]
@@ -56,6 +57,10 @@ pub use projection::{
 };
 pub use read::{
     Consistency, Direction, LogFilter, LogRead, LogSlice, ReadError, StreamHead, StreamPage, StreamRead,
+};
+pub use rules::{
+    EventSchema, Judged, MetadataRule, MetadataType, RuleFault, RuleFaults, RuleKind, RuleSet, Rules,
+    RulesChanged, RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode,
 };
 pub(crate) use subject::fnv1a;
 pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};

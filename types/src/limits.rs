@@ -99,6 +99,44 @@ pub const PROJECTION_SOURCE_BYTES_MAX: usize = 256 * 1024;
 pub const PROJECTION_DEAD_LETTERS_MAX: u64 = 1_000;
 /// Dead letters of a projection in one page.
 pub const PROJECTION_DEAD_LETTERS_PAGE_MAX: usize = 256;
+/// Schemas of events of one group, all versions counted.
+pub const EVENT_SCHEMAS_MAX: usize = 1_024;
+/// Bytes of a schema of events.
+pub const EVENT_SCHEMA_BYTES_MAX: usize = 64 * 1024;
+/// Levels of nesting in a schema of events.
+pub const EVENT_SCHEMA_DEPTH_MAX: usize = 64;
+/// Subschemas of a schema of events, each counted as often as it is referred to: what one value is checked against.
+pub const EVENT_SCHEMA_NODES_MAX: usize = 4_096;
+/// Bytes that a schema's patterns may take once they are compiled, each.
+pub const EVENT_SCHEMA_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of UTF-8 in the description of a schema.
+pub const DESCRIPTION_BYTES_MAX: usize = 1_024;
+/// Scopes of one group that have rules.
+pub const RULES_MAX: usize = 256;
+/// Metadata keys that the rules of one scope name.
+pub const RULES_METADATA_KEYS_MAX: usize = 64;
+/// Faults that one refusal tells.
+pub const RULE_FAULTS_MAX: usize = 100;
+/// Bytes of UTF-8 in a fault's words, and in its path.
+pub const RULE_FAULT_BYTES_MAX: usize = 512;
+/// Bytes of an append's data beyond which its schemas are checked off the runtime.
+pub const RULES_ON_RUNTIME_BYTES_MAX: usize = 16 * 1024;
+/// Invariants of one group. Each has a thread on the leader while it is used.
+pub const INVARIANTS_MAX: usize = 32;
+/// Bytes of JSON of the state that an invariant folds.
+pub const INVARIANT_STATE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of such states that a node keeps in memory, so that a judgement costs one event.
+pub const INVARIANT_STATES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Events of a stream whose state is not in memory that an invariant folds.
+pub const INVARIANT_EVENTS_MAX: usize = 1_000_000;
+/// Events of a stream that an invariant puts in the order in which they occurred.
+pub const INVARIANT_SORTED_EVENTS_MAX: usize = 100_000;
+/// Bytes of their data and metadata.
+pub const INVARIANT_SORTED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long an invariant may take over one append, or over one page of a stream.
+pub const INVARIANT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+/// Bytes of an invariant's source.
+pub const INVARIANT_SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one partition's state, as JSON.
 pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Waits for projections at once on one node.

@@ -78,6 +78,8 @@ plants! {
     GuardIgnored = "guard-ignored",
     /// Streams: expected version 0, which is an empty stream, is taken for any.
     ZeroMeansAny = "zero-means-any",
+    /// Accounts: an invariant judges on the state before the stream's last event, and apply does not compare.
+    JudgedOnOlderState = "judged-on-older-state",
     /// Streams: a refusal does not wait for what it rests on.
     RefusalNotHeld = "refusal-not-held",
     /// A3: what an idempotency key led to is not kept.

@@ -10,8 +10,8 @@ use futures::{channel::oneshot, future::BoxFuture, stream::BoxStream};
 use crate::{
     AppendError, BadEvent, Condition, Consistency, DecidedWrite, Deployment, EntityId, EntityType, GroupId,
     Idempotency, LogIndex, LogRead, LogSlice, NodeId, PartitionKey, Position, ProjectionDefinition,
-    ProjectionId, ReadError, RecordedEvent, RegistryCommand, RegistryOutcome, StreamGuard, StreamHead,
-    StreamPage, StreamRead, Term, Timestamp, Violation, WriteOutcome,
+    ProjectionId, ReadError, RecordedEvent, RegistryCommand, RegistryOutcome, RuleSet, StreamGuard,
+    StreamHead, StreamPage, StreamRead, Term, Timestamp, Violation, WriteOutcome,
 };
 
 /// Wall-clock time. The only source of recorded times.
@@ -279,6 +279,16 @@ pub trait ViewStore: Send + Sync {
     async fn forget(&self, group: GroupId, projection: &ProjectionId) -> Result<(), ReadError>;
 }
 
+/// Gives the rules that events must keep to.
+#[async_trait]
+pub trait RuleStore: Send + Sync {
+    /// The log index of the last change of rules that is applied here; from memory. 0 is no rules, ever.
+    fn rules_at(&self, group: GroupId) -> LogIndex;
+
+    /// All rules and schemas, as of one log index: that of [`RuleStore::rules_at`] or a later one.
+    async fn rules(&self, group: GroupId) -> Result<RuleSet, ReadError>;
+}
+
 /// Why the bus did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
@@ -369,4 +379,6 @@ pub struct Ports {
     pub reader: Arc<dyn EventReader>,
     /// Views and checkpoints.
     pub views: Arc<dyn ViewStore>,
+    /// Rules and schemas of events.
+    pub rules: Arc<dyn RuleStore>,
 }

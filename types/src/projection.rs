@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{EntityId, EventId, EventName, LogIndex, Position, ProjectionName, StreamVersion, limits};
+use crate::{
+    EntityId, EventId, EventName, LogIndex, Position, ProjectionName, RulesChanged, RulesCommand, RulesError,
+    StreamVersion, limits,
+};
 
 /// Which events a projection folds: a name, `prefix.*`, or `*` for all.
 ///
@@ -191,6 +194,8 @@ pub enum RegistryCommand {
     Pause(ProjectionName),
     /// Go on after a pause, and try again where it is parked.
     Resume(ProjectionName),
+    /// Change rules or schemas of events.
+    Rules(RulesCommand),
 }
 
 /// What apply made of a registry command; equal on every replica.
@@ -204,6 +209,10 @@ pub enum RegistryOutcome {
     Refused(RegistryError),
     /// It is as was asked for.
     Changed,
+    /// Rules or schemas are as they were asked for.
+    RulesChanged(RulesChanged),
+    /// A change of rules was refused.
+    RulesRefused(RulesError),
 }
 
 /// Why a registry command was refused.

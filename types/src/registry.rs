@@ -1,10 +1,14 @@
-//! The registry of projections, and what becomes of a command to it: pure, and the same on every replica.
+//! The registry of projections and of rules, and what becomes of a command to it: pure, and the same on every replica.
+
+mod rules;
 
 use std::collections::BTreeMap;
 
+pub use self::rules::RulesChange;
+use self::rules::{RuleBook, judge_rules};
 use crate::{
     Deployment, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, RegistryCommand, RegistryError,
-    RegistryOutcome, limits,
+    RegistryOutcome, RuleSet, limits,
 };
 
 /// What a registry command changes.
@@ -16,19 +20,23 @@ pub enum RegistryChange {
     Put(Box<Deployment>),
     /// The name is gone.
     Remove(ProjectionName),
+    /// Rules or schemas of events are others.
+    Rules(Box<RulesChange>),
 }
 
 /// The registry in memory, as of the last registry command that was applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
     deployed: BTreeMap<ProjectionName, Deployment>,
+    rules: RuleBook,
 }
 
 impl Registry {
-    /// The registry that holds these deployments.
+    /// The registry that holds these deployments and rules.
     #[must_use]
-    pub fn new(deployed: Vec<Deployment>) -> Self {
-        Self { deployed: deployed.into_iter().map(|one| (one.id.name.clone(), one)).collect() }
+    pub fn new(deployed: Vec<Deployment>, rules: &RuleSet) -> Self {
+        let deployed = deployed.into_iter().map(|one| (one.id.name.clone(), one)).collect();
+        Self { deployed, rules: RuleBook::new(rules) }
     }
 
     /// What is deployed, in order of names.
@@ -46,6 +54,7 @@ impl Registry {
             RegistryChange::Remove(name) => {
                 self.deployed.remove(&name);
             }
+            RegistryChange::Rules(change) => self.rules.take(*change),
         }
     }
 
@@ -57,6 +66,12 @@ impl Registry {
             RegistryCommand::Remove(name) => {
                 self.judge_named(name, |_| (RegistryChange::Remove(name.clone()), RegistryOutcome::Removed))
             }
+            RegistryCommand::Rules(command) => match judge_rules(&self.rules, index, command) {
+                Ok((change, changed)) => {
+                    (RegistryChange::Rules(Box::new(change)), RegistryOutcome::RulesChanged(changed))
+                }
+                Err(error) => (RegistryChange::None, RegistryOutcome::RulesRefused(error)),
+            },
             RegistryCommand::Pause(name) => self.judge_named(name, |standing| match standing.paused {
                 true => (RegistryChange::None, RegistryOutcome::Changed),
                 false => changed(Deployment { paused: true, ..standing.clone() }),

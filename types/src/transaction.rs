@@ -127,6 +127,11 @@ pub enum Violation {
         /// The type that its first event gave it.
         actual: EntityType,
     },
+    /// A stream's append was judged against other rules, or on another last event, than there are. No client sees it.
+    JudgedOnOther {
+        /// The stream.
+        entity_id: EntityId,
+    },
     /// An event matches a condition.
     Condition {
         /// The condition's place in the request, from 0.
@@ -169,6 +174,9 @@ impl fmt::Display for Violation {
                 write!(f, "stream `{entity_id}` is at version {actual}")
             }
             Self::Type { entity_id, actual } => write!(f, "entity `{entity_id}` is of type `{actual}`"),
+            Self::JudgedOnOther { entity_id } => {
+                write!(f, "stream `{entity_id}` was judged on something else")
+            }
             Self::Condition { number, position } => {
                 write!(f, "the event at position {position} matches condition {number}")
             }

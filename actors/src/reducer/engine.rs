@@ -6,8 +6,32 @@ use rquickjs::{
 
 use super::{Fault, ReducerLimits, meter::Meter};
 
-/// What the module's file is called in stacks.
-const MODULE_FILE: &str = "projection.js";
+/// What a module is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It folds events into views.
+    Projection,
+    /// It folds a stream and judges what comes next.
+    Invariant,
+}
+
+impl Role {
+    /// The name of its driver.
+    fn driver(self) -> &'static str {
+        match self {
+            Self::Projection => "projection",
+            Self::Invariant => "invariant",
+        }
+    }
+
+    /// What the module's file is called in stacks.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Projection => "projection.js",
+            Self::Invariant => "invariant.js",
+        }
+    }
+}
 
 /// The parts of the language that exist. There is no `Date`, `performance`,
 /// `WeakRef` (which shows when garbage is collected), shared memory or proxy.
@@ -24,7 +48,7 @@ type Intrinsics = (
 /// states of the partitions that are resident. Bound to the thread that made it.
 ///
 /// After a call that failed its states are not to be trusted: drop it.
-pub(super) struct Engine {
+pub(crate) struct Engine {
     // The driver's functions go before the context, the context before the runtime.
     load: Persistent<Function<'static>>,
     step: Persistent<Function<'static>>,
@@ -40,7 +64,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Loads a module and checks what it exports.
-    pub(super) fn load_module(source: &str, limits: ReducerLimits) -> Result<Self, Fault> {
+    pub(crate) fn load_module(role: Role, source: &str, limits: ReducerLimits) -> Result<Self, Fault> {
         let trouble = |error: rquickjs::Error| Fault::new(format!("engine does not start: {error}"));
         let runtime = Runtime::new().map_err(trouble)?;
         runtime.set_memory_limit(limits.memory_bytes_max);
@@ -51,7 +75,7 @@ impl Engine {
         meter.arm(limits.ticks_per_event_max, limits.event_time_max * limits.first_event_factor);
         let context = Context::custom::<Intrinsics>(&runtime).map_err(trouble)?;
         let driver = context.with(|ctx| {
-            let driver = drive(&ctx, source).map_err(|error| Fault::of(&ctx, error, &meter))?;
+            let driver = drive(&ctx, role, source).map_err(|error| Fault::of(&ctx, error, &meter))?;
             Driver::save(&ctx, &driver).map_err(|error| Fault::of(&ctx, error, &meter))
         })?;
         let Driver { load, step, collect, drop, declared } = driver;
@@ -59,23 +83,23 @@ impl Engine {
     }
 
     /// JSON of the module's name, events and partition key.
-    pub(super) fn declared(&self) -> &str {
+    pub(crate) fn declared(&self) -> &str {
         &self.declared
     }
 
     /// Brings a stored state in.
-    pub(super) fn load(&mut self, partition: &str, state: &str) -> Result<(), Fault> {
+    pub(crate) fn load(&mut self, partition: &str, state: &str) -> Result<(), Fault> {
         self.call(&self.load, (partition, state))
     }
 
     /// Folds one event, given as JSON.
-    pub(super) fn step(&mut self, partition: &str, event: &str) -> Result<(), Fault> {
+    pub(crate) fn step(&mut self, partition: &str, event: &str) -> Result<(), Fault> {
         self.steps += 1;
         self.call(&self.step, (partition, event))
     }
 
     /// A resident state as JSON, checked whole.
-    pub(super) fn collect(&self, partition: &str) -> Result<String, Fault> {
+    pub(crate) fn collect(&self, partition: &str) -> Result<String, Fault> {
         self.call(&self.collect, (partition,))
     }
 
@@ -122,11 +146,11 @@ impl Driver {
 }
 
 /// Makes the sandbox, then loads the module into it.
-fn drive<'js>(ctx: &Ctx<'js>, source: &str) -> rquickjs::Result<Object<'js>> {
+fn drive<'js>(ctx: &Ctx<'js>, role: Role, source: &str) -> rquickjs::Result<Object<'js>> {
     let mut options = EvalOptions::default();
     options.filename = Some("sandbox.js".into());
-    let install: Function<'js> = ctx.eval_with_options(include_str!("sandbox.js"), options)?;
-    let (module, loaded) = Module::declare(ctx.clone(), MODULE_FILE, source)?.eval()?;
+    let drivers: Object<'js> = ctx.eval_with_options(include_str!("sandbox.js"), options)?;
+    let (module, loaded) = Module::declare(ctx.clone(), role.file(), source)?.eval()?;
     match loaded.state() {
         PromiseState::Resolved => {}
         PromiseState::Rejected => loaded.result::<()>().unwrap_or(Ok(()))?,
@@ -137,5 +161,5 @@ fn drive<'js>(ctx: &Ctx<'js>, source: &str) -> rquickjs::Result<Object<'js>> {
             ));
         }
     }
-    install.call((module.namespace()?,))
+    drivers.get::<_, Function<'js>>(role.driver())?.call((module.namespace()?,))
 }

@@ -5,7 +5,7 @@ use weir_types::{ContentType, EventSource, RecordedEvent, Timestamp};
 ///
 /// Data that is not JSON is not given: `data` is null, and `contentType` says
 /// what it was. Numbers above 2^53 lose their last digits in JavaScript.
-pub(super) fn event_text(event: &RecordedEvent) -> String {
+pub(crate) fn event_text(event: &RecordedEvent) -> String {
     let mut text = String::with_capacity(event.data.len() + event.metadata.len() + 384);
     text.push_str("{\"id\":\"");
     text.push_str(&event.id.to_string());

@@ -7,7 +7,12 @@ use bytes::Bytes;
 use weir_types::{BadEvent, PartitionKey, Position, ProjectionDefinition, RecordedEvent, ports::View};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Fault, ReducerLimits, engine::Engine, event_text::event_text, partition::PartitionPath};
+use super::{
+    Fault, ReducerLimits,
+    engine::{Engine, Role},
+    event_text::event_text,
+    partition::PartitionPath,
+};
 
 /// Why a fold stopped, and at which event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,7 +192,7 @@ impl Folder {
         let stumble =
             |item: usize, last: bool, fault| Stumble { item, alone: fresh && last, whole: false, fault };
         if fresh && !prepared.items.is_empty() {
-            let engine = Engine::load_module(&self.definition.source, self.limits);
+            let engine = Engine::load_module(Role::Projection, &self.definition.source, self.limits);
             self.engine = Some(engine.map_err(|fault| stumble(0, true, fault.of_no_event()))?);
         }
         let stored: HashMap<_, _> = states.iter().filter_map(|(k, s)| Some((k, s.as_ref()?))).collect();

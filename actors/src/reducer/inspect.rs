@@ -4,7 +4,11 @@ use weir_types::{
     EventPattern, NameError, OnError, ProjectionDefinition, ProjectionName, RegistryError, limits,
 };
 
-use super::{Fault, ReducerLimits, engine::Engine, partition::PartitionPath};
+use super::{
+    Fault, ReducerLimits,
+    engine::{Engine, Role},
+    partition::PartitionPath,
+};
 
 /// Why a module is not a projection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +66,7 @@ pub fn inspect(source: &str) -> Result<ProjectionDefinition, ReducerError> {
     if bytes > max {
         return Err(ReducerError::TooLong { bytes, max });
     }
-    let engine = Engine::load_module(source, ReducerLimits::default())
+    let engine = Engine::load_module(Role::Projection, source, ReducerLimits::default())
         .map_err(|fault| ReducerError::Module { fault })?;
     let declared: Declared = serde_json::from_str(engine.declared()).map_err(|error| {
         ReducerError::Module { fault: Fault::new(format!("declarations are not readable: {error}")) }
@@ -99,4 +103,17 @@ fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, Redu
     };
     definition.check_limits().map_err(|error| ReducerError::Events { error })?;
     Ok(definition)
+}
+
+/// Checks an invariant's module, in an engine of its own. Blocks as [`inspect`] does.
+///
+/// # Errors
+/// [`ReducerError`], whose text is meant for the module's author.
+pub fn inspect_invariant(source: &str) -> Result<(), ReducerError> {
+    let (bytes, max) = (source.len(), limits::INVARIANT_SOURCE_BYTES_MAX);
+    if bytes > max {
+        return Err(ReducerError::TooLong { bytes, max });
+    }
+    let loaded = Engine::load_module(Role::Invariant, source, ReducerLimits::default());
+    loaded.map(drop).map_err(|fault| ReducerError::Module { fault })
 }

@@ -1,11 +1,11 @@
 // Runs before an author's module, in the same context: takes away what is not
-// deterministic, freezes what is left, and gives back the driver by which the
-// host folds. Nothing of the driver is reachable from the author's code.
+// deterministic, freezes what is left, and gives back the drivers by which the
+// host folds, one for each kind of module. Nothing of the driver is reachable from the author's code.
 (() => {
   'use strict';
   const { parse, stringify } = JSON;
   const { ownKeys, getOwnPropertyDescriptor, getPrototypeOf, defineProperty, apply } = Reflect;
-  const { freeze, keys, prototype: objectPrototype } = Object;
+  const { freeze, hasOwn, keys, prototype: objectPrototype } = Object;
   const { isArray, prototype: arrayPrototype } = Array;
 
   // What the walk below cannot reach by names alone.
@@ -132,7 +132,8 @@
     if (wrong !== null) throw new TypeError(`state${wrong}, which JSON cannot hold`);
   };
 
-  return (namespace) => {
+  // What a module exports: by name, or as members of its default export.
+  const exported = (namespace) => {
     const whole = namespace.default;
     const self = whole !== null && typeof whole === 'object' ? whole : {};
     const pick = (name) => (namespace[name] !== undefined ? namespace[name] : self[name]);
@@ -142,9 +143,92 @@
       if (!good(value)) throw new TypeError(`\`${name}\` must be ${what}`);
       return value;
     };
-    const isText = (value) => typeof value === 'string';
-    const isCode = (value) => typeof value === 'function';
+    return { self, pick, demand };
+  };
+  const isText = (value) => typeof value === 'string';
+  const isCode = (value) => typeof value === 'function';
 
+  // A stream is folded without a look, or each event is judged on the state
+  // that it leads to. An empty text is the initial state. The state is kept as
+  // JSON before it is judged: what a judge does to it is undone.
+  const invariant = (namespace) => {
+    const { self, pick, demand } = exported(namespace);
+    const start = demand('initialState', (value) => value !== null, 'a state, or a function that makes one');
+    const judge = demand('check', isCode, 'a function');
+    const fold = pick('fold');
+    const handlers = pick('handlers');
+    if ((fold === undefined) === (handlers === undefined)) {
+      throw new TypeError('one of `fold` and `handlers` must be exported');
+    }
+    if (fold !== undefined && !isCode(fold)) throw new TypeError('`fold` must be a function');
+    if (handlers !== undefined && (typeof handlers !== 'object' || handlers === null || !keys(handlers).every((name) => isCode(handlers[name])))) {
+      throw new TypeError('`handlers` must be an object of functions, by the names of events');
+    }
+    const retroactive = pick('retroactive') ?? false;
+    if (typeof retroactive !== 'boolean') throw new TypeError('`retroactive` must be true or false');
+
+    const first = isCode(start) ? apply(start, self, []) : start;
+    if (first instanceof Promise) throw new TypeError('`initialState` must not be async');
+    check(first, Infinity);
+    const initial = stringify(first);
+    const handlerOf = (name) => {
+      if (fold !== undefined) return fold;
+      return hasOwn(handlers, name) ? handlers[name] : undefined;
+    };
+    const wrong = (value) => new TypeError(`\`check\` must return nothing, a text, { message, path }, or an array of those, not ${kind(value)}`);
+    const faultOf = (value) => {
+      if (isText(value)) return { path: '', message: value };
+      if (value !== null && typeof value === 'object' && isText(value.message) && (value.path === undefined || isText(value.path))) {
+        return { path: value.path ?? '', message: value.message };
+      }
+      throw wrong(value);
+    };
+    const faultsOf = (verdict) => {
+      if (verdict === undefined || verdict === null) return [];
+      return isArray(verdict) ? verdict.slice(0, 100).map(faultOf) : [faultOf(verdict)];
+    };
+    let state = parse(initial);
+    let errors = [];
+    let judged = 0;
+
+    return {
+      declared: stringify({ retroactive }),
+      load(_, text) {
+        state = parse(text === '' ? initial : text);
+        errors = [];
+        judged = 0;
+      },
+      step(mode, text) {
+        if (errors.length > 0) return;
+        const event = parse(text);
+        delete event.position;
+        const handler = handlerOf(event.name);
+        const answer = handler === undefined ? state : apply(handler, self, [state, event]);
+        if (answer instanceof Promise) throw new TypeError('a fold must not be async');
+        const next = answer === undefined ? state : answer;
+        if (mode !== 'check') {
+          check(next, 64);
+          state = next;
+          return;
+        }
+        check(next, Infinity);
+        const kept = stringify(next);
+        const verdict = apply(judge, self, [next, event]);
+        if (verdict instanceof Promise) throw new TypeError('`check` must not be async');
+        errors = faultsOf(verdict);
+        judged += 1;
+        state = parse(kept);
+      },
+      collect(_) {
+        check(state, Infinity);
+        return stringify({ state, errors, judged });
+      },
+      drop(_) {},
+    };
+  };
+
+  const projection = (namespace) => {
+    const { self, pick, demand } = exported(namespace);
     const name = demand('name', isText, 'a string');
     const events = demand('events', (value) => isArray(value) && value.every(isText), 'an array of strings');
     const initialState = demand('initialState', isCode, 'a function');
@@ -203,4 +287,6 @@
       },
     };
   };
+
+  return { invariant, projection };
 })()

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use futures::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use weir_types::{
-    AppendError, Consistency, DecidedWrite, EntityId, GroupId, Planted, ReadError, Term, planted, ports,
+    AppendError, Consistency, DecidedAppend, DecidedWrite, EntityId, GroupId, Planted, ReadError, Term,
+    planted, ports,
 };
 
 use super::{
@@ -18,7 +19,12 @@ use super::{
     reservation,
     state::{self, Decision, StreamState},
 };
-use crate::{admission::Admitted, event_ids::EventIds};
+use crate::{
+    admission::Admitted,
+    event_ids::EventIds,
+    invariant::{Basis, Memory},
+    rules::{self, Judgement, Rulebooks},
+};
 
 /// The ports that stream actors and their callers use.
 pub(crate) struct StreamPorts {
@@ -26,7 +32,19 @@ pub(crate) struct StreamPorts {
     pub(crate) clock: Arc<dyn ports::Clock>,
     pub(crate) proposer: Arc<dyn ports::Proposer>,
     pub(crate) reader: Arc<dyn ports::EventReader>,
+    pub(crate) leadership: Arc<dyn ports::LeadershipWatch>,
+    pub(crate) rules: Rulebooks,
+    /// States that invariants have folded.
+    pub(crate) memory: Memory,
     pub(crate) ids: EventIds,
+}
+
+impl StreamPorts {
+    /// Whether this node leads, as far as it knows, and does so in this term.
+    pub(crate) fn leads_in(&self, term: Term) -> bool {
+        let now = self.leadership.current();
+        now.decides && now.term == term
+    }
 }
 
 pub(crate) struct StreamActor;
@@ -75,7 +93,11 @@ impl State {
         if lease.is_retired() {
             return answer.send(Reply::Again);
         }
-        match self.decide(&append).await {
+        let decision = match self.decide(&append).await {
+            Ok(Decision::Append(decided)) => self.judge(decided).await,
+            other => other,
+        };
+        match decision {
             Ok(Decision::Append(decided)) => {
                 let stream = self.stream.as_mut().expect("decide has loaded it");
                 stream.accept(&decided);
@@ -86,6 +108,7 @@ impl State {
                 let done = Box::new(|outcome| proposed.settle(outcome));
                 self.args.ports.proposer.propose(self.args.term, DecidedWrite::Append(decided), done);
             }
+            Ok(Decision::Moved) => answer.send(Reply::Again),
             Ok(Decision::Repeated(outcome)) => answer.send(Reply::Repeated(outcome)),
             Ok(Decision::RefuseNow(error)) | Err(error) => answer.send(Reply::Refused(error)),
             Ok(Decision::KeyInFlight) => {
@@ -142,18 +165,46 @@ impl State {
         Ok(state::decide(stream, durable, request, remembered.as_ref(), now, next_id))
     }
 
+    /// Judges a decided append by the rules, and puts into it by which.
+    async fn judge(&mut self, decided: DecidedAppend) -> Result<Decision, AppendError> {
+        let Arguments { ports, shared, term, .. } = &self.args;
+        if ports.rules.are_none() {
+            return Ok(Decision::Append(decided));
+        }
+        let basis = Basis { term: Some(*term), durable: shared.durable(), folded: shared.folded().take() };
+        let judgement = match rules::judge(ports, basis, decided).await {
+            Ok(judgement) => judgement,
+            Err(error @ AppendError::InvariantFailed { .. }) => return Ok(Decision::Refuse(error)),
+            Err(error) => return Err(error),
+        };
+        let Some(Judgement { append, faults, before, after }) = judgement else {
+            // It does not stand where this actor thinks.
+            shared.retire();
+            return Ok(Decision::Moved);
+        };
+        if let Some(folded) = if faults.is_empty() { after } else { before } {
+            ports.memory.keep(shared.folded(), folded);
+        }
+        Ok(if faults.is_empty() {
+            Decision::Append(append)
+        } else {
+            Decision::Refuse(AppendError::Invalid { faults })
+        })
+    }
+
     /// Holds a refusal until what it rests on is durable, and known to be so by
     /// the leader of today.
     fn held(&self, error: AppendError, lease: Lease) -> Held {
         let (ports, term) = (&self.args.ports, self.args.term);
         let basis = self.stream.as_ref().map(StreamState::version).unwrap_or_default();
         if lease.durable() < basis {
-            return Held { error, basis: Some(basis), settled: ports.proposer.barrier(term), lease };
+            let settled = ports.proposer.barrier(term);
+            return Held { error, basis: Some(basis), term, settled, lease };
         }
         let (reader, group) = (Arc::clone(&ports.reader), ports.group);
         let confirmed =
             async move { reader.ready(group, Consistency::Linearizable).await.map(drop).map_err(unread) };
-        Held { error, basis: None, settled: confirmed.boxed(), lease }
+        Held { error, basis: None, term, settled: confirmed.boxed(), lease }
     }
 }
 

@@ -12,12 +12,16 @@ use std::sync::{
 
 use weir_types::StreamVersion;
 
+use crate::invariant::Slot;
+
 /// The shared part of one stream actor.
 pub(crate) struct Shared {
     leases: AtomicUsize,
     used: AtomicU64,
     durable: AtomicU64,
     retired: AtomicBool,
+    /// The stream's state, as its invariant folded it.
+    folded: Arc<Slot>,
 }
 
 impl Shared {
@@ -28,7 +32,13 @@ impl Shared {
             used: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             retired: AtomicBool::new(false),
+            folded: Arc::default(),
         })
+    }
+
+    /// Where the stream's state is kept, as its invariant folded it.
+    pub(crate) fn folded(&self) -> &Arc<Slot> {
+        &self.folded
     }
 
     /// Leases out.

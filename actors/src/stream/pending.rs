@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use weir_types::{
-    AppendAck, AppendError, AppendOutcome, AppendRequest, EventId, Planted, Position, StreamVersion,
+    AppendAck, AppendError, AppendOutcome, AppendRequest, EventId, Planted, Position, StreamVersion, Term,
     WriteOutcome, planted,
 };
 
@@ -48,7 +48,7 @@ impl Reply {
             }
             Ok(repeated @ AppendOutcome::Repeated { .. }) => Self::Repeated(repeated),
             // Apply is right, and nothing was written: decide on what is there now.
-            Ok(AppendOutcome::VersionConflict { .. }) => Self::Again,
+            Ok(AppendOutcome::VersionConflict { .. } | AppendOutcome::JudgedOnOther) => Self::Again,
             Ok(AppendOutcome::TypeConflict { actual }) => Self::Refused(AppendError::TypeConflict { actual }),
             Ok(AppendOutcome::IdempotencyConflict) => Self::Refused(AppendError::IdempotencyConflict),
             Err(error) => Self::Refused(error),
@@ -142,6 +142,8 @@ pub(crate) struct Held {
     /// The version that makes the refusal right once it is durable; `None` when
     /// it was durable already and only leadership is to be confirmed.
     pub(super) basis: Option<StreamVersion>,
+    /// The term in which it was decided.
+    pub(super) term: Term,
     pub(super) settled: BoxFuture<'static, Result<(), AppendError>>,
     pub(super) lease: Lease,
 }
@@ -151,6 +153,11 @@ impl Held {
         self.settled.await.map_err(nothing_written)?;
         if self.basis.is_some_and(|basis| self.lease.durable() >= basis) {
             return Err(self.error);
+        }
+        if matches!(self.error, AppendError::Invalid { .. } | AppendError::InvariantFailed { .. }) {
+            // It cannot be judged again here. Where this node has led all the time, nobody else went on.
+            let still_leads = !self.lease.is_retired() && ports.leads_in(self.term);
+            return if still_leads && self.basis.is_none() { Err(self.error) } else { Ok(None) };
         }
         // What it rested on may have failed, or another leader may have gone
         // on: the head says what holds.

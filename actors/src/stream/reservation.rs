@@ -3,7 +3,10 @@
 use tokio::sync::oneshot;
 use weir_types::{AppendError, DecidedAppend, EntityType, StreamVersion, Timestamp};
 
-use super::{lease::Lease, state::Standing};
+use super::{
+    lease::{Lease, Shared},
+    state::Standing,
+};
 
 /// A reserved stream. Its actor decides nothing else until [`Reserved::decided`]
 /// is called or this is dropped: hold it briefly, and take several in order of
@@ -57,6 +60,11 @@ pub(super) fn reserve(standing: Standing, lease: Lease) -> (Reserved, oneshot::R
 }
 
 impl Reserved {
+    /// What the stream shares with its actor.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.lease
+    }
+
     /// Lets the stream go on after what was decided, and keeps its actor from being passivated.
     pub(crate) fn decided(self, append: &DecidedAppend) -> Lease {
         let advance = Advance {

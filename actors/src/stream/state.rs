@@ -48,6 +48,8 @@ pub(crate) enum Decision {
     Refuse(AppendError),
     /// Refuse at once: what it rests on is durable and cannot change.
     RefuseNow(AppendError),
+    /// The stream does not stand where it was thought to: ask the router again.
+    Moved,
 }
 
 impl StreamState {
@@ -153,6 +155,7 @@ pub(crate) fn decide(
     let recorded_at = state.recorded_at.map_or(now, |last| last.max(now));
     let events = request.events.iter().map(|event| decided_event(event, &mut next_id));
     Decision::Append(DecidedAppend {
+        judged: None,
         entity_id: request.entity_id.clone(),
         entity_type: request.entity_type.clone(),
         base: state.version,

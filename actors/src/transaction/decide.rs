@@ -14,16 +14,27 @@ pub(crate) fn decide(
     request: &TransactionRequest,
     standings: &[&Standing],
     now: Timestamp,
-    mut next_id: impl FnMut() -> EventId,
+    next_id: impl FnMut() -> EventId,
 ) -> Option<DecidedTransaction> {
     assert_eq!(request.appends.len(), standings.len(), "each written stream stands somewhere");
-    let parts = || request.appends.iter().zip(standings);
-    if !parts().all(|(append, standing)| meets(append, standing)) {
-        return None;
-    }
+    let mut parts = request.appends.iter().zip(standings);
+    parts
+        .all(|(append, standing)| meets(append, standing))
+        .then(|| decide_on(request, standings, now, next_id))
+}
+
+/// The same, whether its guards hold or not.
+pub(super) fn decide_on(
+    request: &TransactionRequest,
+    standings: &[&Standing],
+    now: Timestamp,
+    mut next_id: impl FnMut() -> EventId,
+) -> DecidedTransaction {
+    let parts = request.appends.iter().zip(standings);
     let latest = standings.iter().filter_map(|standing| standing.recorded_at).max();
     let recorded_at = latest.map_or(now, |latest| latest.max(now));
-    let appends = parts().map(|(append, standing)| DecidedAppend {
+    let appends = parts.map(|(append, standing)| DecidedAppend {
+        judged: None,
         entity_id: append.entity_id.clone(),
         entity_type: append.entity_type.clone(),
         base: standing.version,
@@ -32,13 +43,13 @@ pub(crate) fn decide(
         events: append.events.iter().map(|event| decided_event(event, &mut next_id)).collect(),
     });
     let digest = |key| Idempotency { key, digest: digest_of_transaction(request) };
-    Some(DecidedTransaction {
+    DecidedTransaction {
         appends: appends.collect(),
         idempotency: request.idempotency_key.clone().map(digest),
         recorded_at,
         checks: request.checks.clone(),
         conditions: request.conditions.clone(),
-    })
+    }
 }
 
 fn meets(append: &StreamAppend, standing: &Standing) -> bool {

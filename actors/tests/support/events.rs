@@ -50,6 +50,7 @@ pub fn append(base: u64, name: &str, entity: &str, data: &Value) -> DecidedAppen
         tags: Vec::new(),
     };
     DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(entity).unwrap(),
         entity_type: EntityType::new("thing").unwrap(),
         base: StreamVersion(base),

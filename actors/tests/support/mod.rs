@@ -62,6 +62,7 @@ pub fn event(data: &str) -> NewEvent {
 /// An append as another leader would have decided it.
 pub fn decided(entity: &str, base: u64, id: u128, data: &str) -> DecidedAppend {
     DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(entity).unwrap(),
         entity_type: EntityType::new("order").unwrap(),
         base: StreamVersion(base),

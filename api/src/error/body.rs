@@ -134,6 +134,7 @@ fn code_of_status(status: u16) -> ErrorCode {
         409 => ErrorCode::MembershipConflict,
         413 => ErrorCode::TooLarge,
         415 => ErrorCode::UnsupportedMediaType,
+        422 => ErrorCode::EventInvalid,
         429 => ErrorCode::Overloaded,
         501 => ErrorCode::Unimplemented,
         502 | 504 => ErrorCode::OutcomeUnknown,

@@ -57,6 +57,8 @@ codes! {
     EntityTypeConflict = "entity_type_conflict",
     /// No event of this id is known.
     EventNotFound = "event_not_found",
+    /// Events break their schema, or the rules of their metadata.
+    EventInvalid = "event_invalid",
     /// The idempotency key was used with other content.
     IdempotencyConflict = "idempotency_conflict",
     /// A fault in Weir.
@@ -69,6 +71,10 @@ codes! {
     InvalidPattern = "invalid_pattern",
     /// The request is not legal.
     InvalidRequest = "invalid_request",
+    /// The invariant of a stream could not be judged.
+    InvariantFailed = "invariant_failed",
+    /// Events would break the invariant of their stream.
+    InvariantViolated = "invariant_violated",
     /// The key holds no value.
     KeyNotFound = "key_not_found",
     /// The change of members is not possible now.
@@ -97,6 +103,16 @@ codes! {
     ProjectionsFull = "projections_full",
     /// The key is at another revision.
     RevisionConflict = "revision_conflict",
+    /// The group has as many rules, schemas or invariants as it may.
+    RulesFull = "rules_full",
+    /// The rules are not legal.
+    RulesInvalid = "rules_invalid",
+    /// There are no such rules.
+    RulesNotFound = "rules_not_found",
+    /// The schema is not legal.
+    SchemaInvalid = "schema_invalid",
+    /// There is no such schema.
+    SchemaNotFound = "schema_not_found",
     /// Too much waited for a subscriber.
     SlowSubscriber = "slow_subscriber",
     /// The position asked for was not reached in time.
@@ -133,13 +149,17 @@ impl ErrorCode {
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest
-            | Self::ProjectionInvalid => 400,
+            | Self::ProjectionInvalid
+            | Self::RulesInvalid
+            | Self::SchemaInvalid => 400,
             Self::BucketNotFound
             | Self::ConsumerGroupNotFound
             | Self::EventNotFound
             | Self::KeyNotFound
             | Self::NotFound
             | Self::ProjectionNotFound
+            | Self::RulesNotFound
+            | Self::SchemaNotFound
             | Self::StreamNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::AlreadyInitialized
@@ -155,11 +175,13 @@ impl ErrorCode {
             | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
+            | Self::RulesFull
             | Self::TransactionRefused
             | Self::VersionConflict => 409,
             Self::RevisionConflict => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::EventInvalid | Self::InvariantFailed | Self::InvariantViolated => 422,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => 429,
             Self::Internal | Self::StorageDamaged | Self::StorageFailed => 500,
             Self::Unimplemented => 501,
@@ -173,11 +195,14 @@ impl ErrorCode {
     pub const fn connect_code(self) -> ConnectCode {
         match self {
             Self::EmptyAppend
+            | Self::EventInvalid
             | Self::InvalidCursor
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest
             | Self::ProjectionInvalid
+            | Self::RulesInvalid
+            | Self::SchemaInvalid
             | Self::TooLarge
             | Self::UnsupportedMediaType => ConnectCode::InvalidArgument,
             Self::BucketNotFound
@@ -186,6 +211,8 @@ impl ErrorCode {
             | Self::KeyNotFound
             | Self::NotFound
             | Self::ProjectionNotFound
+            | Self::RulesNotFound
+            | Self::SchemaNotFound
             | Self::StreamNotFound => ConnectCode::NotFound,
             Self::AlreadyInitialized
             | Self::BucketExists
@@ -200,9 +227,12 @@ impl ErrorCode {
             | Self::BucketsFull
             | Self::BusDiverged
             | Self::ConsumerGroupsFull
+            | Self::InvariantFailed
+            | Self::InvariantViolated
             | Self::ProjectionParked
             | Self::ProjectionPaused
-            | Self::ProjectionsFull => ConnectCode::FailedPrecondition,
+            | Self::ProjectionsFull
+            | Self::RulesFull => ConnectCode::FailedPrecondition,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => {
                 ConnectCode::ResourceExhausted
             }
@@ -244,6 +274,7 @@ impl ErrorCode {
             | Self::ConsumerGroupsFull
             | Self::EmptyAppend
             | Self::EntityTypeConflict
+            | Self::EventInvalid
             | Self::EventNotFound
             | Self::IdempotencyConflict
             | Self::Internal
@@ -251,6 +282,8 @@ impl ErrorCode {
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest
+            | Self::InvariantFailed
+            | Self::InvariantViolated
             | Self::KeyNotFound
             | Self::MembershipConflict
             | Self::MethodNotAllowed
@@ -261,6 +294,11 @@ impl ErrorCode {
             | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::RevisionConflict
+            | Self::RulesFull
+            | Self::RulesInvalid
+            | Self::RulesNotFound
+            | Self::SchemaInvalid
+            | Self::SchemaNotFound
             | Self::StorageDamaged
             | Self::StreamNotFound
             | Self::TooLarge
@@ -288,12 +326,15 @@ impl ErrorCode {
             | Self::ConsumerGroupsFull
             | Self::EmptyAppend
             | Self::EntityTypeConflict
+            | Self::EventInvalid
             | Self::EventNotFound
             | Self::IdempotencyConflict
             | Self::InvalidCursor
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest
+            | Self::InvariantFailed
+            | Self::InvariantViolated
             | Self::KeyNotFound
             | Self::MembershipConflict
             | Self::MethodNotAllowed
@@ -307,6 +348,11 @@ impl ErrorCode {
             | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::RevisionConflict
+            | Self::RulesFull
+            | Self::RulesInvalid
+            | Self::RulesNotFound
+            | Self::SchemaInvalid
+            | Self::SchemaNotFound
             | Self::SlowSubscriber
             | Self::Stale
             | Self::StorageDamaged

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir_types::{
     AppendError, CursorError, ExpectedVersion, KvError, KvReadError, NameError, PatternError, ReadError,
-    RegistryError, Violation, limits, ports::BusError,
+    RegistryError, RuleFault, RulesError, Violation, limits, ports::BusError,
 };
 
 use super::{ApiError, ErrorCode};
@@ -39,6 +39,20 @@ impl From<AppendError> for ApiError {
                 let violations: Vec<Value> = violations.iter().map(violation).collect();
                 of(ErrorCode::TransactionRefused).with("violations", violations)
             }
+            AppendError::Invalid { faults } => {
+                let code = match faults.own.is_empty() {
+                    true => ErrorCode::InvariantViolated,
+                    false => ErrorCode::EventInvalid,
+                };
+                let views = |faults: &[RuleFault]| faults.iter().map(fault).collect::<Vec<Value>>();
+                of(code)
+                    .with("own", views(&faults.own))
+                    .with("state", views(&faults.state))
+                    .with("messages", faults.messages().collect::<Vec<String>>())
+            }
+            AppendError::InvariantFailed { entity_type, reason } => {
+                of(ErrorCode::InvariantFailed).with("entityType", entity_type.as_str()).with("reason", reason)
+            }
             AppendError::IdempotencyConflict => of(ErrorCode::IdempotencyConflict),
             AppendError::Overloaded => of(ErrorCode::Overloaded),
             AppendError::NotLeader { leader } => {
@@ -49,6 +63,17 @@ impl From<AppendError> for ApiError {
             AppendError::Storage { .. } => of(ErrorCode::StorageFailed),
         }
     }
+}
+
+/// How an event breaks a rule.
+fn fault(fault: &RuleFault) -> Value {
+    json!({
+        "entityId": fault.entity_id.as_str(),
+        "event": fault.event,
+        "rule": fault.rule.as_str(),
+        "path": fault.path,
+        "message": fault.message,
+    })
 }
 
 /// One reason why a transaction was refused, with the code that it would have alone.
@@ -65,6 +90,11 @@ fn violation(violation: &Violation) -> Value {
             "entityId": entity_id.as_str(),
             "actualType": actual.as_str(),
         }),
+        // The decider tries again; it gives up as unavailable.
+        Violation::JudgedOnOther { entity_id } => json!({
+            "code": ErrorCode::Unavailable.as_str(),
+            "entityId": entity_id.as_str(),
+        }),
         Violation::Condition { number, position } => json!({
             "code": "condition_violated",
             "condition": number,
@@ -75,6 +105,22 @@ fn violation(violation: &Violation) -> Value {
             "condition": number,
             "max": limits::CONDITION_EVENTS_MAX,
         }),
+    }
+}
+
+impl From<RulesError> for ApiError {
+    fn from(error: RulesError) -> Self {
+        let message = error.to_string();
+        let of = |code| Self::new(code, message);
+        match error {
+            RulesError::Invalid { .. } => of(ErrorCode::RulesInvalid),
+            RulesError::SchemaInvalid { .. } => of(ErrorCode::SchemaInvalid),
+            RulesError::NotFound => of(ErrorCode::RulesNotFound),
+            RulesError::SchemaNotFound => of(ErrorCode::SchemaNotFound),
+            RulesError::TooMany { what, max } => {
+                of(ErrorCode::RulesFull).with("what", what.to_string()).with("max", max)
+            }
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use crate::{
     ErrorCode::{
         AlreadyInitialized, BucketExists, BucketFull, BucketNotFound, BucketsFull, BusUnavailable,
         ConsumerGroupExists, ConsumerGroupNotFound, ConsumerGroupsFull, DeadlineExceeded, EmptyAppend,
-        EntityTypeConflict, EventNotFound, IdempotencyConflict, Internal, InvalidCursor, InvalidName,
-        InvalidPattern, InvalidRequest, KeyNotFound, MembershipConflict, NotInitialized, NotLeader,
-        OutcomeUnknown, Overloaded, ProjectionInvalid, ProjectionNotFound, ProjectionParked,
-        ProjectionPaused, ProjectionsFull, RevisionConflict, Stale, StorageDamaged, StorageFailed,
+        EntityTypeConflict, EventInvalid, EventNotFound, IdempotencyConflict, Internal, InvalidCursor,
+        InvalidName, InvalidPattern, InvalidRequest, InvariantFailed, InvariantViolated, KeyNotFound,
+        MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded, ProjectionInvalid,
+        ProjectionNotFound, ProjectionParked, ProjectionPaused, ProjectionsFull, RevisionConflict, RulesFull,
+        RulesInvalid, RulesNotFound, SchemaInvalid, SchemaNotFound, Stale, StorageDamaged, StorageFailed,
         StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable, VersionConflict,
     },
     v1::{self, paths},
@@ -202,6 +203,42 @@ operations! {
             .query::<v1::KvDeleteQuery>().gives_nothing(204, "deleted; its revision is in `x-weir-revision`")
             .fails(&[KeyNotFound]);
     }
+    rules {
+        /// Registers the schema of a version of the events of a name.
+        RegisterEventSchema = Member Post paths::EVENT_SCHEMAS, |spec| change(spec)
+            .body::<v1::EventSchemaBody>().gives::<v1::EventSchemaRegistered>(201).gives::<v1::EventSchemaRegistered>(200)
+            .fails(&[SchemaInvalid, RulesFull, TooLarge]);
+        /// Lists schemas of events.
+        ListEventSchemas = Member Get paths::EVENT_SCHEMAS, |spec| read(spec)
+            .query::<v1::EventSchemasQuery>().gives::<v1::EventSchemaList>(200);
+        /// The newest schema of events of a name.
+        GetNewestEventSchema = Member Get paths::EVENT_SCHEMA_NEWEST, |spec| read(spec)
+            .gives::<v1::EventSchemaView>(200).fails(&[SchemaNotFound]);
+        /// A schema of events; version 0 is the newest.
+        GetEventSchema = Member Get paths::EVENT_SCHEMA, |spec| read(spec)
+            .gives::<v1::EventSchemaView>(200).fails(&[SchemaNotFound]);
+        /// Removes a schema of events.
+        DeleteEventSchema = Member Delete paths::EVENT_SCHEMA, |spec| change(spec)
+            .gives_nothing(204, "removed").fails(&[SchemaNotFound]);
+        /// Lists all rules.
+        ListRules = Member Get paths::RULES, |spec| read(spec).gives::<v1::RulesList>(200);
+        /// The rules of the namespace.
+        GetNamespaceRules = Member Get paths::RULES_NAMESPACE, |spec| read(spec)
+            .gives::<v1::RulesView>(200).fails(&[RulesNotFound]);
+        /// Sets the rules of the namespace.
+        SetNamespaceRules = Member Put paths::RULES_NAMESPACE, |spec| set_rules(spec);
+        /// Removes the rules of the namespace.
+        DeleteNamespaceRules = Member Delete paths::RULES_NAMESPACE, |spec| change(spec)
+            .gives_nothing(204, "removed").fails(&[RulesNotFound]);
+        /// The rules of an entity type.
+        GetTypeRules = Member Get paths::RULES_TYPE, |spec| read(spec)
+            .gives::<v1::RulesView>(200).fails(&[RulesNotFound]);
+        /// Sets the rules of an entity type.
+        SetTypeRules = Member Put paths::RULES_TYPE, |spec| set_rules(spec);
+        /// Removes the rules of an entity type.
+        DeleteTypeRules = Member Delete paths::RULES_TYPE, |spec| change(spec)
+            .gives_nothing(204, "removed").fails(&[RulesNotFound]);
+    }
     projections {
         /// Deploys a projection.
         DeployProjection = Member Post paths::PROJECTIONS, |spec| change(spec)
@@ -302,7 +339,15 @@ operations! {
 fn append(spec: Spec<'_>) -> Spec<'_> {
     let key = "the key by which a repeat is recognised, where the body has none";
     let spec = spec.header("Idempotency-Key", key).trace();
-    change(spec).fails(&[EmptyAppend, IdempotencyConflict, TooLarge, Overloaded])
+    change(spec).fails(&[
+        EmptyAppend,
+        IdempotencyConflict,
+        TooLarge,
+        Overloaded,
+        EventInvalid,
+        InvariantViolated,
+        InvariantFailed,
+    ])
 }
 
 /// A change that the leader makes, and that any node takes.
@@ -343,6 +388,14 @@ fn guarded(spec: Spec<'_>) -> Spec<'_> {
     spec.header("If-None-Match", "`*`: the key must hold nothing")
         .header("If-Match", "the key must be at this revision")
         .fails(&[RevisionConflict])
+}
+
+fn set_rules(spec: Spec<'_>) -> Spec<'_> {
+    change(spec).body::<v1::RulesBody>().gives::<v1::RulesResult>(200).fails(&[
+        RulesInvalid,
+        RulesFull,
+        TooLarge,
+    ])
 }
 
 fn of_projection(spec: Spec<'_>) -> Spec<'_> {

@@ -58,6 +58,18 @@ pub const KV_BUCKET: &str = "/api/v1/kv/buckets/{bucket}";
 pub const KV_KEYS: &str = "/api/v1/kv/buckets/{bucket}/keys";
 /// GET, PUT, DELETE: a key, which is all that follows, percent-decoded.
 pub const KV_KEY: &str = "/api/v1/kv/buckets/{bucket}/keys/{*key}";
+/// POST registers, GET lists: schemas of events.
+pub const EVENT_SCHEMAS: &str = "/api/v1/events/schemas";
+/// GET: the newest schema of events of a name.
+pub const EVENT_SCHEMA_NEWEST: &str = "/api/v1/events/schemas/{name}";
+/// GET: a schema; DELETE: remove it.
+pub const EVENT_SCHEMA: &str = "/api/v1/events/schemas/{name}/{version}";
+/// GET: all rules.
+pub const RULES: &str = "/api/v1/rules";
+/// GET, PUT, DELETE: the rules of the namespace.
+pub const RULES_NAMESPACE: &str = "/api/v1/rules/namespace";
+/// GET, PUT, DELETE: the rules of an entity type.
+pub const RULES_TYPE: &str = "/api/v1/rules/types/{entity_type}";
 /// POST creates, GET lists: consumer groups.
 pub const CONSUMER_GROUPS: &str = "/api/v1/consumer-groups";
 /// GET: a consumer group and how far it is; DELETE: remove it.
@@ -122,6 +134,22 @@ pub fn kv_key(bucket: &str, key: &str) -> String {
     path.push('/');
     encode_segment(&mut path, key);
     path
+}
+
+/// The path of a schema of events, or of the newest of its name.
+#[must_use]
+pub fn event_schema(name: &str, version: Option<u32>) -> String {
+    let mut path = fill(EVENT_SCHEMA_NEWEST, name);
+    if let Some(version) = version {
+        write!(path, "/{version}").expect("writing to a string cannot fail");
+    }
+    path
+}
+
+/// The path of the rules of an entity type, or of the namespace.
+#[must_use]
+pub fn rules_of(entity_type: Option<&str>) -> String {
+    entity_type.map_or_else(|| RULES_NAMESPACE.to_owned(), |entity_type| fill(RULES_TYPE, entity_type))
 }
 
 /// A name alone of `.` or `..` is encoded too, or URL parsers would fold it away.

@@ -2,6 +2,7 @@
 //!
 //! To add one: a file in `workload/`, a type that is a [`Workload`], a line in [`all`].
 
+mod accounts;
 mod bad_input;
 mod bank;
 mod caller;
@@ -142,6 +143,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(bank::Bank::default()),
         Arc::new(kv::Kv::default()),
         Arc::new(transactions::Transactions),
+        Arc::new(accounts::Accounts),
         Arc::new(bad_input::BadInput),
         Arc::new(follow::Follow::default()),
         Arc::new(subscribers::Subscribers::default()),

@@ -104,6 +104,7 @@ fn event_frame(data: &[u8]) {
 
 fn decided(event: &RecordedEvent) -> (DecidedAppend, DecidedEvent) {
     let append = DecidedAppend {
+        judged: None,
         entity_id: event.entity_id.clone(),
         entity_type: event.entity_type.clone(),
         base: StreamVersion::ZERO,
@@ -185,6 +186,7 @@ fn append_of(
         tags: event.tags.clone(),
     };
     DecidedAppend {
+        judged: None,
         entity_id: entity_id.clone(),
         entity_type: entity_type.clone(),
         base: StreamVersion(3),

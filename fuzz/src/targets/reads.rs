@@ -69,6 +69,7 @@ fn append(name: &str, events: u64) -> DecidedAppend {
         tags: Vec::new(),
     };
     DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(name).expect("a legal id"),
         entity_type: EntityType::new("t").expect("a legal name"),
         base: StreamVersion::ZERO,

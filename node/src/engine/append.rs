@@ -47,7 +47,7 @@ impl Engine {
         result
     }
 
-    /// What stands against a transaction now, and the position at which that holds. Nothing is written.
+    /// What stands against a transaction now, the rules included, and the position at which that holds. Nothing is written.
     ///
     /// # Errors
     /// [`AppendError`] of limits and [`ReadError`].
@@ -61,10 +61,10 @@ impl Engine {
         let position = self.ready(Consistency::Linearizable).await?;
         let (guards, conditions) = (request.guards(), request.conditions.clone());
         let violations = self.ports.reader.violations(self.group, guards, conditions).await?;
-        Ok(match violations.is_empty() {
-            true => Ok(position),
-            false => Err(AppendError::Violated { violations }),
-        })
+        if !violations.is_empty() {
+            return Ok(Err(AppendError::Violated { violations }));
+        }
+        Ok(self.router.validate(request).await.map(|()| position))
     }
 
     /// As [`Engine::validate`], of an append; a refusal is the one that the append would meet.

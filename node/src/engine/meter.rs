@@ -6,12 +6,13 @@ use metrics::{Counter, Histogram, counter, histogram};
 use weir_types::AppendError;
 
 /// How an append ended, as the label of its duration.
-const OUTCOMES: [&str; 9] = [
+const OUTCOMES: [&str; 10] = [
     "appended",
     "repeated",
     "conflict",
     "idempotency_conflict",
     "refused",
+    "invalid",
     "overloaded",
     "unavailable",
     "unknown",
@@ -60,6 +61,7 @@ fn outcome_of(repeated: Result<bool, &AppendError>) -> &'static str {
             | AppendError::TypeConflict { .. }
             | AppendError::Violated { .. },
         ) => "conflict",
+        Err(AppendError::Invalid { .. } | AppendError::InvariantFailed { .. }) => "invalid",
         Err(AppendError::IdempotencyConflict) => "idempotency_conflict",
         Err(AppendError::NoEvents | AppendError::TooLarge { .. } | AppendError::NamedTwice { .. }) => {
             "refused"

@@ -43,7 +43,8 @@ impl Engine {
                 Ok((id, definition))
             }
             RegistryOutcome::Refused(error) => Err(error.into()),
-            RegistryOutcome::Removed | RegistryOutcome::Changed => {
+            RegistryOutcome::RulesRefused(error) => Err(error.into()),
+            RegistryOutcome::Removed | RegistryOutcome::Changed | RegistryOutcome::RulesChanged(_) => {
                 Err(ApiError::new(ErrorCode::Internal, "deploy was answered as another command"))
             }
         }
@@ -96,12 +97,16 @@ impl Engine {
     async fn change_registry(&self, command: RegistryCommand) -> Result<(), ApiError> {
         match self.register(command).await? {
             RegistryOutcome::Refused(error) => Err(error.into()),
-            RegistryOutcome::Removed | RegistryOutcome::Changed | RegistryOutcome::Deployed(_) => Ok(()),
+            RegistryOutcome::RulesRefused(error) => Err(error.into()),
+            RegistryOutcome::Removed
+            | RegistryOutcome::Changed
+            | RegistryOutcome::Deployed(_)
+            | RegistryOutcome::RulesChanged(_) => Ok(()),
         }
     }
 
     /// Changes the registry through the leader; waits for one as an append does.
-    async fn register(&self, command: RegistryCommand) -> Result<RegistryOutcome, AppendError> {
+    pub(super) async fn register(&self, command: RegistryCommand) -> Result<RegistryOutcome, AppendError> {
         let deadline = Instant::now() + self.leader_wait;
         loop {
             let seen = self.ports.leadership.current();

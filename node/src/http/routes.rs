@@ -11,7 +11,7 @@ use axum::{
 use weir_api::openapi::{Answerer, Method, Operation};
 
 use super::{
-    cluster, consumers, health, kv, log, openapi, outbox, projections, streams, transactions, waits,
+    cluster, consumers, health, kv, log, openapi, outbox, projections, rules, streams, transactions, waits,
 };
 use crate::{connect, engine::Engine, live};
 
@@ -55,6 +55,18 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::GetKey => by.this(kv::get),
         Op::PutKey => by.this(kv::put),
         Op::DeleteKey => by.this(kv::delete),
+        Op::RegisterEventSchema => by.this(rules::register_schema),
+        Op::ListEventSchemas => by.this(rules::list_schemas),
+        Op::GetNewestEventSchema => by.this(rules::newest_schema),
+        Op::GetEventSchema => by.this(rules::schema),
+        Op::DeleteEventSchema => by.this(rules::delete_schema),
+        Op::ListRules => by.this(rules::list),
+        Op::GetNamespaceRules => by.this(rules::of_namespace),
+        Op::SetNamespaceRules => by.this(rules::set_namespace),
+        Op::DeleteNamespaceRules => by.this(rules::delete_namespace),
+        Op::GetTypeRules => by.this(rules::of_type),
+        Op::SetTypeRules => by.this(rules::set_type),
+        Op::DeleteTypeRules => by.this(rules::delete_type),
         Op::DeployProjection => by.this(projections::deploy),
         Op::ListProjections => by.this(projections::list),
         Op::GetProjection => by.this(projections::view),

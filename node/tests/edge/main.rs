@@ -14,6 +14,7 @@ mod projections;
 mod reading;
 mod refusals;
 mod rest;
+mod rules;
 mod running;
 mod session;
 mod stopping;

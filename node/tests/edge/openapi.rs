@@ -128,7 +128,30 @@ async fn answers_have_the_shapes_that_the_document_tells() {
     of_buckets(&judge).await;
     of_groups(&judge).await;
     of_projections(&judge).await;
+    of_rules(&judge).await;
     judge.node.node.stop().await;
+}
+
+async fn of_rules(judge: &Judge) {
+    use Operation as Op;
+    let (schemas, rules) = ("/api/v1/events/schemas", "/api/v1/rules/types/account");
+    let body = json!({ "event_name": "n", "version": 1, "schema": { "type": "object" } });
+    judge.ask(Op::RegisterEventSchema, schemas, body.clone(), 201).await;
+    judge.ask(Op::RegisterEventSchema, schemas, body, 200).await;
+    judge.ask(Op::RegisterEventSchema, schemas, json!({ "event_name": "n", "schema": 7 }), 400).await;
+    judge.ask(Op::ListEventSchemas, schemas, Value::Null, 200).await;
+    judge.ask(Op::GetNewestEventSchema, &format!("{schemas}/n"), Value::Null, 200).await;
+    judge.ask(Op::GetEventSchema, &format!("{schemas}/n/1"), Value::Null, 200).await;
+    judge.ask(Op::GetEventSchema, &format!("{schemas}/n/2"), Value::Null, 404).await;
+    let body = json!({ "schemas": "known", "metadata": { "by": { "type": "string", "required": false } } });
+    judge.ask(Op::SetTypeRules, rules, body.clone(), 200).await;
+    judge.ask(Op::SetNamespaceRules, "/api/v1/rules/namespace", body, 200).await;
+    judge.ask(Op::GetTypeRules, rules, Value::Null, 200).await;
+    judge.ask(Op::GetNamespaceRules, "/api/v1/rules/namespace", Value::Null, 200).await;
+    judge.ask(Op::ListRules, "/api/v1/rules", Value::Null, 200).await;
+    judge.ask(Op::GetTypeRules, "/api/v1/rules/types/none", Value::Null, 404).await;
+    let wrong = json!({ "entityType": "account", "name": "n", "data": 7 });
+    judge.ask(Op::AppendEvents, "/api/v1/streams/a-9/events", wrong, 422).await;
 }
 
 async fn of_buckets(judge: &Judge) {

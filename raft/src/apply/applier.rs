@@ -16,7 +16,9 @@ use weir_types::{
     limits, planted, registry::Registry,
 };
 
-use super::{Changes, CommandError, CommandOutcome, Payload, apply_command, digest::Digest, kv::KvWriter};
+use super::{
+    Changes, CommandError, CommandOutcome, Payload, Terms, apply_command, digest::Digest, kv::KvWriter,
+};
 
 /// Why committed records could not be applied. The node must stop: it cannot
 /// go on without them, and it cannot skip them.
@@ -113,7 +115,7 @@ impl Applier {
             log: store.log.clone(),
             index: store.index.clone(),
             state: store.state.clone(),
-            registry: Registry::new(store.state.registry()?),
+            registry: Registry::new(store.state.registry()?, &store.state.rules()?),
             registry_applied: store.state.registry_applied()?,
             kv: KvWriter::new(&store.state)?,
             mark: store.index.applied()?,
@@ -199,12 +201,17 @@ impl Applier {
                 let outcome = self.apply_registry(record.id.index, &command)?;
                 self.digest.registry(&outcome);
                 mark.registry = record.id.index;
+                // By the outcome alone, which a replay finds again where the registry has moved on.
+                if matches!(outcome, RegistryOutcome::RulesChanged(_)) {
+                    mark.rules = record.id.index;
+                }
                 Ok(CommandOutcome::Registry(outcome))
             }
             Command::Writes(writes) => {
+                let terms = Terms { window: self.window, rules: mark.rules };
                 let payload = Payload { place: committed.payload_place(&self.log)?, bytes: &record.payload };
                 let applied =
-                    apply_command(&self.index, &writes, payload, self.window, &mut mark.position, changes);
+                    apply_command(&self.index, &writes, payload, terms, &mut mark.position, changes);
                 let mut outcomes = applied.map_err(|error| match error {
                     CommandError::Index(error) => ApplyError::Index(error),
                     CommandError::Event(source) => ApplyError::Payload { index: record.id.index, source },
@@ -311,6 +318,7 @@ impl Pass {
                 membership_at: None,
                 registry: LogIndex::ZERO,
                 kv: LogIndex::ZERO,
+                rules: LogIndex::ZERO,
                 digest: 0,
             },
         }

@@ -12,8 +12,8 @@ use weir_storage::{
     schema::StreamNo,
 };
 use weir_types::{
-    AppendOutcome, Direction, EntityId, Facet, FacetKind, Idempotency, IdempotencyKey, KvOutcome, Planted,
-    Position, StreamHead, StreamVersion, TransactionOutcome, WriteOutcome, planted,
+    AppendOutcome, Direction, EntityId, EventId, Facet, FacetKind, Idempotency, IdempotencyKey, KvOutcome,
+    LogIndex, Planted, Position, StreamHead, StreamVersion, TransactionOutcome, WriteOutcome, planted,
 };
 
 use super::{Changes, Standing, condition::Seen, judge_append, transaction::judge_transaction};
@@ -82,6 +82,15 @@ pub struct Payload<'a> {
     pub bytes: &'a Bytes,
 }
 
+/// What all appends of an entry are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long idempotency keys count, in positions.
+    pub window: u64,
+    /// The log index of the last change of rules.
+    pub rules: LogIndex,
+}
+
 /// Why an entry could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -94,8 +103,7 @@ pub enum CommandError {
 }
 
 /// Applies one entry's writes in order: later ones see what earlier ones did.
-/// `last` is the last position assigned so far and is moved on; `window` is how
-/// long idempotency keys count. Key-value commands are left to the applier.
+/// `last` is the last position assigned so far and is moved on. Key-value commands are left to the applier.
 ///
 /// # Errors
 /// [`CommandError`]. The changes are then half made and must be dropped.
@@ -103,12 +111,12 @@ pub fn apply_command(
     context: &impl ApplyContext,
     writes: &[CommandWrite],
     payload: Payload<'_>,
-    window: u64,
+    terms: Terms,
     last: &mut Position,
     changes: &mut Changes,
 ) -> Result<Vec<WriteOutcome>, CommandError> {
     changes.begin_entry();
-    let mut entry = Entry { context, payload, window, begins: last.next(), last: *last, placed: Vec::new() };
+    let mut entry = Entry { context, payload, terms, begins: last.next(), last: *last, placed: Vec::new() };
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
         outcomes.push(match write {
@@ -129,7 +137,7 @@ pub fn apply_command(
 struct Entry<'a, C> {
     context: &'a C,
     payload: Payload<'a>,
-    window: u64,
+    terms: Terms,
     begins: Position,
     last: Position,
     placed: Vec<Frame>,
@@ -145,10 +153,11 @@ impl<C: ApplyContext> Entry<'_, C> {
         let head = look_up_head(self.context, changes, &meta.entity_id)?;
         let remembered = look_up_key(self.context, changes, meta)?;
         let standing = Standing {
-            head: head.as_ref().map(|found| &found.head),
+            head: head.as_ref(),
             remembered: remembered.as_ref(),
             next: self.last.next(),
-            window: self.window,
+            window: self.terms.window,
+            rules: self.terms.rules,
         };
         let mut events = append.frames.len();
         if planted(Planted::AppendAppliedInPart) {
@@ -171,7 +180,7 @@ impl<C: ApplyContext> Entry<'_, C> {
         changes: &mut Changes,
     ) -> Result<TransactionOutcome, CommandError> {
         let seen = Seen { context: self.context, changes, last: self.last };
-        let outcome = judge_transaction(&seen, transaction, self.window)?;
+        let outcome = judge_transaction(&seen, transaction, self.terms)?;
         if !matches!(outcome, TransactionOutcome::Committed { .. }) {
             return Ok(outcome);
         }
@@ -212,7 +221,9 @@ impl<C: ApplyContext> Entry<'_, C> {
         }
         let placed = frames.iter().map(|frame| Frame { offset: frame.offset, len: frame.len });
         let placed: Vec<Frame> = placed.collect();
-        let stream = accepted.put(head, &append.meta, changes);
+        let newest = frames.last().expect("an append holds at least one event");
+        let last_event = event::id_of(&newest.body(self.payload.bytes))?;
+        let stream = accepted.put(head, &append.meta, last_event, changes);
         changes.put_stream_runs(
             stream,
             accepted.first_version,
@@ -271,9 +282,16 @@ impl Accepted {
     }
 
     /// Puts its head, and gives its stream's number.
-    fn put(&self, before: Option<IndexHead>, meta: &AppendMeta, changes: &mut Changes) -> StreamNo {
+    fn put(
+        &self,
+        before: Option<IndexHead>,
+        meta: &AppendMeta,
+        last_event: EventId,
+        changes: &mut Changes,
+    ) -> StreamNo {
         let created = before.is_none();
-        let mut head = before.unwrap_or_else(|| self.new_head(meta));
+        let mut head = before.unwrap_or_else(|| self.new_head(meta, last_event));
+        head.last_event = last_event;
         head.head.version = self.last_version;
         head.head.last_position = self.last_position();
         // The decider promises that it never falls; a stream's time must not even if that breaks.
@@ -309,8 +327,9 @@ impl Accepted {
         changes.put_expiring(entry_begins, expiring);
     }
 
-    fn new_head(&self, meta: &AppendMeta) -> IndexHead {
+    fn new_head(&self, meta: &AppendMeta, last_event: EventId) -> IndexHead {
         IndexHead {
+            last_event,
             stream_no: StreamNo(self.first_position.0),
             head: StreamHead {
                 entity_id: meta.entity_id.clone(),

@@ -5,7 +5,7 @@ use weir_storage::{
     log::LogRecord,
 };
 use weir_types::{
-    AppendOutcome, RegistryError, RegistryOutcome, TransactionOutcome, Violation, WriteOutcome,
+    AppendOutcome, RegistryError, RegistryOutcome, RulesError, TransactionOutcome, Violation, WriteOutcome,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -71,6 +71,7 @@ impl Digest {
                 self.numbers(&[18, u64::from(*number), position.0]);
             }
             Violation::ConditionTooWide { number } => self.numbers(&[19, u64::from(*number)]),
+            Violation::JudgedOnOther { entity_id } => self.text(21, entity_id.as_str()),
         }
     }
 
@@ -88,6 +89,7 @@ impl Digest {
             AppendOutcome::VersionConflict { actual } => self.numbers(&[3, actual.0]),
             AppendOutcome::TypeConflict { actual } => self.text(4, actual.as_str()),
             AppendOutcome::IdempotencyConflict => self.numbers(&[5]),
+            AppendOutcome::JudgedOnOther => self.numbers(&[22]),
         }
     }
 
@@ -103,6 +105,19 @@ impl Digest {
             RegistryOutcome::Refused(RegistryError::Invalid { .. }) => self.numbers(&[8]),
             RegistryOutcome::Refused(RegistryError::NotFound) => self.numbers(&[9]),
             RegistryOutcome::Refused(RegistryError::TooMany { max }) => self.numbers(&[10, *max as u64]),
+            RegistryOutcome::RulesChanged(changed) => {
+                self.numbers(&[23, changed.revision.0, u64::from(changed.existed)]);
+            }
+            RegistryOutcome::RulesRefused(error) => self.numbers(&[
+                24,
+                match error {
+                    RulesError::Invalid { .. } => 0,
+                    RulesError::SchemaInvalid { .. } => 1,
+                    RulesError::NotFound => 2,
+                    RulesError::SchemaNotFound => 3,
+                    RulesError::TooMany { .. } => 4,
+                },
+            ]),
         }
     }
 

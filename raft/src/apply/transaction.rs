@@ -9,18 +9,18 @@ use weir_types::{
     TransactionOutcome, Violation, planted,
 };
 
-use super::{ApplyContext, Changes, command::look_up_head, condition::Seen};
+use super::{ApplyContext, Changes, Terms, command::look_up_head, condition::Seen, rules::judged_here};
 
 /// What becomes of a transaction. As with an append, a repeat is answered with
 /// its first result even when nothing else would hold any more.
 pub(super) fn judge_transaction(
     seen: &Seen<'_, impl ApplyContext>,
     transaction: &CommandTransaction,
-    window: u64,
+    terms: Terms,
 ) -> Result<TransactionOutcome, IndexError> {
     let next = seen.last.next();
     if let Some(idempotency) = &transaction.meta.idempotency
-        && let Some(repeat) = repeated(seen, transaction, idempotency, next, window)?
+        && let Some(repeat) = repeated(seen, transaction, idempotency, next, terms.window)?
     {
         return Ok(repeat);
     }
@@ -29,7 +29,13 @@ pub(super) fn judge_transaction(
         StreamGuard::of_written(&meta.entity_id, &meta.entity_type, base)
     });
     let guards: Vec<_> = written.chain(transaction.meta.checks.iter().map(StreamGuard::from)).collect();
-    let violations = violations_seen(seen, &guards, &transaction.meta.conditions)?;
+    let mut violations = violations_seen(seen, &guards, &transaction.meta.conditions)?;
+    for append in &transaction.appends {
+        let head = look_up_head(seen.context, seen.changes, &append.meta.entity_id)?;
+        if !judged_here(append.meta.judged, terms.rules, head.as_ref()) {
+            violations.push(Violation::JudgedOnOther { entity_id: append.meta.entity_id.clone() });
+        }
+    }
     Ok(match violations.is_empty() {
         true => TransactionOutcome::Committed { first_position: next },
         false => TransactionOutcome::Violated(violations),

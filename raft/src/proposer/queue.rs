@@ -211,6 +211,7 @@ mod tests {
 
     fn append(bytes: usize) -> DecidedAppend {
         DecidedAppend {
+            judged: None,
             entity_id: EntityId::new("e").unwrap(),
             entity_type: EntityType::new("t").unwrap(),
             base: StreamVersion::ZERO,

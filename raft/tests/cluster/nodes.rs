@@ -272,6 +272,7 @@ pub fn decided(entity: &str, base: u64, count: usize) -> DecidedWrite {
         tags: Vec::new(),
     };
     DecidedWrite::Append(DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(entity).unwrap(),
         entity_type: EntityType::new("order").unwrap(),
         base: StreamVersion(base),

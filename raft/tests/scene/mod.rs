@@ -126,6 +126,7 @@ pub fn append(entity: &str, kind: &str, base: u64, count: u64, key: Option<(&str
         tags: Vec::new(),
     };
     DecidedAppend {
+        judged: None,
         entity_id: EntityId::new(entity).unwrap(),
         entity_type: EntityType::new(kind).unwrap(),
         base: StreamVersion(base),

@@ -15,6 +15,7 @@ use super::{
         tags_from_stored,
     },
     raw::Raw,
+    rules::StoredFault,
     transaction::StoredViolation,
 };
 
@@ -233,6 +234,14 @@ pub(super) enum StoredAppendError<'a> {
         #[serde(borrow)]
         violations: Vec<StoredViolation<'a>>,
     },
+    Invalid {
+        #[serde(borrow)]
+        faults: Vec<StoredFault<'a>>,
+    },
+    InvariantFailed {
+        entity_type: &'a str,
+        reason: &'a str,
+    },
 }
 
 impl<'a> From<&'a AppendError> for StoredAppendError<'a> {
@@ -255,6 +264,10 @@ impl<'a> From<&'a AppendError> for StoredAppendError<'a> {
             AppendError::NamedTwice { entity_id } => Self::NamedTwice { entity_id: entity_id.as_str() },
             AppendError::Violated { violations } => {
                 Self::Violated { violations: violations.iter().map(StoredViolation::from).collect() }
+            }
+            AppendError::Invalid { faults } => Self::Invalid { faults: StoredFault::all(faults) },
+            AppendError::InvariantFailed { entity_type, reason } => {
+                Self::InvariantFailed { entity_type: entity_type.as_str(), reason }
             }
         }
     }
@@ -290,6 +303,11 @@ impl TryFrom<StoredAppendError<'_>> for AppendError {
                 let violations = violations.into_iter().map(Violation::try_from);
                 Self::Violated { violations: violations.collect::<Result<_, _>>()? }
             }
+            Stored::Invalid { faults } => Self::Invalid { faults: StoredFault::read(&faults)? },
+            Stored::InvariantFailed { entity_type, reason } => Self::InvariantFailed {
+                entity_type: EntityType::new(entity_type).map_err(CodecError::name(WHAT))?,
+                reason: reason.to_owned(),
+            },
         })
     }
 }

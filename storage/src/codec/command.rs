@@ -5,21 +5,23 @@
 //! frame (see [`super::event`]); for kind 2, a registry command; for kind 3, a
 //! batch of any writes: `[count u32 LE]`, per write `[kind u8]`, and then for
 //! kind 1 an append as above, for kind 2 a transaction (see [`transaction`]), for
-//! kind 3 `[len u32 LE]` and a stamped key-value command.
+//! kind 3 `[len u32 LE]` and a stamped key-value command. The meta of an append
+//! that was judged by rules is of format 2: that of format 1, and against what.
 
 mod transaction;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use weir_types::{
-    DecidedAppend, DecidedWrite, EntityId, EntityType, Idempotency, IdempotencyKey, RegistryCommand,
-    StampedKv, StreamVersion, Timestamp, limits,
+    DecidedAppend, DecidedWrite, EntityId, EntityType, EventId, Idempotency, IdempotencyKey, Judged,
+    LogIndex, RegistryCommand, StampedKv, StreamVersion, Timestamp, limits,
 };
 
 pub use self::transaction::{CommandTransaction, TransactionMeta};
 pub(super) use self::transaction::{StoredCondition, read_check};
 use super::{
-    CodecError, FORMAT_VERSION, decode, encode_into,
+    CodecError, FORMAT_VERSION, decode, decode_as, encode_as, encode_into,
     event::{FRAME_HEADER_BYTES, encode_frame, read_header},
     kv::StoredStampedKv,
     projection::StoredRegistryCommand,
@@ -33,6 +35,9 @@ const KIND_WRITES: u8 = 3;
 const WRITE_APPEND: u8 = 1;
 const WRITE_TRANSACTION: u8 = 2;
 const WRITE_KV: u8 = 3;
+
+/// The format of the meta of an append that was judged.
+const JUDGED_VERSION: u8 = FORMAT_VERSION + 1;
 
 /// What a command's payload says, without its events' bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +91,8 @@ pub struct AppendMeta {
     pub base: StreamVersion,
     /// The idempotency key, if any.
     pub idempotency: Option<Idempotency>,
+    /// What it was judged against; `None` when the group had no rules.
+    pub judged: Option<Judged>,
     /// When the leader recorded it.
     pub recorded_at: Timestamp,
 }
@@ -119,6 +126,14 @@ struct StoredMeta<'a> {
     idempotency: Option<(&'a str, u64)>,
     recorded_at: i64,
     events: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredJudgedMeta<'a> {
+    #[serde(borrow)]
+    meta: StoredMeta<'a>,
+    rules: u64,
+    last: Option<[u8; 16]>,
 }
 
 /// The payload of a batch of appends.
@@ -182,9 +197,14 @@ fn count(len: usize) -> u32 {
 
 /// Appends a value behind its length in bytes.
 fn encode_sized<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    encode_sized_as(FORMAT_VERSION, value, out);
+}
+
+/// The same of another format.
+fn encode_sized_as<T: Serialize>(version: u8, value: &T, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
-    encode_into(value, out);
+    encode_as(version, value, out);
     let len = count(out.len() - start - 4);
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());
 }
@@ -198,7 +218,13 @@ fn encode_append(append: &DecidedAppend, out: &mut Vec<u8>) {
         recorded_at: append.recorded_at.0,
         events: count(append.events.len()),
     };
-    encode_sized(&meta, out);
+    match append.judged {
+        None => encode_sized(&meta, out),
+        Some(Judged { rules, last }) => {
+            let last = last.map(|id| *id.0.as_bytes());
+            encode_sized_as(JUDGED_VERSION, &StoredJudgedMeta { meta, rules: rules.0, last }, out);
+        }
+    }
     for (number, event) in (1..).zip(&append.events) {
         encode_frame(append, event, append.base.plus(number), out);
     }
@@ -322,8 +348,20 @@ impl<'a> Reader<'a> {
         decode(WHAT, self.take(len)?)
     }
 
+    /// What stands before an append's events, and what it was judged against.
+    fn meta(&mut self) -> Result<(StoredMeta<'a>, Option<Judged>), CodecError> {
+        let len = self.number()? as usize;
+        let bytes = self.take(len)?;
+        if bytes.first() != Some(&JUDGED_VERSION) {
+            return Ok((decode(WHAT, bytes)?, None));
+        }
+        let stored: StoredJudgedMeta<'_> = decode_as(JUDGED_VERSION, WHAT, bytes)?;
+        let last = stored.last.map(|id| EventId(Uuid::from_bytes(id)));
+        Ok((stored.meta, Some(Judged { rules: LogIndex(stored.rules), last })))
+    }
+
     fn append(&mut self) -> Result<CommandAppend, CodecError> {
-        let stored: StoredMeta<'_> = self.sized()?;
+        let (stored, judged) = self.meta()?;
         let name = CodecError::name;
         let idempotency = read_idempotency(stored.idempotency)?;
         let meta = AppendMeta {
@@ -331,6 +369,7 @@ impl<'a> Reader<'a> {
             entity_type: EntityType::new(stored.entity_type).map_err(name(WHAT))?,
             base: StreamVersion(stored.base),
             idempotency,
+            judged,
             recorded_at: Timestamp(stored.recorded_at),
         };
         if stored.events == 0 {

@@ -178,6 +178,16 @@ struct StoredName<'a> {
     name: &'a str,
 }
 
+/// The event's id, of a frame's body.
+///
+/// # Errors
+/// [`CodecError`] when the body is cut.
+pub fn id_of(body: &[u8]) -> Result<EventId, CodecError> {
+    let id = body.get(1..).and_then(<[u8]>::first_chunk::<16>);
+    let id = id.ok_or(CodecError::Short { what: WHAT, bytes: body.len() })?;
+    Ok(EventId(Uuid::from_bytes(*id)))
+}
+
 /// What apply indexes of an event: its name and its tags, unchecked.
 ///
 /// # Errors

@@ -234,9 +234,11 @@ fn index_values_keep_their_bytes() {
         created_at: Timestamp(-1),
         updated_at: Timestamp(1_760_000_000_000_000),
     };
-    let bytes = golden("index_head", &encode(&StoredHead::from(&head)));
+    let last_event = EventId(Uuid::from_u128(7));
+    let whole = IndexHead { stream_no: StreamNo(100), head: head.clone(), last_event };
+    let bytes = golden("index_head", &encode(&StoredHead::from(&whole)));
     let read = decode::<StoredHead<'_>>("head", &bytes).unwrap().read(head.entity_id.clone()).unwrap();
-    assert_eq!(read, IndexHead { stream_no: StreamNo(100), head });
+    assert_eq!(read, whole);
 
     let frames = vec![Frame { offset: 40, len: 300 }, Frame { offset: 380, len: 20 }];
     let run = Run { first_position: Position(100), segment: 1, payload: 5_000_000_000, frames };
@@ -274,6 +276,7 @@ fn index_values_keep_their_bytes() {
         membership_at: Some(id(1)),
         registry: LogIndex(12),
         kv: LogIndex::ZERO,
+        rules: LogIndex::ZERO,
         digest: u64::MAX - 1,
     };
     let bytes = golden("index_mark", &encode(&StoredMark::from(&mark)));

@@ -9,7 +9,11 @@ use weir_types::{
     ports::{Checkpoint, Parked, View},
 };
 
-use super::{CodecError, raw::Raw};
+use super::{
+    CodecError,
+    raw::Raw,
+    rules::{StoredRulesChanged, StoredRulesCommand, StoredRulesError},
+};
 
 const WHAT: &str = "registry value";
 
@@ -61,6 +65,8 @@ pub(super) enum StoredRegistryCommand<'a> {
     Remove(&'a str),
     Pause(&'a str),
     Resume(&'a str),
+    #[serde(borrow)]
+    Rules(StoredRulesCommand<'a>),
 }
 
 impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
@@ -70,6 +76,7 @@ impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
             RegistryCommand::Remove(name) => Self::Remove(name.as_str()),
             RegistryCommand::Pause(name) => Self::Pause(name.as_str()),
             RegistryCommand::Resume(name) => Self::Resume(name.as_str()),
+            RegistryCommand::Rules(command) => Self::Rules(command.into()),
         }
     }
 }
@@ -83,6 +90,7 @@ impl TryFrom<StoredRegistryCommand<'_>> for RegistryCommand {
             StoredRegistryCommand::Remove(name) => Self::Remove(read_name(name)?),
             StoredRegistryCommand::Pause(name) => Self::Pause(read_name(name)?),
             StoredRegistryCommand::Resume(name) => Self::Resume(read_name(name)?),
+            StoredRegistryCommand::Rules(command) => Self::Rules(command.try_into()?),
         })
     }
 }
@@ -90,12 +98,22 @@ impl TryFrom<StoredRegistryCommand<'_>> for RegistryCommand {
 // Texts are borrowed: an owned one takes the memory that its length field names before it is read.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredRegistryOutcome<'a> {
-    Deployed { name: &'a str, deployed: u64 },
+    Deployed {
+        name: &'a str,
+        deployed: u64,
+    },
     Removed,
-    Invalid { reason: &'a str },
+    Invalid {
+        reason: &'a str,
+    },
     NotFound,
-    TooMany { max: u64 },
+    TooMany {
+        max: u64,
+    },
     Changed,
+    RulesChanged(StoredRulesChanged),
+    #[serde(borrow)]
+    RulesRefused(StoredRulesError<'a>),
 }
 
 impl<'a> From<&'a RegistryOutcome> for StoredRegistryOutcome<'a> {
@@ -109,6 +127,8 @@ impl<'a> From<&'a RegistryOutcome> for StoredRegistryOutcome<'a> {
             RegistryOutcome::Refused(RegistryError::Invalid { reason }) => Self::Invalid { reason },
             RegistryOutcome::Refused(RegistryError::NotFound) => Self::NotFound,
             RegistryOutcome::Refused(RegistryError::TooMany { max }) => Self::TooMany { max: *max as u64 },
+            RegistryOutcome::RulesChanged(changed) => Self::RulesChanged((*changed).into()),
+            RegistryOutcome::RulesRefused(error) => Self::RulesRefused(error.into()),
         }
     }
 }
@@ -126,6 +146,8 @@ impl TryFrom<StoredRegistryOutcome<'_>> for RegistryOutcome {
             Stored::Changed => Self::Changed,
             Stored::Invalid { reason } => Self::Refused(RegistryError::Invalid { reason: reason.to_owned() }),
             Stored::NotFound => Self::Refused(RegistryError::NotFound),
+            Stored::RulesChanged(changed) => Self::RulesChanged(changed.into()),
+            Stored::RulesRefused(error) => Self::RulesRefused(error.into()),
             Stored::TooMany { max } => {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);
                 Self::Refused(RegistryError::TooMany { max })

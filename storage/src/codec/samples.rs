@@ -24,6 +24,7 @@ pub(super) fn appends() -> Vec<DecidedAppend> {
     };
     vec![
         DecidedAppend {
+            judged: None,
             entity_id: EntityId::new("order-1").unwrap(),
             entity_type: EntityType::new("order").unwrap(),
             base: StreamVersion(7),
@@ -35,6 +36,7 @@ pub(super) fn appends() -> Vec<DecidedAppend> {
             ],
         },
         DecidedAppend {
+            judged: None,
             entity_id: EntityId::new("a.b*>\u{202e} c").unwrap(),
             entity_type: EntityType::new("t").unwrap(),
             base: StreamVersion::ZERO,
@@ -154,6 +156,7 @@ pub(super) fn any_append() -> impl Strategy<Value = DecidedAppend> {
     let events = proptest::collection::vec(any_event(), 1..5);
     (text(), text(), 0..u64::MAX / 2, idempotency, any::<i64>(), events).prop_map(
         |(entity_id, entity_type, base, idempotency, recorded_at, events)| DecidedAppend {
+            judged: None,
             entity_id: EntityId::new(entity_id).unwrap(),
             entity_type: EntityType::new(entity_type).unwrap(),
             base: StreamVersion(base),

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use weir_types::{
-    EntityId, EntityType, IdempotencyKey, LogId, LogIndex, NodeId, Position, StreamHead, StreamVersion, Term,
-    Timestamp,
+    EntityId, EntityType, EventId, IdempotencyKey, LogId, LogIndex, NodeId, Position, StreamHead,
+    StreamVersion, Term, Timestamp,
 };
 
 use super::{CodecError, raw::Raw};
@@ -23,10 +24,12 @@ pub(crate) struct StoredHead<'a> {
     last_position: u64,
     created_at: i64,
     updated_at: i64,
+    last_event: [u8; 16],
 }
 
-impl<'a> From<&'a StreamHead> for StoredHead<'a> {
-    fn from(head: &'a StreamHead) -> Self {
+impl<'a> From<&'a IndexHead> for StoredHead<'a> {
+    fn from(found: &'a IndexHead) -> Self {
+        let head = &found.head;
         Self {
             entity_type: head.entity_type.as_str(),
             version: head.version.0,
@@ -34,6 +37,7 @@ impl<'a> From<&'a StreamHead> for StoredHead<'a> {
             last_position: head.last_position.0,
             created_at: head.created_at.0,
             updated_at: head.updated_at.0,
+            last_event: *found.last_event.0.as_bytes(),
         }
     }
 }
@@ -42,6 +46,7 @@ impl StoredHead<'_> {
     pub(crate) fn read(self, entity_id: EntityId) -> Result<IndexHead, CodecError> {
         Ok(IndexHead {
             stream_no: StreamNo(self.first_position),
+            last_event: EventId(Uuid::from_bytes(self.last_event)),
             head: StreamHead {
                 entity_id,
                 entity_type: EntityType::new(self.entity_type).map_err(CodecError::name(WHAT))?,
@@ -247,6 +252,8 @@ impl From<StoredMark<'_>> for AppliedMark {
             registry: LogIndex(stored.registry),
             // Kept under a key of its own, which older indexes lack.
             kv: LogIndex::ZERO,
+            // The same.
+            rules: LogIndex::ZERO,
             membership_at: stored.membership_at.map(LogId::from),
             membership: Bytes::copy_from_slice(stored.membership.0),
         }

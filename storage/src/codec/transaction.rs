@@ -125,6 +125,7 @@ pub(super) enum StoredViolation<'a> {
     Type { entity_id: &'a str, actual: &'a str },
     Condition { number: u32, position: u64 },
     ConditionTooWide { number: u32 },
+    JudgedOnOther { entity_id: &'a str },
 }
 
 impl<'a> From<&'a Violation> for StoredViolation<'a> {
@@ -142,6 +143,7 @@ impl<'a> From<&'a Violation> for StoredViolation<'a> {
                 Self::Condition { number: *number, position: position.0 }
             }
             Violation::ConditionTooWide { number } => Self::ConditionTooWide { number: *number },
+            Violation::JudgedOnOther { entity_id } => Self::JudgedOnOther { entity_id: entity_id.as_str() },
         }
     }
 }
@@ -166,6 +168,9 @@ impl TryFrom<StoredViolation<'_>> for Violation {
                 Self::Condition { number, position: Position(position) }
             }
             Stored::ConditionTooWide { number } => Self::ConditionTooWide { number },
+            Stored::JudgedOnOther { entity_id } => {
+                Self::JudgedOnOther { entity_id: EntityId::new(entity_id).map_err(name(WHAT))? }
+            }
         })
     }
 }

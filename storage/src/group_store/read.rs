@@ -74,7 +74,7 @@ impl GroupStore {
             applied = applied.next();
         }
         let found = self.index.head(&read.entity_id)?;
-        let Some(IndexHead { stream_no, head }) = found else {
+        let Some(IndexHead { stream_no, head, .. }) = found else {
             return Ok(StreamPage { events: Vec::new(), head: None, next: None, applied });
         };
         // The head is read after the mark and may be newer. Whatever lies between

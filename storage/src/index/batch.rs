@@ -107,6 +107,9 @@ impl IndexBatch {
             if mark.kv > LogIndex::ZERO {
                 self.put(IndexKey::KvApplied, &mark.kv.0);
             }
+            if mark.rules > LogIndex::ZERO {
+                self.put(IndexKey::RulesApplied, &mark.rules.0);
+            }
         }
         let keys = &mut self.writes.keys;
         keys.sort_unstable_by(|a, b| a.0.cmp(&b.0));

@@ -294,7 +294,7 @@ mod tests {
             created_at: Timestamp(0),
             updated_at: Timestamp(0),
         };
-        IndexHead { stream_no: StreamNo(1), head }
+        IndexHead { stream_no: StreamNo(1), head, last_event: weir_types::EventId(uuid::Uuid::nil()) }
     }
 
     fn version(buffer: &Buffer, name: &str) -> Option<u64> {

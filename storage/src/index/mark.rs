@@ -19,6 +19,8 @@ pub struct AppliedMark {
     pub registry: LogIndex,
     /// The log index of the last entry that held a key-value command; 0 when none did.
     pub kv: LogIndex,
+    /// The log index of the last command that changed rules; 0 when none did.
+    pub rules: LogIndex,
     /// A running digest of everything applied: equal at an equal log id on
     /// every replica (invariant R1).
     pub digest: u64,

@@ -1,6 +1,6 @@
 //! Where events lie.
 
-use weir_types::{Position, StreamHead, StreamVersion};
+use weir_types::{EventId, Position, StreamHead, StreamVersion};
 
 use crate::{log::Place, schema::StreamNo};
 
@@ -14,6 +14,8 @@ pub struct IndexHead {
     pub stream_no: StreamNo,
     /// The head.
     pub head: StreamHead,
+    /// The id of its last event.
+    pub last_event: EventId,
 }
 
 /// Consecutive events of one payload.

@@ -97,6 +97,7 @@ impl State {
             RegistryChange::Remove(name) => {
                 batch.remove(StateKey::Registry(name.as_str()).encode(self.group));
             }
+            RegistryChange::Rules(change) => self.put_rules(index, change, &mut batch),
         }
         let outcome = encode(&StoredRegistryOutcome::from(outcome));
         batch.insert(StateKey::RegistryOutcome(index).encode(self.group), outcome);

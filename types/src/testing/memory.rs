@@ -5,6 +5,7 @@
 mod apply;
 mod proposer;
 mod reader;
+mod rules;
 mod views;
 
 use std::{
@@ -18,7 +19,7 @@ use self::views::Folded;
 use super::ManualClock;
 use crate::{
     AppendError, AppendOutcome, DecidedAppend, DecidedWrite, EntityId, IdempotencyKey, LogIndex, NodeId,
-    Position, ProjectionId, RecordedEvent, Term, Timestamp,
+    Position, ProjectionId, RecordedEvent, RuleSet, Term, Timestamp,
     ports::{Leadership, OnOutcome, Ports, RememberedAppend},
     registry::Registry,
 };
@@ -51,6 +52,7 @@ struct Inner {
     refusals: VecDeque<AppendError>,
     entries: u64,
     registry_at: LogIndex,
+    rules: RuleSet,
     head_reads: u64,
     registry: Registry,
     folded: BTreeMap<ProjectionId, Folded>,
@@ -78,6 +80,7 @@ impl MemoryLog {
             proposer: Arc::new(self.clone()),
             reader: Arc::new(self.clone()),
             views: Arc::new(self.clone()),
+            rules: Arc::new(self.clone()),
         }
     }
 

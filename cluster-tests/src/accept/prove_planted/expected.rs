@@ -37,6 +37,7 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         Planted::SessionAnswersSwapped => (Plan::Calm, &[Invariant(A1), Invariant(A4)]),
         Planted::ConditionIgnored => (Plan::Calm, &[Wrong("workload transactions")]),
         // The actor and the edge.
+        Planted::JudgedOnOlderState => (Plan::Calm, &[Wrong("its invariant does not hold")]),
         Planted::GuardIgnored | Planted::ZeroMeansAny => (Plan::Calm, &[Streams]),
         Planted::RefusalNotHeld => (Plan::Cuts, &[Streams]),
         Planted::KeyForgotten | Planted::KeyWithoutDigest | Planted::RepeatToldAsFirst => {

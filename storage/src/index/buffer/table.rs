@@ -104,7 +104,7 @@ impl Table {
         }
         let within = self.heads.values().filter_map(|head| {
             let key = self.head_key(head.head.entity_id.as_str());
-            keys.contains(&key).then(|| (key.into(), Some(encode(&StoredHead::from(&head.head)).into())))
+            keys.contains(&key).then(|| (key.into(), Some(encode(&StoredHead::from(head)).into())))
         });
         let mut heads: Vec<Entry> = within.collect();
         heads.sort_unstable_by(|a, b| a.0.cmp(&b.0));

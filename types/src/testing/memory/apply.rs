@@ -85,7 +85,10 @@ impl Inner {
             StreamGuard::of_written(&append.entity_id, &append.entity_type, base)
         });
         let guards: Vec<_> = written.chain(transaction.checks.iter().map(StreamGuard::from)).collect();
-        let violations = self.violated(&guards, &transaction.conditions);
+        let mut violations = self.violated(&guards, &transaction.conditions);
+        let unjudged = transaction.appends.iter().filter(|append| !self.judged_here(append));
+        violations
+            .extend(unjudged.map(|append| Violation::JudgedOnOther { entity_id: append.entity_id.clone() }));
         if !violations.is_empty() {
             return TransactionOutcome::Violated(violations);
         }
@@ -135,6 +138,9 @@ impl Inner {
         }
         if append.base != actual {
             return AppendOutcome::VersionConflict { actual };
+        }
+        if !self.judged_here(&append) {
+            return AppendOutcome::JudgedOnOther;
         }
         self.write(append)
     }

@@ -81,6 +81,7 @@ impl Proposer for MemoryLog {
         inner.entries += 1;
         let index = LogIndex(inner.entries);
         let (change, outcome) = inner.registry.judge(index, &command);
+        inner.take_rules(index, &change);
         inner.registry.take(change);
         inner.registry_at = index;
         inner.registry_watchers.retain(|watcher| watcher.unbounded_send(()).is_ok());

@@ -1,0 +1,183 @@
+//! One invariant and the thread that its code runs on.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Instant,
+};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::{OnceCell, oneshot};
+use weir_types::{AppendError, EntityType, LogIndex, limits};
+
+use crate::reducer::{Engine, Fault, ReducerLimits, Role, THREAD_STACK_BYTES};
+
+/// An invariant as it was set.
+pub(crate) struct Invariant {
+    /// Whose.
+    pub(crate) entity_type: EntityType,
+    /// The log index of the rules that hold it.
+    pub(crate) set: LogIndex,
+    source: Arc<str>,
+    /// Started with the first judgement; ended when the invariant is dropped.
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    retroactive: OnceCell<bool>,
+}
+
+/// Events that lead from a state to another.
+pub(super) struct Walk {
+    /// Where it begins; empty is the initial state.
+    pub(super) state: Arc<str>,
+    /// Events as JSON, in order, and whether each is judged.
+    pub(super) events: Vec<(String, bool)>,
+}
+
+/// Where a walk ended.
+pub(super) struct Walked {
+    pub(super) state: Arc<str>,
+    /// Events that were judged, up to and with the one that has faults.
+    pub(super) judged: usize,
+    /// Path and message.
+    pub(super) faults: Vec<(String, String)>,
+}
+
+enum Job {
+    Declare(oneshot::Sender<Result<bool, Fault>>),
+    Walk(Walk, oneshot::Sender<Result<Walked, Fault>>),
+}
+
+impl Invariant {
+    pub(crate) fn new(entity_type: EntityType, set: LogIndex, source: Arc<str>) -> Self {
+        Self { entity_type, set, source, jobs: Mutex::default(), retroactive: OnceCell::new() }
+    }
+
+    /// Whether events are folded in the order in which they occurred.
+    pub(super) async fn retroactive(&self) -> Result<bool, AppendError> {
+        self.retroactive.get_or_try_init(|| self.ask(Job::Declare)).await.copied()
+    }
+
+    pub(super) async fn walk(&self, walk: Walk) -> Result<Walked, AppendError> {
+        self.ask(|answer| Job::Walk(walk, answer)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Job,
+    ) -> Result<T, AppendError> {
+        let (sender, answer) = oneshot::channel();
+        self.thread()?.send(job(sender)).map_err(|_| self.failed("its thread is gone"))?;
+        match answer.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(fault)) => Err(self.failed(&fault.to_string())),
+            Err(_) => Err(self.failed("its thread is gone")),
+        }
+    }
+
+    pub(super) fn failed(&self, reason: &str) -> AppendError {
+        AppendError::InvariantFailed { entity_type: self.entity_type.clone(), reason: reason.to_owned() }
+    }
+
+    fn thread(&self) -> Result<mpsc::Sender<Job>, AppendError> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(jobs) = &*jobs {
+            return Ok(jobs.clone());
+        }
+        let (sender, inbox) = mpsc::channel();
+        let source = Arc::clone(&self.source);
+        thread::Builder::new()
+            .name("invariant".into())
+            .stack_size(THREAD_STACK_BYTES)
+            .spawn(move || {
+                let mut judge = Judge { source, engine: None };
+                while let Ok(job) = inbox.recv() {
+                    // Whoever asked may be gone; then the answer has no use.
+                    match job {
+                        Job::Declare(answer) => drop(answer.send(judge.declared())),
+                        Job::Walk(walk, answer) => drop(answer.send(judge.walk(&walk))),
+                    }
+                }
+            })
+            .map_err(|error| AppendError::Unavailable {
+                reason: format!("no thread for an invariant: {error}"),
+            })?;
+        Ok(jobs.insert(sender).clone())
+    }
+}
+
+/// The engine of one invariant, on its thread.
+struct Judge {
+    source: Arc<str>,
+    engine: Option<Engine>,
+}
+
+#[derive(Deserialize)]
+struct Declared {
+    retroactive: bool,
+}
+
+#[derive(Deserialize)]
+struct Collected<'a> {
+    #[serde(borrow)]
+    state: &'a RawValue,
+    errors: Vec<Told>,
+    judged: usize,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    path: String,
+    message: String,
+}
+
+impl Judge {
+    fn declared(&mut self) -> Result<bool, Fault> {
+        let declared = serde_json::from_str::<Declared>(self.engine()?.declared());
+        Ok(declared.map_err(|error| Fault::new(error.to_string()))?.retroactive)
+    }
+
+    /// What failed is tried once more on a fresh engine: whether it is a fault must not depend
+    /// on what came before it.
+    fn walk(&mut self, walk: &Walk) -> Result<Walked, Fault> {
+        let fresh = self.engine.is_none();
+        let first = self.attempt(walk);
+        if first.is_ok() {
+            return first;
+        }
+        self.engine = None;
+        if fresh {
+            return first;
+        }
+        self.attempt(walk).inspect_err(|_| self.engine = None)
+    }
+
+    fn attempt(&mut self, walk: &Walk) -> Result<Walked, Fault> {
+        let began = Instant::now();
+        let engine = self.engine()?;
+        engine.load("", &walk.state)?;
+        for (event, judged) in &walk.events {
+            engine.step(if *judged { "check" } else { "fold" }, event)?;
+            if began.elapsed() > limits::INVARIANT_TIME_MAX {
+                let max = limits::INVARIANT_TIME_MAX.as_millis();
+                return Err(Fault::new(format!("events took more than {max} ms together")));
+            }
+        }
+        let collected = engine.collect("")?;
+        let trouble = |error: serde_json::Error| Fault::new(format!("state is not readable: {error}"));
+        let Collected { state, errors, judged } = serde_json::from_str(&collected).map_err(trouble)?;
+        let (bytes, max) = (state.get().len(), limits::INVARIANT_STATE_BYTES_MAX);
+        if bytes > max {
+            return Err(Fault::new(format!("state has {bytes} bytes, over the limit of {max}")));
+        }
+        let faults = errors.into_iter().map(|told| (told.path, told.message)).collect();
+        Ok(Walked { state: state.get().into(), judged, faults })
+    }
+
+    fn engine(&mut self) -> Result<&mut Engine, Fault> {
+        if self.engine.is_none() {
+            let loaded = Engine::load_module(Role::Invariant, &self.source, ReducerLimits::default());
+            self.engine = Some(loaded?);
+        }
+        Ok(self.engine.as_mut().expect("it was just loaded"))
+    }
+}

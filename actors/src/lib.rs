@@ -23,6 +23,7 @@ pub mod rules;
 mod stream;
 mod supervisor;
 mod transaction;
+pub mod workers;
 
 pub use admission::AdmissionBounds;
 pub use event_ids::EventIds;

@@ -13,6 +13,7 @@ mod projections;
 mod proto_json;
 mod read;
 mod subscribe;
+mod worker;
 
 pub use append::{AppendEventRequest, AppendEventResponse};
 pub use event::StreamEvent;
@@ -26,6 +27,10 @@ pub use projections::{
 };
 pub use read::{ReadStreamRequest, ReadStreamResponse};
 pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
+pub use worker::{
+    NamedProjectionRequest, OkResponse, PollProjectionRequest, PollProjectionResponse, ProjectionEvent,
+    RegisterProjectionRequest, RegisterProjectionResponse, SaveProjectionRequest, WebhookBody,
+};
 
 /// The paths of the methods, after [`crate::v1::paths::CONNECT_STREAMS`].
 pub mod method {

@@ -51,6 +51,9 @@ pub use projection::{
     ProjectionList, ProjectionState, ProjectionStatus, ProjectionStatusKind, ProjectionView, ViewQuery,
     entity_tag, names_tag,
 };
+pub use projection::{
+    LeaseQuery, PollQuery, WorkerHeard, WorkerLetter, WorkerLetters, WorkerProgress, WorkerView,
+};
 pub use projection_fault::{ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionFault};
 pub(crate) use read::direction_of;
 pub use read::{Freshness, ReadPage, ReadQuery};

@@ -315,7 +315,9 @@ async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliE
         ])?;
     }
     match status.status {
-        ProjectionStatusKind::Active | ProjectionStatusKind::Paused => Ok(()),
+        ProjectionStatusKind::Active | ProjectionStatusKind::Paused | ProjectionStatusKind::Rebuilding => {
+            Ok(())
+        }
         ProjectionStatusKind::Error => Err(CliError::NotHealthy(format!("projection `{name}` is parked"))),
     }
 }

@@ -29,6 +29,7 @@ mod sse;
 mod stream;
 mod subscribe;
 mod transaction;
+mod worker;
 
 pub use append::Append;
 pub use appender::Appender;
@@ -44,4 +45,13 @@ pub use read_session::ReadSession;
 pub use session::{AppendSession, PendingAppend};
 pub use subscribe::{Notice, Subscribe, Subscription};
 pub use transaction::Transaction;
-pub use weir_api::{ApiError, ErrorCode, reading::EventPage, v1};
+pub use weir_api::{
+    ApiError, ErrorCode, JsonText,
+    connect::{
+        PollProjectionResponse, ProjectionEvent, RegisterProjectionRequest, RegisterProjectionResponse,
+        SaveProjectionRequest,
+    },
+    reading::EventPage,
+    v1,
+};
+pub use worker::{EffectWorker, FoldError, FoldingWorker, Worker, WorkerError};

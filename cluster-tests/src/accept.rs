@@ -14,6 +14,8 @@ pub mod members;
 pub mod nats_outage;
 pub mod outbox_rebuild;
 pub mod paused_leader;
+pub mod projections_fencing;
+pub mod projections_workers;
 pub mod prove_chaos;
 pub mod prove_crash_points;
 pub mod prove_damage_sweep;
@@ -122,7 +124,7 @@ pub struct Recipe {
 }
 
 /// Every recipe.
-pub const RECIPES: [Recipe; 29] = [
+pub const RECIPES: &[Recipe] = &[
     import_through_leader_kills::RECIPE,
     hundred_writers::RECIPE,
     kill_all_under_load::RECIPE,
@@ -133,6 +135,8 @@ pub const RECIPES: [Recipe; 29] = [
     bad_input::RECIPE,
     members::RECIPE,
     paused_leader::RECIPE,
+    projections_fencing::RECIPE,
+    projections_workers::RECIPE,
     fresh_clone::RECIPE,
     kv::RECIPE,
     kv_claims::RECIPE,

@@ -14,6 +14,7 @@ mod cluster;
 pub mod dataset;
 pub mod edge;
 mod eventually;
+pub mod folding;
 pub mod history;
 pub mod invariants;
 pub mod live;

@@ -20,6 +20,7 @@ mod rules;
 mod subscribe;
 mod waits;
 mod watch;
+mod workers;
 
 use std::{
     sync::{
@@ -39,6 +40,7 @@ pub(crate) use self::consumers::Taken;
 use self::meter::Meter;
 pub(crate) use self::projections::refusal as view_refusal;
 use crate::{buckets::Buckets, consumers::Consumers};
+use crate::{buckets::Buckets, consumers::Consumers, workers::Workers};
 
 /// The parts that an engine is made of.
 pub struct EngineParts {
@@ -60,6 +62,8 @@ pub struct EngineParts {
     pub live: Hub,
     /// Where consumer groups are served while this node leads.
     pub(crate) consumers: Arc<Consumers>,
+    /// Where workers have projections while this node leads.
+    pub(crate) workers: Arc<Workers>,
     /// Where events leave; absent without a bus.
     pub outbox: Option<OutboxHandle>,
     /// How long a request waits for a leader.
@@ -84,6 +88,7 @@ pub struct Engine {
     waits: Arc<Semaphore>,
     /// The places of those who follow the states of projections.
     watches: Arc<Semaphore>,
+    workers: Arc<Workers>,
     outbox: Option<OutboxHandle>,
     leader_wait: Duration,
     closing: CancellationToken,
@@ -109,6 +114,7 @@ impl Engine {
             projections,
             live,
             consumers,
+            workers,
             outbox,
             leader_wait,
             closing,
@@ -126,6 +132,7 @@ impl Engine {
             consumers,
             waits: Arc::new(Semaphore::new(limits::PROJECTION_WAITS_MAX)),
             watches: Arc::new(Semaphore::new(limits::PROJECTION_WATCHES_MAX)),
+            workers,
             outbox,
             leader_wait,
             closing,

@@ -22,6 +22,7 @@ pub(crate) mod to_leader;
 pub(crate) mod trace;
 mod transactions;
 pub(crate) mod waits;
+pub(crate) mod workers;
 
 pub(crate) use starting::Starting;
 

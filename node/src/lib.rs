@@ -29,5 +29,6 @@ mod serve;
 mod shutdown;
 mod telemetry;
 pub mod wire;
+mod workers;
 
 pub use command::Weir;

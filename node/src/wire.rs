@@ -29,6 +29,7 @@ use crate::{
     keeper,
     node::StartError,
     platform::{Platform, Stores},
+    workers::{Workers, WorkersParts, sinks},
 };
 
 /// How long a leader that stops waits for another to take over. It takes
@@ -46,6 +47,8 @@ pub struct Parts {
     /// Has dropped what is due.
     keeper: JoinHandle<()>,
     tending: JoinHandle<()>,
+    /// Carries out what the cluster itself sends.
+    effects: JoinHandle<()>,
     /// The last handle of the log's thread: it flushes when it is dropped.
     log_thread: LogThread,
     /// The lock on the data folder, held until all else has ended.
@@ -108,6 +111,14 @@ pub async fn wire(
         hub: live.clone(),
         stop: closing.clone(),
     });
+    let workers = Workers::new(WorkersParts {
+        node,
+        ports: ports.clone(),
+        reader: raft.buckets(),
+        buckets: buckets.clone(),
+        stop: closing.clone(),
+    });
+    let effects = tokio::spawn(sinks::carry_out(workers.clone()));
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -118,13 +129,14 @@ pub async fn wire(
         projections: projections.clone(),
         live,
         consumers,
+        workers,
         outbox: outbox.clone(),
         leader_wait: plan.leader_wait(),
         closing,
     }));
     let tended = engine.clone();
     let tending = tokio::spawn(async move { tended.tend_subscriptions().await });
-    Ok(Parts { engine, raft, router, projections, outbox, keeper, tending, log_thread, folder })
+    Ok(Parts { engine, raft, router, projections, outbox, keeper, tending, effects, log_thread, folder })
 }
 
 impl Parts {
@@ -144,10 +156,11 @@ impl Parts {
 
     /// Ends everything and makes it durable.
     pub async fn stop(self) {
-        let Self { engine, raft, router, projections, outbox, keeper, tending, log_thread, folder } = self;
+        let Self { engine, raft, router, projections, outbox, keeper, tending, effects, log_thread, folder } =
+            self;
         // They hold the stores. The edge has closed, by which the second ends, and ends all subscriptions.
         keeper.abort();
-        let _ = (keeper.await, tending.await);
+        let _ = (keeper.await, tending.await, effects.await);
         engine.stop_live().await;
         if let Some(outbox) = outbox {
             outbox.stop();

@@ -13,7 +13,7 @@ use weir_raft::apply::CommandOutcome;
 use weir_storage::{codec::command::encode_writes, log::RecordKind, state::KvMark};
 use weir_types::{
     BucketConfig, BucketName, DecidedWrite, KvCommand, KvError, KvFilter, KvGuard, KvKey, KvOutcome, KvRead,
-    LogIndex, Revision, StampedKv, Timestamp, WriteOutcome,
+    KvWrite, LogIndex, Revision, StampedKv, Timestamp, WriteOutcome,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -38,6 +38,14 @@ fn delete(name: &str, of: &str, purge: bool) -> KvCommand {
 fn create(name: &str, history: u8, ttl: Option<u64>) -> KvCommand {
     let ttl = ttl.map(Duration::from_secs);
     KvCommand::CreateBucket(BucketConfig { history, ttl, ..BucketConfig::new(bucket(name)) })
+}
+
+/// Puts one key and purges another, if the first of them holds a value or does not.
+fn change(name: &str, of: &str, there: bool, value: &str) -> KvCommand {
+    let guard = if there { KvGuard::Exists } else { KvGuard::Absent };
+    let lease = KvWrite { ttl: Some(Duration::from_secs(3)), ..KvWrite::put(key(of), value.to_owned()) };
+    let writes = vec![lease, KvWrite::purge(key("k.0-not")), KvWrite::put(key("beside"), value.to_owned())];
+    KvCommand::Change { bucket: bucket(name), checks: vec![(key(of), guard)], writes }
 }
 
 /// One entry of commands, all stamped with the same second, with an append among them.
@@ -69,6 +77,7 @@ fn history(entries: u64) -> Vec<Bytes> {
                 4 => KvCommand::Sweep { keys_max: 2 },
                 5 if random(6) == 0 => KvCommand::DeleteBucket(bucket(name)),
                 6 => create(name, 2, Some(4)),
+                7 => change(name, &of, random(2) == 0, &format!("c-{second}")),
                 _ => put(name, &of, &format!("v-{second}"), KvGuard::Any),
             });
         }
@@ -193,4 +202,77 @@ fn a_due_key_counts_as_absent_before_it_is_dropped() {
     ));
     let history = scene.store.state.kv_history(&bucket("b"), &key("k"), Revision::ZERO).unwrap();
     assert_eq!(history.entries.len(), 1, "what was due is no history");
+}
+
+/// What one command came to, by itself in an entry.
+fn outcome_of(outcome: &CommandOutcome) -> KvOutcome {
+    match outcome {
+        CommandOutcome::Writes(writes) => match &writes[0] {
+            WriteOutcome::Kv(outcome) => outcome.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_change_of_several_keys_is_made_whole_or_not_at_all() {
+    let checked = |checks: Vec<(&str, KvGuard)>, writes| KvCommand::Change {
+        bucket: bucket("a"),
+        checks: checks.into_iter().map(|(of, guard)| (key(of), guard)).collect(),
+        writes,
+    };
+    let lease = |seconds| KvWrite {
+        ttl: Some(Duration::from_secs(seconds)),
+        ..KvWrite::put(key("lease"), "worker 1")
+    };
+    let fence = KvGuard::Revision(Revision(1));
+    let at = |second: i64| Timestamp(second * SECOND);
+    let small = BucketConfig { bytes_max: Some(100), ..BucketConfig::new(bucket("small")) };
+    let story: Vec<(i64, KvCommand, KvOutcome)> = vec![
+        // The number of the lease is the revision of the fence.
+        (
+            1,
+            checked(vec![("lease", KvGuard::Absent)], vec![KvWrite::put(key("fence"), "1"), lease(10)]),
+            KvOutcome::Changed { first: Revision(1), last: Revision(2), at: at(1) },
+        ),
+        (
+            5,
+            checked(
+                vec![("lease", KvGuard::Exists), ("fence", fence)],
+                vec![KvWrite::put(key("state"), "s"), KvWrite::put(key("checkpoint"), "7")],
+            ),
+            KvOutcome::Changed { first: Revision(3), last: Revision(4), at: at(5) },
+        ),
+        // Past the lease, although nobody else has it.
+        (
+            11,
+            checked(
+                vec![("fence", fence), ("lease", KvGuard::Exists)],
+                vec![KvWrite::put(key("state"), "late"), KvWrite::put(key("checkpoint"), "9")],
+            ),
+            KvOutcome::Refused(KvError::CheckFailed { number: 1, actual: Revision(0) }),
+        ),
+        // Nothing is there to purge, which takes no revision.
+        (
+            12,
+            checked(vec![], vec![KvWrite::purge(key("nothing")), KvWrite::put(key("x"), "x")]),
+            KvOutcome::Changed { first: Revision(5), last: Revision(5), at: at(12) },
+        ),
+    ];
+    let mut commands = vec![entry(0, vec![create("a", 1, None), KvCommand::CreateBucket(small)])];
+    commands.extend(story.iter().map(|(second, command, _)| entry(*second, vec![command.clone()])));
+    // The second of two is too much, so the first is not made either.
+    let writes = vec![KvWrite::put(key("p"), "1"), KvWrite::put(key("q"), vec![0; 200])];
+    commands.push(entry(13, vec![KvCommand::Change { bucket: bucket("small"), checks: vec![], writes }]));
+    let (scene, outcomes) = written(&commands, 1);
+    for ((_, command, expected), outcome) in story.iter().zip(&outcomes[1..]) {
+        assert_eq!(outcome_of(outcome), *expected, "{command:?}");
+    }
+    let full = outcome_of(outcomes.last().unwrap());
+    assert!(matches!(full, KvOutcome::Refused(KvError::BucketFull { .. })), "{full:?}");
+    let state = &scene.store.state;
+    assert!(state.kv_list(&bucket("small"), &KvFilter::all(), None, 9).unwrap().keys.is_empty());
+    let read = |of: &str| state.kv_get(&bucket("a"), &key(of), KvRead::Latest).unwrap().value;
+    assert_eq!((&read("state")[..], &read("checkpoint")[..]), (&b"s"[..], &b"7"[..]));
 }

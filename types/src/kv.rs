@@ -8,7 +8,7 @@ mod filter;
 mod name;
 
 pub use bucket::{BucketConfig, BucketInfo};
-pub use command::{KvCommand, KvGuard, KvOutcome, StampedKv};
+pub use command::{KvCommand, KvGuard, KvOutcome, KvWrite, StampedKv};
 pub use entry::{KvEntry, KvKeys, KvOperation, KvRead, KvVersions, Revision};
 pub use error::{KvError, KvReadError};
 pub use filter::KvFilter;

@@ -46,7 +46,7 @@ pub use id::{
 pub use invariant::InvariantId;
 pub use kv::{
     BucketConfig, BucketInfo, BucketName, KvCommand, KvEntry, KvError, KvFilter, KvGuard, KvKey, KvKeys,
-    KvOperation, KvOutcome, KvRead, KvReadError, KvVersions, Revision, StampedKv,
+    KvOperation, KvOutcome, KvRead, KvReadError, KvVersions, KvWrite, Revision, StampedKv,
 };
 pub use log_id::LogId;
 pub use planted::{Planted, planted};

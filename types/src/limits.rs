@@ -171,6 +171,10 @@ pub const KV_VALUE_BYTES_MAX: usize = 1024 * 1024;
 pub const KV_HISTORY_MAX: usize = 64;
 /// Seconds that an entry may be told to live: 100 years.
 pub const KV_TTL_SECONDS_MAX: u64 = 3_155_760_000;
+/// Keys that one change checks, and that it writes.
+pub const KV_CHANGE_KEYS_MAX: usize = 64;
+/// Bytes of the values that one change writes.
+pub const KV_CHANGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Keys in one page of a listing.
 pub const KV_LIST_MAX: usize = 1_000;
 /// Keys that one page of a listing looks at, whether they match its filter or not.
@@ -181,6 +185,42 @@ pub const KV_SWEEP_KEYS_MAX: u32 = 500;
 pub const KV_IN_FLIGHT_MAX: usize = 4 * 1024;
 /// Bytes of the key-value commands in flight on one node.
 pub const KV_IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Events that wait in memory for the worker of one projection.
+pub const WORKER_WINDOW_EVENTS_MAX: usize = 4_096;
+/// Bytes of data and metadata of the same.
+pub const WORKER_WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Events that a worker gets at once.
+pub const WORKER_BATCH_MAX: usize = 1_000;
+/// The same where it does not say how many.
+pub const WORKER_BATCH_DEFAULT: usize = 100;
+/// Bytes of data and metadata of the same.
+pub const WORKER_BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of the state of a partition that a worker saves, as JSON.
+pub const WORKER_STATE_BYTES_MAX: usize = KV_VALUE_BYTES_MAX - 4 * 1024;
+/// Bytes of a partition's key of a projection that a worker folds.
+pub const WORKER_PARTITION_BYTES_MAX: usize = 448;
+/// Bytes of the name that a worker gives itself.
+pub const WORKER_ID_BYTES_MAX: usize = 128;
+/// How long a worker that polls may be let wait, in milliseconds.
+pub const WORKER_WAIT_MS_MAX: u64 = 25_000;
+/// The shortest time for which a worker may have a projection to itself, in milliseconds.
+pub const WORKER_LEASE_MS_MIN: u64 = 500;
+/// The longest.
+pub const WORKER_LEASE_MS_MAX: u64 = 3_600_000;
+/// The same of a projection that names none.
+pub const WORKER_LEASE_MS_DEFAULT: u64 = 30_000;
+/// How often the same events may be handed out before they count as not to be folded.
+pub const WORKER_DELIVERIES_MAX: u32 = 1_000;
+/// The same of a projection that names no number.
+pub const WORKER_DELIVERIES_DEFAULT: u32 = 10;
+/// Dead letters of one projection that a worker folds; beyond them it is parked.
+pub const WORKER_DEAD_LETTERS_MAX: u64 = 10_000;
+/// Bytes of the address of a webhook.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
+/// Bytes of the secret with which it is signed.
+pub const WEBHOOK_SECRET_BYTES_MAX: usize = 256;
+/// Projections of one group that workers fold.
+pub const WORKER_PROJECTIONS_MAX: usize = 256;
 /// Bytes of memory of one projection's JavaScript runtime.
 pub const REDUCER_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Subscriptions at once on one node.

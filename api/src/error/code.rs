@@ -77,6 +77,8 @@ codes! {
     InvariantViolated = "invariant_violated",
     /// The key holds no value.
     KeyNotFound = "key_not_found",
+    /// Another worker has the projection, or nobody has it any more.
+    LeaseLost = "lease_lost",
     /// The change of members is not possible now.
     MembershipConflict = "membership_conflict",
     /// The path exists, the method does not.
@@ -93,6 +95,8 @@ codes! {
     Overloaded = "overloaded",
     /// The projection's source is not legal.
     ProjectionInvalid = "projection_invalid",
+    /// A projection of this name is folded elsewhere.
+    ProjectionKindConflict = "projection_kind_conflict",
     /// There is no such projection.
     ProjectionNotFound = "projection_not_found",
     /// The projection is parked before the position that is waited for.
@@ -171,7 +175,9 @@ impl ErrorCode {
             | Self::ConsumerGroupsFull
             | Self::EntityTypeConflict
             | Self::IdempotencyConflict
+            | Self::LeaseLost
             | Self::MembershipConflict
+            | Self::ProjectionKindConflict
             | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
@@ -218,8 +224,10 @@ impl ErrorCode {
             | Self::BucketExists
             | Self::ConsumerGroupExists
             | Self::EntityTypeConflict
-            | Self::IdempotencyConflict => ConnectCode::AlreadyExists,
-            Self::MembershipConflict
+            | Self::IdempotencyConflict
+            | Self::ProjectionKindConflict => ConnectCode::AlreadyExists,
+            Self::LeaseLost
+            | Self::MembershipConflict
             | Self::RevisionConflict
             | Self::TransactionRefused
             | Self::VersionConflict => ConnectCode::Aborted,
@@ -285,10 +293,12 @@ impl ErrorCode {
             | Self::InvariantFailed
             | Self::InvariantViolated
             | Self::KeyNotFound
+            | Self::LeaseLost
             | Self::MembershipConflict
             | Self::MethodNotAllowed
             | Self::NotFound
             | Self::ProjectionInvalid
+            | Self::ProjectionKindConflict
             | Self::ProjectionNotFound
             | Self::ProjectionParked
             | Self::ProjectionPaused
@@ -336,6 +346,7 @@ impl ErrorCode {
             | Self::InvariantFailed
             | Self::InvariantViolated
             | Self::KeyNotFound
+            | Self::LeaseLost
             | Self::MembershipConflict
             | Self::MethodNotAllowed
             | Self::NotFound
@@ -343,6 +354,7 @@ impl ErrorCode {
             | Self::NotLeader
             | Self::Overloaded
             | Self::ProjectionInvalid
+            | Self::ProjectionKindConflict
             | Self::ProjectionNotFound
             | Self::ProjectionParked
             | Self::ProjectionPaused

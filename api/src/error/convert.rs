@@ -165,6 +165,9 @@ impl From<KvError> for ApiError {
             KvError::RevisionConflict { actual } => {
                 of(ErrorCode::RevisionConflict).with("actualRevision", actual.0)
             }
+            KvError::CheckFailed { number, actual } => {
+                of(ErrorCode::RevisionConflict).with("check", number).with("actualRevision", actual.0)
+            }
             KvError::ValueTooLarge { actual, max } => {
                 of(ErrorCode::TooLarge).with("what", "value bytes").with("actual", actual).with("max", max)
             }

@@ -8,11 +8,13 @@ use crate::{
         ConsumerGroupExists, ConsumerGroupNotFound, ConsumerGroupsFull, DeadlineExceeded, EmptyAppend,
         EntityTypeConflict, EventInvalid, EventNotFound, IdempotencyConflict, Internal, InvalidCursor,
         InvalidName, InvalidPattern, InvalidRequest, InvariantFailed, InvariantViolated, KeyNotFound,
-        MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded, ProjectionInvalid,
-        ProjectionNotFound, ProjectionParked, ProjectionPaused, ProjectionsFull, RevisionConflict, RulesFull,
-        RulesInvalid, RulesNotFound, SchemaInvalid, SchemaNotFound, Stale, StorageDamaged, StorageFailed,
-        StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable, VersionConflict,
+        LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded,
+        ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked, ProjectionPaused,
+        ProjectionsFull, RevisionConflict, RulesFull, RulesInvalid, RulesNotFound, SchemaInvalid,
+        SchemaNotFound, Stale, StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge,
+        TransactionRefused, Unavailable, VersionConflict,
     },
+    connect,
     v1::{self, paths},
 };
 
@@ -281,6 +283,35 @@ operations! {
             .body::<v1::WaitForEventBody>().gives::<v1::WaitResult>(200)
             .fails(&[ProjectionNotFound, ProjectionParked, EventNotFound, StorageFailed, StorageDamaged]);
     }
+    workers {
+        /// Makes a projection that workers fold, or changes what was asked for.
+        RegisterProjection = Leader Post paths::PROJECTION_WORKER, |spec| change(spec)
+            .body::<connect::RegisterProjectionRequest>().gives::<connect::RegisterProjectionResponse>(200)
+            .fails(&[ProjectionInvalid, ProjectionKindConflict, ProjectionsFull]);
+        /// Takes events of a projection that workers fold: of one partition, with its state.
+        PollProjection = Leader Post paths::PROJECTION_POLL, |spec| of_projection(change(spec))
+            .query::<v1::PollQuery>().gives::<connect::PollProjectionResponse>(200);
+        /// Saves the state of a partition with its checkpoint, or says that its events had their effect.
+        SaveProjection = Leader Post paths::PROJECTION_SAVE, |spec| of_projection(change(spec))
+            .body::<connect::SaveProjectionRequest>().gives::<connect::OkResponse>(200).fails(&[LeaseLost, TooLarge]);
+        /// Lists what workers could not fold, or what a webhook did not take.
+        ListWorkerLetters = Leader Get paths::PROJECTION_LETTERS, |spec| of_projection(lead(spec))
+            .query::<v1::DeadLettersQuery>().gives::<v1::WorkerLetters>(200).fails(&[InvalidRequest, InvalidName]);
+        /// Sends dead letters to the webhook again.
+        ReplayWorkerLetters = Leader Post paths::PROJECTION_LETTERS_REPLAY, |spec| of_projection(lead(spec))
+            .body::<v1::ReplayBody>().gives::<v1::ReplayResult>(200).fails(&[InvalidRequest, InvalidName]);
+        /// Gives the lease of a projection up, where it is still this one.
+        ReleaseProjection = Leader Delete paths::PROJECTION_LEASE, |spec| of_projection(lead(spec))
+            .query::<v1::LeaseQuery>().gives_nothing(204, "given up").fails(&[InvalidRequest, InvalidName]);
+        /// A worker says that it is there.
+        RegisterWorker = Leader Post paths::WORKER_REGISTER, |spec| lead(spec)
+            .gives::<v1::WorkerHeard>(200).fails(&[InvalidRequest]);
+        /// A worker says that it is still there, by which its leases go on.
+        HeartbeatWorker = Leader Post paths::WORKER_HEARTBEAT, |spec| lead(spec)
+            .gives::<v1::WorkerHeard>(200).fails(&[InvalidRequest]);
+        /// Work other than projections, of which there is none.
+        GetJobs = Process Get paths::WORKER_JOBS, |spec| spec.gives_nothing(204, "there is none");
+    }
     cluster {
         /// The cluster as this node sees it.
         GetCluster = Process Get paths::CLUSTER, |spec| spec.gives::<v1::ClusterStatus>(200);
@@ -386,7 +417,7 @@ fn of_bucket(spec: Spec<'_>) -> Spec<'_> {
 
 fn guarded(spec: Spec<'_>) -> Spec<'_> {
     spec.header("If-None-Match", "`*`: the key must hold nothing")
-        .header("If-Match", "the key must be at this revision")
+        .header("If-Match", "the key must be at this revision, or with `*` hold a value")
         .fails(&[RevisionConflict])
 }
 

@@ -34,6 +34,24 @@ pub const PROJECTION_CATCHUP: &str = "/api/v1/projections/{name}/catchup";
 pub const PROJECTIONS_CATCHUP: &str = "/api/v1/projections/catchup/batch";
 /// POST: waits until a projection has folded an event.
 pub const PROJECTIONS_WAIT_FOR_EVENT: &str = "/api/v1/projections/wait-for-event";
+/// POST: make a projection that workers fold.
+pub const PROJECTION_WORKER: &str = "/api/v1/projections/{name}/worker";
+/// GET: events of a projection of workers that were given up.
+pub const PROJECTION_LETTERS: &str = "/api/v1/projections/{name}/worker/dead-letters";
+/// POST: send them again, where the cluster sends them.
+pub const PROJECTION_LETTERS_REPLAY: &str = "/api/v1/projections/{name}/worker/dead-letters/replay";
+/// POST: take events of a projection that workers fold.
+pub const PROJECTION_POLL: &str = "/api/v1/projections/{name}/poll";
+/// POST: save the state of a partition, or say that its events had their effect.
+pub const PROJECTION_SAVE: &str = "/api/v1/projections/{name}/save";
+/// DELETE: give the lease of a projection up.
+pub const PROJECTION_LEASE: &str = "/api/v1/projections/{name}/lease";
+/// POST: a worker says that it is there.
+pub const WORKER_REGISTER: &str = "/api/v1/workers/{id}/register";
+/// POST: a worker says that it is still there.
+pub const WORKER_HEARTBEAT: &str = "/api/v1/workers/{id}/heartbeat";
+/// GET: work other than projections, of which there is none.
+pub const WORKER_JOBS: &str = "/api/v1/workers/{id}/jobs";
 /// GET: the cluster as this node sees it.
 pub const CLUSTER: &str = "/api/v1/cluster";
 /// POST: make a cluster of nodes that belong to none.

@@ -1,3 +1,5 @@
+mod worker;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
@@ -6,6 +8,9 @@ use weir_types::{
     ports::{Checkpoint, View},
 };
 
+pub use self::worker::{
+    LeaseQuery, PollQuery, WorkerHeard, WorkerLetter, WorkerLetters, WorkerProgress, WorkerView,
+};
 use super::{
     projection_fault::ProjectionFault,
     read::{Freshness, consistency_of, limit_of},
@@ -58,6 +63,8 @@ pub enum ProjectionStatusKind {
     Error,
     /// It was told to fold nothing for now.
     Paused,
+    /// Its state is built anew; the one before is served.
+    Rebuilding,
 }
 
 impl ProjectionStatusKind {
@@ -68,6 +75,7 @@ impl ProjectionStatusKind {
             Self::Active => "active",
             Self::Error => "error",
             Self::Paused => "paused",
+            Self::Rebuilding => "rebuilding",
         }
     }
 }
@@ -107,8 +115,11 @@ pub struct ProjectionStatus {
     /// The event that it is parked at, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ProjectionFault>,
-    /// Always `managed`; from the contract.
+    /// `managed`, or `external` where it is for its effects.
     pub mode: String,
+    /// What is special of a projection that workers fold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerView>,
     #[serde(rename = "last_event_seq", default)]
     checkpoint_snake: u64,
     #[serde(rename = "error_message", default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +152,7 @@ impl ProjectionStatus {
             error_message: message.clone(),
             error: parked.map(ProjectionFault::from),
             mode: "managed".into(),
+            worker: None,
             checkpoint_snake: checkpoint.position.0,
             error_snake: message,
         }

@@ -24,6 +24,7 @@ mod subscribers;
 mod told;
 mod transactions;
 mod unguarded;
+mod workers;
 mod writer;
 
 pub use folds::folds;
@@ -148,6 +149,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(follow::Follow::default()),
         Arc::new(subscribers::Subscribers::default()),
         Arc::new(groups::Groups::default()),
+        Arc::new(workers::Workers::default()),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),
     ]

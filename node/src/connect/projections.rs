@@ -1,4 +1,5 @@
-//! The service `ironflow.v1.ProjectionService` in the Connect protocol with JSON: reads of states and statuses, and waits.
+//! The service `ironflow.v1.ProjectionService` in the Connect protocol with JSON: reads of states and statuses, waits, and
+//! the calls of workers.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -21,7 +22,7 @@ use weir_api::{
 };
 use weir_types::{Consistency, ProjectionName};
 
-use super::{check_type, json, refuse};
+use super::{check_type, json, refuse, workers};
 use crate::{
     engine::Engine,
     http::{
@@ -49,6 +50,9 @@ pub(crate) async fn call(
 }
 
 async fn answer(engine: &Engine, method: &str, request: Request) -> Result<Response, ApiError> {
+    if workers::is_served(method) {
+        return workers::answer(engine, method, request).await;
+    }
     check_type(&request)?;
     engine.must_be_in_cluster()?;
     match method {

@@ -116,12 +116,13 @@ fn kind_of(command: &KvCommand) -> &'static str {
         KvCommand::Delete { purge: false, .. } => "delete",
         KvCommand::Delete { purge: true, .. } => "purge",
         KvCommand::Sweep { .. } => "sweep",
+        KvCommand::Change { .. } => "change",
     }
 }
 
 fn outcome_of(result: &Result<KvOutcome, AppendError>) -> &'static str {
     match result {
-        Ok(KvOutcome::Refused(KvError::RevisionConflict { .. })) => "conflict",
+        Ok(KvOutcome::Refused(KvError::RevisionConflict { .. } | KvError::CheckFailed { .. })) => "conflict",
         Ok(KvOutcome::Refused(_)) => "refused",
         Ok(_) => "done",
         Err(AppendError::Overloaded) => "overloaded",

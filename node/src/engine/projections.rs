@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 use weir_actors::{projection::ViewError, reducer::inspect};
@@ -21,6 +22,14 @@ use super::{Engine, read::Timer};
 
 /// How long a read of a view waits for its position to be folded.
 const VIEW_PATIENCE: Duration = Duration::from_secs(5);
+/// Where the partitions of a projection are.
+enum Source<'a> {
+    /// In the views of a deployment.
+    Deployed(ProjectionId),
+    /// Where workers save them.
+    Workers(&'a ProjectionName),
+}
+
 /// How often a status is read again because the registry changed under it.
 const REGISTRIES_TRIED: usize = 8;
 /// How long a deploy waits until this node folds it.
@@ -35,6 +44,7 @@ impl Engine {
     /// `projection_invalid`, `projections_full`, or what an append may be refused with.
     pub async fn deploy(&self, source: &str) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
         let definition = inspected(source.to_owned()).await?;
+        self.must_not_be_worker_run(&definition.name).await?;
         match self.register(RegistryCommand::Deploy(definition.clone())).await? {
             RegistryOutcome::Deployed(id) => {
                 // So that a read on this node after the answer is of this deployment. Where this node is
@@ -140,12 +150,25 @@ impl Engine {
         self.statuses(None).await
     }
 
+    /// The same, and all that workers fold.
+    ///
+    /// # Errors
+    /// What either may meet.
+    pub async fn all_projections(&self) -> Result<Vec<ProjectionStatus>, ApiError> {
+        let mut all = self.projections().await?;
+        all.extend(self.worker_statuses().await?);
+        Ok(all)
+    }
+
     /// One projection's status on this node.
     ///
     /// # Errors
     /// `projection_not_found`, or a [`ReadError`].
     pub async fn projection(&self, name: &ProjectionName) -> Result<ProjectionStatus, ApiError> {
-        self.statuses(Some(name)).await?.pop().ok_or_else(|| RegistryError::NotFound.into())
+        match self.statuses(Some(name)).await?.pop() {
+            Some(status) => Ok(status),
+            None => Ok(ProjectionStatus::of_worker(self.workers.progress(name).await?)),
+        }
     }
 
     /// What is deployed and how far it is folded, together: what is replaced or
@@ -196,7 +219,10 @@ impl Engine {
         partition: &PartitionKey,
         consistency: Consistency,
     ) -> Result<(String, ProjectionView), ApiError> {
-        let (status, view) = self.view(name, partition, consistency).await?;
+        let (status, view) = match self.workers.is_registered(name).await? {
+            true => self.worker_view(name, partition, consistency).await?,
+            false => self.view(name, partition, consistency).await?,
+        };
         let last = match &view {
             Some(view) => self.last_event(view.position).await?,
             None => None,
@@ -221,22 +247,24 @@ impl Engine {
         name: &ProjectionName,
         search: &PartitionSearch,
     ) -> Result<PartitionsPage, ApiError> {
-        let id = self.deployed(name).await?.id;
-        let views = &self.ports.views;
+        let source = match self.workers.is_registered(name).await? {
+            true => Source::Workers(name),
+            false => Source::Deployed(self.deployed(name).await?.id),
+        };
         let (mut after, mut found, mut seen) = (search.after.clone(), Vec::new(), 0);
         if let Some(prefix) =
             search.prefix.as_ref().filter(|prefix| after.as_ref().is_none_or(|key| key < *prefix))
         {
             // What begins so follows the key that is the beginning itself.
             if search.takes(prefix)
-                && let Some(view) = views.view(self.group, &id, prefix).await?
+                && let Some(view) = self.view_of(&source, prefix).await?
             {
                 found.push((prefix.clone(), view.position, view.state.len()));
             }
             after = Some(prefix.clone());
         }
         while found.len() < search.limit && seen < PARTITIONS_SCAN_MAX {
-            let page = views.views(self.group, &id, after.as_ref(), SEARCH_PAGE).await?;
+            let page = self.views_of(&source, after.as_ref()).await?;
             let whole = page.len() < SEARCH_PAGE;
             for (key, view) in page {
                 if search.ends_at(&key) {
@@ -256,6 +284,34 @@ impl Engine {
             }
         }
         Ok(PartitionsPage::new(&found, after.as_ref()))
+    }
+
+    async fn view_of(&self, source: &Source<'_>, partition: &PartitionKey) -> Result<Option<View>, ApiError> {
+        match source {
+            Source::Deployed(id) => Ok(self.ports.views.view(self.group, id, partition).await?),
+            Source::Workers(name) => self.workers.view(name, partition).await,
+        }
+    }
+
+    /// Partitions after a key, [`SEARCH_PAGE`] at most.
+    async fn views_of(
+        &self,
+        source: &Source<'_>,
+        after: Option<&PartitionKey>,
+    ) -> Result<Vec<(PartitionKey, View)>, ApiError> {
+        let name = match source {
+            Source::Deployed(id) => {
+                return Ok(self.ports.views.views(self.group, id, after, SEARCH_PAGE).await?);
+            }
+            Source::Workers(name) => name,
+        };
+        let mut page = Vec::new();
+        for key in self.workers.partitions(name, after, SEARCH_PAGE).await? {
+            // Gone since: a rebuild has taken its place.
+            let view = self.workers.view(name, &key).await?;
+            page.push((key, view.unwrap_or(View { state: Bytes::new(), position: Position::ZERO })));
+        }
+        Ok(page)
     }
 
     /// What a projection passed without folding it, on this node, after a position; and how many there are in all.

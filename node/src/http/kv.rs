@@ -158,6 +158,7 @@ fn guard_of(headers: &HeaderMap) -> Result<KvGuard, ApiError> {
         (None, None) => Ok(KvGuard::Any),
         (Some(all), None) if all == "*" => Ok(KvGuard::Absent),
         (Some(_), None) => Err(ApiError::invalid("If-None-Match takes only `*`")),
+        (None, Some(any)) if any == "*" => Ok(KvGuard::Exists),
         (None, Some(revision)) => match revision.parse() {
             Ok(revision) => Ok(KvGuard::Revision(Revision(revision))),
             Err(_) => Err(ApiError::invalid("If-Match is not a revision")),
@@ -182,7 +183,7 @@ mod tests {
             (None, Some("7"), Some(revision(7))),
             (None, Some("\"7\""), Some(revision(7))),
             (None, Some("0"), Some(revision(0))),
-            (None, Some("*"), None),
+            (None, Some("*"), Some(KvGuard::Exists)),
             (None, Some("-1"), None),
             (None, Some(""), None),
             (Some("7"), None, None),

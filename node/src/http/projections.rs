@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{ETAG, IF_NONE_MATCH},
@@ -20,6 +20,7 @@ use weir_types::ProjectionName;
 use super::{
     error::HttpError,
     extract::{Body, Params, Search},
+    to_leader::unless_leading,
 };
 use crate::engine::Engine;
 
@@ -32,7 +33,7 @@ pub(super) async fn deploy(
 }
 
 pub(super) async fn list(State(engine): State<Arc<Engine>>) -> Result<Json<ProjectionList>, HttpError> {
-    Ok(Json(ProjectionList { projections: engine.projections().await? }))
+    Ok(Json(ProjectionList { projections: engine.all_projections().await? }))
 }
 
 pub(super) async fn status(
@@ -73,15 +74,39 @@ pub(super) async fn partitions(
 pub(super) async fn pause(
     State(engine): State<Arc<Engine>>,
     Params(name): Params<String>,
-) -> Result<Json<ProjectionStatus>, HttpError> {
-    Ok(Json(engine.pause_projection(ProjectionName::new(name)?).await?))
+    request: Request,
+) -> Result<Response, HttpError> {
+    set_paused(&engine, name, request, true).await
 }
 
 pub(super) async fn resume(
     State(engine): State<Arc<Engine>>,
     Params(name): Params<String>,
-) -> Result<Json<ProjectionStatus>, HttpError> {
-    Ok(Json(engine.resume_projection(ProjectionName::new(name)?).await?))
+    request: Request,
+) -> Result<Response, HttpError> {
+    set_paused(&engine, name, request, false).await
+}
+
+async fn set_paused(
+    engine: &Engine,
+    name: String,
+    request: Request,
+    paused: bool,
+) -> Result<Response, HttpError> {
+    let name = ProjectionName::new(name)?;
+    if engine.workers().is_registered(&name).await? {
+        // What workers fold is the leader's.
+        if let Err(answer) = unless_leading(engine, request).await? {
+            return Ok(answer);
+        }
+        engine.workers().pause(&name, paused).await?;
+        return Ok(Json(engine.projection(&name).await?).into_response());
+    }
+    let status = match paused {
+        true => engine.pause_projection(name).await?,
+        false => engine.resume_projection(name).await?,
+    };
+    Ok(Json(status).into_response())
 }
 
 pub(super) async fn dead_letters(
@@ -97,7 +122,16 @@ pub(super) async fn dead_letters(
 pub(super) async fn remove(
     State(engine): State<Arc<Engine>>,
     Params(name): Params<String>,
-) -> Result<StatusCode, HttpError> {
-    engine.remove_projection(ProjectionName::new(name)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    request: Request,
+) -> Result<Response, HttpError> {
+    let name = ProjectionName::new(name)?;
+    if !engine.workers().is_registered(&name).await? {
+        engine.remove_projection(name).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    match unless_leading(&engine, request).await? {
+        Ok(_) => engine.workers().unregister(&name).await?,
+        Err(answer) => return Ok(answer),
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -12,6 +12,7 @@ use weir_api::openapi::{Answerer, Method, Operation};
 
 use super::{
     cluster, consumers, health, kv, log, openapi, outbox, projections, rules, streams, transactions, waits,
+    workers,
 };
 use crate::{connect, engine::Engine, live};
 
@@ -80,6 +81,15 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::WaitForProjection => by.this(waits::one),
         Op::WaitForProjections => by.this(waits::several),
         Op::WaitForEvent => by.this(waits::for_event),
+        Op::RegisterProjection => by.this(workers::create),
+        Op::PollProjection => by.this(workers::poll),
+        Op::SaveProjection => by.this(workers::save),
+        Op::ListWorkerLetters => by.this(workers::dead_letters),
+        Op::ReplayWorkerLetters => by.this(workers::replay),
+        Op::ReleaseProjection => by.this(workers::release),
+        Op::RegisterWorker => by.this(workers::register),
+        Op::HeartbeatWorker => by.this(workers::heartbeat),
+        Op::GetJobs => by.this(workers::jobs),
         Op::GetCluster => by.this(cluster::status),
         Op::InitCluster => by.this(cluster::init),
         Op::AddMember => by.this(cluster::add),

@@ -20,16 +20,27 @@ const PASSED_ON: HeaderName = HeaderName::from_static("x-weir-passed-on");
 
 /// Runs the handler here if this node leads, else on the leader.
 pub(super) async fn pass_on(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+    match unless_leading(&engine, request).await {
+        Ok(Ok(request)) => next.run(request).await,
+        Ok(Err(answer)) => answer,
+        Err(error) => HttpError(error).into_response(),
+    }
+}
+
+/// What the leader says to a request, where this node does not lead; the request itself where it does.
+pub(crate) async fn unless_leading(
+    engine: &Engine,
+    request: Request,
+) -> Result<Result<Request, Response>, ApiError> {
     let passed_on = request.headers().contains_key(PASSED_ON);
-    let answer = match engine.leader_edge().await {
-        Some((leader, _)) if leader == engine.node() => return next.run(request).await,
+    match engine.leader_edge().await {
+        Some((leader, _)) if leader == engine.node() => Ok(Ok(request)),
         Some((leader, _)) if passed_on => {
             Err(ApiError::new(ErrorCode::NotLeader, "node does not lead the group").with("leader", leader.0))
         }
-        Some((_, edge)) => send(&edge, request).await,
+        Some((_, edge)) => send(&edge, request).await.map(Err),
         None => Err(ApiError::new(ErrorCode::Unavailable, "no leader is available: none is known")),
-    };
-    answer.unwrap_or_else(|error| HttpError(error).into_response())
+    }
 }
 
 /// As [`send`], with the whole of the answer, at most `bytes_max` of it. After `within` what the leader did is not

@@ -22,3 +22,4 @@ mod trace;
 mod transactions;
 mod views;
 mod waits;
+mod workers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_types::{
     AppendError, BucketConfig, BucketInfo, BucketName, DecidedWrite, KvCommand, KvError, KvGuard, KvKey,
-    KvOperation, KvOutcome, LogIndex, Revision, StampedKv, Timestamp,
+    KvOperation, KvOutcome, KvWrite, LogIndex, Revision, StampedKv, Timestamp,
 };
 
 use super::{
@@ -53,6 +53,17 @@ fn commands() -> Vec<KvCommand> {
         put(KvGuard::Revision(Revision(300)), None),
         KvCommand::Delete { bucket: bucket.clone(), key: key.clone(), guard: KvGuard::Any, purge: true },
         KvCommand::Sweep { keys_max: 500 },
+        KvCommand::Change {
+            bucket,
+            checks: vec![(key.clone(), KvGuard::Exists), (KvKey::new("fence").unwrap(), KvGuard::Absent)],
+            writes: vec![
+                KvWrite {
+                    ttl: Some(Duration::from_millis(30_000)),
+                    ..KvWrite::put(key, Bytes::from_static(b"\x00\xffvalue"))
+                },
+                KvWrite::purge(KvKey::new("gone").unwrap()),
+            ],
+        },
     ]
 }
 
@@ -90,6 +101,7 @@ fn forwarded_key_value_commands_keep_their_bytes() {
         KvError::RevisionConflict { actual: Revision(300) },
         KvError::ValueTooLarge { actual: 70_000, max: 65_536 },
         KvError::BucketFull { actual: 70_000, max: 65_536 },
+        KvError::CheckFailed { number: 3, actual: Revision(300) },
     ];
     let expires_at = Some(Timestamp(1_760_000_000_500_000));
     let outcomes = [
@@ -99,6 +111,11 @@ fn forwarded_key_value_commands_keep_their_bytes() {
         KvOutcome::Deleted { revision: Revision(301) },
         KvOutcome::Swept { keys: 7, more: true },
         KvOutcome::AppliedBefore,
+        KvOutcome::Changed {
+            first: Revision(300),
+            last: Revision(302),
+            at: Timestamp(1_760_000_000_000_000),
+        },
     ];
     let mut answers: Vec<_> = outcomes.into_iter().map(Ok).collect();
     answers.extend(refusals.into_iter().map(|error| Ok(KvOutcome::Refused(error))));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     BucketConfig, BucketInfo, BucketName, KvCommand, KvError, KvGuard, KvKey, KvOperation, KvOutcome,
-    LogIndex, Revision, StampedKv, Timestamp,
+    KvWrite, LogIndex, Revision, StampedKv, Timestamp,
 };
 
 use super::{CodecError, raw::Raw};
@@ -189,6 +189,7 @@ pub(super) enum StoredGuard {
     Any,
     Absent,
     Revision(u64),
+    Exists,
 }
 
 impl From<KvGuard> for StoredGuard {
@@ -197,6 +198,7 @@ impl From<KvGuard> for StoredGuard {
             KvGuard::Any => Self::Any,
             KvGuard::Absent => Self::Absent,
             KvGuard::Revision(revision) => Self::Revision(revision.0),
+            KvGuard::Exists => Self::Exists,
         }
     }
 }
@@ -207,6 +209,7 @@ impl From<StoredGuard> for KvGuard {
             StoredGuard::Any => Self::Any,
             StoredGuard::Absent => Self::Absent,
             StoredGuard::Revision(revision) => Self::Revision(Revision(revision)),
+            StoredGuard::Exists => Self::Exists,
         }
     }
 }
@@ -233,6 +236,46 @@ pub(super) enum StoredKvCommand<'a> {
     Sweep {
         keys_max: u32,
     },
+    Change {
+        bucket: &'a str,
+        #[serde(borrow)]
+        checks: Vec<(&'a str, StoredGuard)>,
+        #[serde(borrow)]
+        writes: Vec<StoredKvWrite<'a>>,
+    },
+}
+
+/// What becomes of one key of a change.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredKvWrite<'a> {
+    key: &'a str,
+    #[serde(borrow)]
+    value: Option<Raw<'a>>,
+    ttl_ms: Option<u64>,
+}
+
+impl<'a> From<&'a KvWrite> for StoredKvWrite<'a> {
+    fn from(write: &'a KvWrite) -> Self {
+        Self {
+            key: write.key.as_str(),
+            value: write.value.as_deref().map(Raw),
+            ttl_ms: write.ttl.map(millis),
+        }
+    }
+}
+
+impl StoredKvWrite<'_> {
+    fn read(self, message: &Bytes) -> Result<KvWrite, CodecError> {
+        Ok(KvWrite {
+            key: key_of(self.key)?,
+            value: self.value.map(|value| message.slice_ref(value.0)),
+            ttl: self.ttl_ms.map(Duration::from_millis),
+        })
+    }
+}
+
+fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl<'a> From<&'a KvCommand> for StoredKvCommand<'a> {
@@ -245,7 +288,7 @@ impl<'a> From<&'a KvCommand> for StoredKvCommand<'a> {
                 key: key.as_str(),
                 value: Raw(value),
                 guard: (*guard).into(),
-                ttl_ms: ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+                ttl_ms: ttl.map(millis),
             },
             KvCommand::Delete { bucket, key, guard, purge } => Self::Delete {
                 bucket: bucket.as_str(),
@@ -254,6 +297,11 @@ impl<'a> From<&'a KvCommand> for StoredKvCommand<'a> {
                 purge: *purge,
             },
             KvCommand::Sweep { keys_max } => Self::Sweep { keys_max: *keys_max },
+            KvCommand::Change { bucket, checks, writes } => Self::Change {
+                bucket: bucket.as_str(),
+                checks: checks.iter().map(|(key, guard)| (key.as_str(), (*guard).into())).collect(),
+                writes: writes.iter().map(StoredKvWrite::from).collect(),
+            },
         }
     }
 }
@@ -278,6 +326,14 @@ impl StoredKvCommand<'_> {
                 purge,
             },
             Self::Sweep { keys_max } => KvCommand::Sweep { keys_max },
+            Self::Change { bucket, checks, writes } => {
+                let check = |(key, guard): (&str, StoredGuard)| Ok((key_of(key)?, guard.into()));
+                KvCommand::Change {
+                    bucket: bucket_name(bucket)?,
+                    checks: checks.into_iter().map(check).collect::<Result<_, CodecError>>()?,
+                    writes: writes.into_iter().map(|write| write.read(message)).collect::<Result<_, _>>()?,
+                }
+            }
         })
     }
 }
@@ -313,6 +369,7 @@ pub(super) enum StoredKvError<'a> {
     RevisionConflict { actual: u64 },
     ValueTooLarge { actual: u64, max: u64 },
     BucketFull { actual: u64, max: u64 },
+    CheckFailed { number: u32, actual: u64 },
 }
 
 impl<'a> From<&'a KvError> for StoredKvError<'a> {
@@ -326,6 +383,9 @@ impl<'a> From<&'a KvError> for StoredKvError<'a> {
             KvError::RevisionConflict { actual } => Self::RevisionConflict { actual: actual.0 },
             KvError::ValueTooLarge { actual, max } => Self::ValueTooLarge { actual: *actual, max: *max },
             KvError::BucketFull { actual, max } => Self::BucketFull { actual: *actual, max: *max },
+            KvError::CheckFailed { number, actual } => {
+                Self::CheckFailed { number: *number, actual: actual.0 }
+            }
         }
     }
 }
@@ -344,6 +404,7 @@ impl From<StoredKvError<'_>> for KvError {
             Stored::RevisionConflict { actual } => Self::RevisionConflict { actual: Revision(actual) },
             Stored::ValueTooLarge { actual, max } => Self::ValueTooLarge { actual, max },
             Stored::BucketFull { actual, max } => Self::BucketFull { actual, max },
+            Stored::CheckFailed { number, actual } => Self::CheckFailed { number, actual: Revision(actual) },
         }
     }
 }
@@ -368,6 +429,11 @@ pub(super) enum StoredKvOutcome<'a> {
     #[serde(borrow)]
     Refused(StoredKvError<'a>),
     AppliedBefore,
+    Changed {
+        first: u64,
+        last: u64,
+        at: i64,
+    },
 }
 
 impl<'a> From<&'a KvOutcome> for StoredKvOutcome<'a> {
@@ -382,6 +448,9 @@ impl<'a> From<&'a KvOutcome> for StoredKvOutcome<'a> {
             KvOutcome::Swept { keys, more } => Self::Swept { keys: *keys, more: *more },
             KvOutcome::Refused(error) => Self::Refused(error.into()),
             KvOutcome::AppliedBefore => Self::AppliedBefore,
+            KvOutcome::Changed { first, last, at } => {
+                Self::Changed { first: first.0, last: last.0, at: at.0 }
+            }
         }
     }
 }
@@ -403,6 +472,9 @@ impl TryFrom<StoredKvOutcome<'_>> for KvOutcome {
             Stored::Swept { keys, more } => Self::Swept { keys, more },
             Stored::Refused(error) => Self::Refused(error.into()),
             Stored::AppliedBefore => Self::AppliedBefore,
+            Stored::Changed { first, last, at } => {
+                Self::Changed { first: Revision(first), last: Revision(last), at: Timestamp(at) }
+            }
         })
     }
 }

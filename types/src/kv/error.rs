@@ -40,6 +40,14 @@ pub enum KvError {
         /// The limit.
         max: u64,
     },
+    /// A check of a change does not hold.
+    #[error("check {number} does not hold")]
+    CheckFailed {
+        /// Which, from 0 on.
+        number: u32,
+        /// The key's revision; 0 when it holds nothing.
+        actual: Revision,
+    },
     /// The bucket would hold more bytes than it may.
     #[error("bucket is full: it would hold {actual} bytes, over its limit of {max}")]
     BucketFull {

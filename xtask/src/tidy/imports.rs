@@ -42,8 +42,8 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("async-nats", &["weir-actors", "weir-cluster-tests"]),
     ("axum", &["weir-node"]),
     ("turmoil", &["weir-sim"]),
-    // The cluster tests send what a well-behaved client cannot.
-    ("reqwest", &["weir-client", "weir-cluster-tests"]),
+    // The cluster tests send what a well-behaved client cannot; a node calls webhooks.
+    ("reqwest", &["weir-client", "weir-cluster-tests", "weir-node"]),
     ("tracing-subscriber", &["weir-node"]),
 ];
 

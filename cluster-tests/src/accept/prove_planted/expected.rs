@@ -64,6 +64,9 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
             (Plan::Groups, &[Wrong("was handed out before anybody said anything of")])
         }
         Planted::AckToldEarly => (Plan::Groups, &[Wrong("was settled at")]),
+        // Projections that workers fold.
+        Planted::ChecksIgnored => (Plan::Workers, &[Wrong("was taken after lease")]),
+        Planted::WorkerCheckpointFirst => (Plan::Workers, &[Wrong("has partition")]),
         // The outbox.
         Planted::OutboxWithoutFence | Planted::OutboxKeepsItsCursor => {
             (Plan::Rewinds, &[Invariant(O1), Wrong("JetStream is at")])

@@ -28,10 +28,12 @@ pub(super) enum Plan {
     Subscribers,
     /// Consumers of a group go from leader to leader.
     Groups,
+    /// Workers go from leader to leader, and leaders fall.
+    Workers,
 }
 
 /// Every plan.
-pub(super) const PLANS: [Plan; 13] = [
+pub(super) const PLANS: [Plan; 14] = [
     Plan::Calm,
     Plan::Kills,
     Plan::Cuts,
@@ -45,6 +47,7 @@ pub(super) const PLANS: [Plan; 13] = [
     Plan::Keys,
     Plan::Subscribers,
     Plan::Groups,
+    Plan::Workers,
 ];
 
 impl Plan {
@@ -82,6 +85,7 @@ impl Plan {
             Self::Keys => ("kv", "kill-one,kill-leader,kill-all,restart-loop,pause-leader", "0", "2"),
             Self::Subscribers => ("subscribers,unguarded", "transfer,kill-one", "0", "1"),
             Self::Groups => ("groups", "kill-leader,isolate-leader,pause-leader,transfer", "0", "1"),
+            Self::Workers => ("workers", "kill-leader,isolate-leader,pause-leader,transfer", "0", "1"),
             Self::Imports => ("imports", "kill-leader,pause-leader,isolate-leader", "0", "1"),
         };
         [("--workloads", workloads), ("--faults", faults), ("--nats", nats), ("--load", load)]

@@ -28,6 +28,9 @@ impl KvFacts {
             KvOutcome::Swept { keys, more } => self.numbers(&[5, u64::from(*keys), u64::from(*more)]),
             KvOutcome::Refused(error) => self.refused(error),
             KvOutcome::AppliedBefore => self.numbers(&[7]),
+            KvOutcome::Changed { first, last, at } => {
+                self.numbers(&[8, first.0, last.0, at.0.cast_unsigned()]);
+            }
         }
     }
 
@@ -43,6 +46,7 @@ impl KvFacts {
             KvError::RevisionConflict { actual } => self.numbers(&[6, actual.0]),
             KvError::ValueTooLarge { actual, max } => self.numbers(&[7, *actual, *max]),
             KvError::BucketFull { actual, max } => self.numbers(&[8, *actual, *max]),
+            KvError::CheckFailed { number, actual } => self.numbers(&[9, u64::from(*number), actual.0]),
         }
     }
 

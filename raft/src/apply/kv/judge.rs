@@ -41,10 +41,13 @@ impl KvStanding<'_> {
         live.map_or(Revision::ZERO, |newest| newest.revision)
     }
 
-    fn check(&self, guard: KvGuard) -> Result<(), KvError> {
+    /// Whether a guard holds.
+    pub(super) fn check(&self, guard: KvGuard) -> Result<(), KvError> {
         let actual = self.revision();
         let wanted = match guard {
             KvGuard::Any => return Ok(()),
+            KvGuard::Exists if actual > Revision::ZERO => return Ok(()),
+            KvGuard::Exists => return Err(KvError::RevisionConflict { actual }),
             KvGuard::Absent => Revision::ZERO,
             KvGuard::Revision(_) if actual > Revision::ZERO && planted(Planted::CasIgnoresRevision) => {
                 return Ok(());

@@ -10,8 +10,8 @@ use weir_storage::{
     state::{Bucket, BucketNo, KvHead, KvMark, State, StateError},
 };
 use weir_types::{
-    BucketConfig, BucketInfo, BucketName, KvCommand, KvError, KvKey, KvOutcome, LogIndex, Revision,
-    StampedKv, Timestamp, limits,
+    BucketConfig, BucketInfo, BucketName, KvCommand, KvError, KvGuard, KvKey, KvOutcome, KvWrite, LogIndex,
+    Planted, Revision, StampedKv, Timestamp, limits, planted,
 };
 
 use super::{
@@ -165,7 +165,59 @@ impl KvWriter {
                 }))
             }
             KvCommand::Sweep { keys_max } => self.sweep(*keys_max).map(Ok),
+            KvCommand::Change { bucket, checks, writes } => self.change(bucket, checks, writes),
         }
+    }
+
+    /// Judges all of it on what was before, and then does it.
+    fn change(
+        &mut self,
+        name: &BucketName,
+        checks: &[(KvKey, KvGuard)],
+        writes: &[KvWrite],
+    ) -> Result<Result<KvOutcome, KvError>, StateError> {
+        let Some(bucket) = self.buckets.get(name).cloned() else { return Ok(Err(KvError::BucketNotFound)) };
+        let now = self.mark.time;
+        for (number, (key, guard)) in checks.iter().enumerate() {
+            let head = self.changes.head(&self.state, bucket.no, key)?;
+            let standing = KvStanding { bucket: &bucket.info, key, head: head.as_ref(), now };
+            if let Err(error) = standing.check(*guard)
+                && !planted(Planted::ChecksIgnored)
+            {
+                let KvError::RevisionConflict { actual } = error else { return Ok(Err(error)) };
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                return Ok(Err(KvError::CheckFailed { number, actual }));
+            }
+        }
+        let mut info = bucket.info.clone();
+        let mut planned = Vec::with_capacity(writes.len());
+        for write in writes {
+            let head = self.changes.head(&self.state, bucket.no, &write.key)?;
+            let before = head.as_ref().map_or(0, KvHead::bytes);
+            let standing = KvStanding { bucket: &info, key: &write.key, head: head.as_ref(), now };
+            let change = match &write.value {
+                Some(value) => judge_put(standing, value.len() as u64, KvGuard::Any, write.ttl),
+                None => match judge_delete(standing, KvGuard::Any, true) {
+                    // It is as was asked for.
+                    Err(KvError::KeyNotFound) => continue,
+                    other => other,
+                },
+            };
+            match change {
+                Ok(change) => {
+                    info.revision = change.revision;
+                    info.bytes = info.bytes - before + change.head.as_ref().map_or(0, KvHead::bytes);
+                    planned.push((write, change));
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let first = bucket.info.revision.next();
+        for (write, change) in planned {
+            let met = self.meet(name, &write.key)?.expect("the bucket was there when it was judged");
+            self.replace(met, &write.key, change.revision, change.head, write.value.clone());
+        }
+        Ok(Ok(KvOutcome::Changed { first, last: info.revision, at: now }))
     }
 
     fn create(&mut self, config: &BucketConfig) -> Result<KvOutcome, KvError> {

@@ -1,0 +1,259 @@
+//! External projections that the cluster itself carries out: each event is sent, once it counts as sent the next one is.
+//! It runs on the node that leads, under a lease as any worker.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
+use tracing::{debug, warn};
+use weir_api::{
+    ApiError, ErrorCode,
+    connect::{PollProjectionRequest, PollProjectionResponse, ProjectionEvent, SaveProjectionRequest},
+};
+use weir_types::{ProjectionName, Term};
+
+use super::{
+    Workers, keys, not_found,
+    stored::{Registration, Sink},
+};
+
+/// How long an answer to one event may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// The first pause after a failure; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Events that are polled for at once.
+const BATCH: u32 = 50;
+
+/// The pause after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    PAUSE_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_MAX)
+}
+
+/// Carries out what the cluster itself is asked to, as long as this node leads, until `stop`.
+pub(crate) async fn carry_out(workers: Arc<Workers>) {
+    let mut pumps: JoinSet<ProjectionName> = JoinSet::new();
+    let mut running: HashMap<ProjectionName, AbortHandle> = HashMap::new();
+    let mut leadership = workers.ports.leadership.changes();
+    loop {
+        let mut stirred = std::pin::pin!(workers.stirred.notified());
+        stirred.as_mut().enable();
+        let seen = workers.ports.leadership.current();
+        if seen.decides {
+            match workers.registrations().await {
+                Ok(all) => {
+                    for registration in all.into_iter().filter(|one| one.sink.is_some()) {
+                        let Ok(name) = ProjectionName::new(&registration.name) else { continue };
+                        if running.contains_key(&name) {
+                            continue;
+                        }
+                        let pump = Pump::new(workers.clone(), name.clone(), seen.term, registration);
+                        running.insert(name, pumps.spawn(pump.run()));
+                    }
+                }
+                Err(error) => warn!(%error, "external projections cannot be read"),
+            }
+        }
+        tokio::select! {
+            () = workers.stop.cancelled() => break,
+            () = stirred => {}
+            _ = leadership.next() => {}
+            Some(ended) = pumps.join_next() => {
+                match ended {
+                    Ok(name) => drop(running.remove(&name)),
+                    // Which one it was is not told: all that are over are begun anew.
+                    Err(_) => running.retain(|_, pump| !pump.is_finished()),
+                }
+            }
+        }
+    }
+    pumps.shutdown().await;
+}
+
+/// One projection, in one term.
+struct Pump {
+    workers: Arc<Workers>,
+    name: ProjectionName,
+    term: Term,
+    registration: Registration,
+    failures: u32,
+}
+
+impl Pump {
+    fn new(workers: Arc<Workers>, name: ProjectionName, term: Term, registration: Registration) -> Self {
+        Self { workers, name, term, registration, failures: 0 }
+    }
+
+    /// Ends when another is to go on: of another term, or with another sink.
+    async fn run(mut self) -> ProjectionName {
+        while self.goes_on().await {
+            if self.step().await {
+                self.failures = 0;
+            } else {
+                self.failures += 1;
+                let stop = self.workers.stop.clone();
+                stop.run_until_cancelled(sleep(pause(self.failures))).await;
+            }
+        }
+        self.name
+    }
+
+    async fn goes_on(&self) -> bool {
+        let seen = self.workers.ports.leadership.current();
+        if !seen.decides || seen.term != self.term || self.workers.stop.is_cancelled() {
+            return false;
+        }
+        let found = self.workers.store.read::<Registration>(&keys::registration(&self.name)).await;
+        found.is_ok_and(|found| found.is_some_and(|found| found.value.sink == self.registration.sink))
+    }
+
+    /// Takes events and sends them. Whether all went well.
+    async fn step(&self) -> bool {
+        let Some(sink) = &self.registration.sink else { return false };
+        let worker = self.workers.own_name();
+        let asked = PollProjectionRequest {
+            name: self.name.to_string(),
+            batch_size: BATCH,
+            worker_id: worker.clone(),
+            wait_ms: None,
+        };
+        let polled = match self.workers.poll_for(&asked, true).await {
+            Ok(polled) => polled,
+            Err(error) => {
+                debug!(projection = %self.name, %error, "no events for an external projection");
+                return false;
+            }
+        };
+        let mut sent = 0;
+        for event in &polled.events {
+            match self.workers.send(sink, &self.name, event, polled.delivery).await {
+                Ok(()) => sent += 1,
+                Err(reason) => {
+                    let failures = self.failures + 1;
+                    debug!(projection = %self.name, event = %event.id, reason, failures, "event was not taken");
+                    metrics::counter!("weir_effects_total", "outcome" => "failed").increment(1);
+                    break;
+                }
+            }
+        }
+        metrics::counter!("weir_effects_total", "outcome" => "sent").increment(sent as u64);
+        self.acknowledge(&polled, sent, worker).await && sent == polled.events.len()
+    }
+
+    async fn acknowledge(&self, polled: &PollProjectionResponse, sent: usize, worker_id: String) -> bool {
+        let Some(last) = sent.checked_sub(1).and_then(|last| polled.events.get(last)) else { return true };
+        let ack = SaveProjectionRequest {
+            name: self.name.to_string(),
+            last_event_id: last.id.clone(),
+            last_event_seq: last.seq,
+            worker_id,
+            lease_number: Some(polled.lease_number),
+            ..SaveProjectionRequest::default()
+        };
+        self.workers.save(&ack).await.is_ok()
+    }
+}
+
+impl Workers {
+    /// The name under which this node works itself.
+    fn own_name(&self) -> String {
+        format!("weir-node-{}", self.node.0)
+    }
+
+    /// Sends one event to where a projection's events go. The reason why it was not taken.
+    async fn send(
+        &self,
+        sink: &Sink,
+        name: &ProjectionName,
+        event: &ProjectionEvent,
+        delivery: u32,
+    ) -> Result<(), String> {
+        let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+        let Sink::Webhook { url, secret } = sink;
+        let timestamp = (self.ports.clock.now().0 / 1_000_000).to_string();
+        let mut request = self
+            .http
+            .post(url)
+            .timeout(ANSWER_WAIT)
+            .header("content-type", "application/json")
+            .header("idempotency-key", &event.id)
+            .header("x-weir-event-id", &event.id)
+            .header("x-weir-projection", name.as_str())
+            .header("x-weir-delivery", delivery.to_string())
+            .header("x-weir-timestamp", &timestamp);
+        if let Some(secret) = secret {
+            request = request.header("x-weir-signature", signature(secret, &timestamp, &body));
+        }
+        let answer = request.body(body).send().await.map_err(|error| error.without_url().to_string())?;
+        let status = answer.status();
+        if status.is_success() { Ok(()) } else { Err(format!("answer is {status}")) }
+    }
+
+    /// Sends dead letters again, those named or the first ones. How many were taken and are none any more.
+    ///
+    /// # Errors
+    /// `projection_not_found`; `invalid_request` where the cluster does not send the events itself.
+    pub async fn replay(&self, name: &ProjectionName, positions: Option<Vec<u64>>) -> Result<u64, ApiError> {
+        let found =
+            self.store.read::<Registration>(&keys::registration(name)).await?.ok_or_else(not_found)?;
+        let Some(sink) = found.value.sink.clone() else {
+            return Err(ApiError::invalid(
+                "dead letters are sent again where the cluster sends the events itself",
+            ));
+        };
+        let generation = found.value.generation;
+        let letters =
+            self.dead_letters(name, weir_types::Position::ZERO, super::REPLAYS_MAX).await?.dead_letters;
+        let mut sent = 0;
+        for letter in letters {
+            if positions.as_ref().is_some_and(|wanted| !wanted.contains(&letter.position)) {
+                continue;
+            }
+            let position = weir_types::Position(letter.position);
+            let read = self.ports.reader.read_log(weir_types::GroupId::DEFAULT, position, 1).await?;
+            let Some(event) = read.first() else { continue };
+            let told = self.send(&sink, name, &ProjectionEvent::from(event), letter.deliveries + 1).await;
+            if let Err(reason) = told {
+                let message = format!("event at position {} was not taken: {reason}", letter.position);
+                return Err(ApiError::new(ErrorCode::Unavailable, message).with("sent", sent));
+            }
+            self.forget_letter(generation, position).await?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+}
+
+/// HMAC-SHA256 of the time, a dot and the body.
+fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let mut context = ring::hmac::Context::with_key(&key);
+    context.update(timestamp.as_bytes());
+    context.update(b".");
+    context.update(body);
+    let hex = context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("v1={hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_time_and_body() {
+        // Made with `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret`.
+        let expected = "v1=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686";
+        assert_eq!(signature("secret", "1700000000", br#"{"a":1}"#), expected);
+        assert_ne!(signature("secret", "1700000001", br#"{"a":1}"#), expected);
+        assert_ne!(signature("other", "1700000000", br#"{"a":1}"#), expected);
+    }
+
+    #[test]
+    fn pauses_grow_and_have_a_ceiling() {
+        assert_eq!((pause(1), pause(2), pause(40)), (PAUSE_MIN, PAUSE_MIN * 2, PAUSE_MAX));
+    }
+}

@@ -5,20 +5,30 @@
 //! - P2: the views are the fold of the events up to the checkpoint, for both are
 //!   one commit; and no event is folded that this node has not applied.
 //!
+//! A deployment of another source, and a rebuild, are another generation: it is
+//! folded beside the one that answers, and takes its place on a node when it is
+//! not behind it there (ADR 0026). A checkpoint that a reader sees never falls.
+//!
 //! Events come from the bus while it keeps up and from the local log whenever
 //! it does not: the bus may be late, double, holey or gone, and nothing depends
 //! on it.
 
 mod actor;
+mod brake;
+mod compare;
+mod dry_run;
 mod fold;
 mod follow;
 mod handle;
+mod plan;
 mod progress;
 mod recent;
 mod state;
 mod supervisor;
 mod watch;
 
+pub use compare::{CompareError, Comparison, Difference};
+pub use dry_run::{DryRun, DryRunEnd};
 pub use handle::{ProjectionsHandle, ViewAnswer, ViewError, ViewsAnswer};
 pub use progress::{FeedKind, FoldState, ProjectionSnapshot};
 pub use supervisor::{ProjectionsArguments, ProjectionsError};

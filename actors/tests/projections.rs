@@ -12,7 +12,7 @@ mod node;
 #[path = "support/scripted_feed.rs"]
 mod scripted_feed;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use eventually::eventually;
 use node::{COUNTER, GROUP, Node, deploy, exact, write};
@@ -20,12 +20,12 @@ use scripted_feed::{Say, ScriptedFeed};
 use serde_json::json;
 use weir_actors::{
     local_feed::LocalLogFeed,
-    projection::{FeedKind, FoldState, ViewError},
+    projection::{CompareError, DryRunEnd, FeedKind, FoldState, ViewError},
 };
 use weir_types::{
-    Consistency, NodeId, PartitionKey, Position, ProjectionName, RegistryCommand, RegistryOutcome,
-    StreamVersion,
-    ports::{EventReader as _, Feed, Proposer as _, ViewStore as _},
+    Consistency, NodeId, PartitionKey, Position, ProjectionId, ProjectionName, RegistryCommand,
+    RegistryOutcome, StreamVersion, Timestamp,
+    ports::{Checkpoint, EventReader as _, Feed, Proposer as _, View, ViewChange, ViewStore as _},
     testing::MemoryLog,
 };
 
@@ -38,6 +38,7 @@ async fn a_projection_follows_the_log_and_answers() {
     assert_eq!((status.checkpoint.position, status.checkpoint.events, status.lag), (Position(3), 3, 0));
     assert_eq!((status.state, status.feed, status.error), (FoldState::Live, FeedKind::Log, None));
     assert_eq!(node.projections.list().len(), 1);
+    assert!(status.checkpoint.serves && status.next.is_none());
 }
 
 #[tokio::test]
@@ -297,18 +298,225 @@ async fn a_projection_that_was_removed_while_the_node_was_down_leaves_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_with_a_position_after_a_redeploy_never_reads_what_was_deployed_before() {
+async fn a_redeployment_answers_once_it_has_caught_up_and_never_goes_back() {
     let node = Node::with(COUNTER).await;
-    for round in 1..=100_u64 {
+    let mut newest = 0;
+    for round in 1..=60_u64 {
         let position = write(&node.log, 1);
-        assert_eq!(node.state_at(position).await["n"], 1_000 * (round - 1) + round);
+        node.state_at(position).await;
         // Another source is another deployment, and counts a thousand more from the start.
         let source = COUNTER.replace("({n: 0", &format!("({{n: {}", 1_000 * round));
         let id = deploy(&node.log, &source).await;
-        let answer = node.get(&PartitionKey::global(), Consistency::AtLeast(position), 30_000).await.unwrap();
-        assert_eq!(answer.id, id, "round {round}");
-        assert_eq!(node.state_at(position).await["n"], 1_000 * round + round);
+        loop {
+            let answer =
+                node.get(&PartitionKey::global(), Consistency::AtLeast(position), 30_000).await.unwrap();
+            let state: serde_json::Value = serde_json::from_slice(&answer.view.unwrap().state).unwrap();
+            assert!(answer.checkpoint.position >= position, "round {round}");
+            assert!(answer.id.deployed.0 >= newest, "round {round}: an older generation answers again");
+            assert_eq!(state["n"].as_u64().unwrap() % 1_000, answer.checkpoint.position.0, "round {round}");
+            newest = answer.id.deployed.0;
+            if answer.id == id {
+                break;
+            }
+        }
     }
+    assert_eq!(node.projections.list().len(), 1);
+    let kept = || async { node.log.kept(GROUP).await.unwrap() };
+    eventually("the generations before are gone", kept, |kept| kept.len() == 1).await;
+}
+
+async fn rebuild(node: &Node) -> ProjectionId {
+    let name = ProjectionName::new("counter").unwrap();
+    match node.log.register(RegistryCommand::Rebuild { name, asked_at: Timestamp(7) }).await.unwrap() {
+        RegistryOutcome::Deployed(id) => id,
+        other => panic!("not rebuilt: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_rebuild_catches_up_what_answered_answers_and_its_checkpoint_never_falls() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write(&log, 30_000);
+    let node = Node::start(&log, None).await;
+    let first = deploy(&log, COUNTER).await;
+    assert_eq!(node.state_at(Position(30_000)).await, exact(30_000));
+    let second = rebuild(&node).await;
+    let (mut last, mut seen_before) = (Position(30_000), 0);
+    loop {
+        let position = write(&log, 3);
+        let answer = node.get(&PartitionKey::global(), Consistency::AtLeast(position), 30_000).await.unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&answer.view.unwrap().state).unwrap();
+        assert_eq!(state, exact(answer.checkpoint.position.0), "all of it, and nothing twice");
+        assert!(answer.checkpoint.position >= last, "{last} and then {}", answer.checkpoint.position);
+        last = answer.checkpoint.position;
+        match answer.id == first {
+            true => seen_before += 1,
+            false => break assert_eq!(answer.id, second),
+        }
+    }
+    assert!(seen_before > 0, "the generation before answered meanwhile");
+    let applied = write(&log, 10);
+    assert_eq!(node.state_at(applied).await, exact(applied.0));
+    assert_eq!(node.counted().await.checkpoint.events, applied.0);
+    let kept = || async { log.kept(GROUP).await.unwrap() };
+    eventually("the generation before is gone", kept, |kept| *kept == [second.clone()]).await;
+}
+
+#[tokio::test]
+async fn a_rebuild_goes_on_after_a_restart_and_from_where_it_was() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write(&log, 50_000);
+    let node = Node::start(&log, None).await;
+    let first = deploy(&log, COUNTER).await;
+    node.state_at(Position(50_000)).await;
+    let second = rebuild(&node).await;
+    let next = || async { node.status("counter").and_then(|status| status.next) };
+    let begun = |next: &Option<Box<weir_actors::projection::ProjectionSnapshot>>| {
+        next.as_ref().is_some_and(|next| next.checkpoint.position > Position::ZERO)
+    };
+    eventually("the rebuild has begun", next, begun).await;
+    node.projections.stop().await;
+    let stored = log.checkpoint(GROUP, &second).await.unwrap();
+    assert!(stored.position > Position::ZERO && !stored.serves, "{stored:?}");
+    let again = Node::start(&log, None).await;
+    let early = again.get(&PartitionKey::global(), Consistency::Local, 1_000).await.unwrap();
+    assert_eq!((early.id, early.checkpoint.position), (first, Position(50_000)));
+    let name = ProjectionName::new("counter").unwrap();
+    eventually("it answers", || async { again.projections.serving(&name) }, |id| *id == Some(second.clone()))
+        .await;
+    assert_eq!(again.state_at(Position(50_000)).await, exact(50_000));
+    assert_eq!(again.counted().await.checkpoint.events, 50_000);
+}
+
+#[tokio::test]
+async fn a_rebuild_that_is_given_up_or_fails_leaves_what_answered() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write(&log, 50_000);
+    let node = Node::start(&log, None).await;
+    let first = deploy(&log, COUNTER).await;
+    node.state_at(Position(50_000)).await;
+    let second = rebuild(&node).await;
+    eventually(
+        "it has begun",
+        || async { node.status("counter") },
+        |now| now.as_ref().is_some_and(|now| now.next.is_some()),
+    )
+    .await;
+    told(&node, RegistryCommand::CancelRebuild).await;
+    eventually(
+        "it is gone",
+        || async { node.status("counter") },
+        |now| now.as_ref().is_some_and(|now| now.next.is_none()),
+    )
+    .await;
+    let answers = node.projections.serving(&ProjectionName::new("counter").unwrap()).unwrap();
+    assert!(answers == first || answers == second);
+    let applied = write(&log, 5);
+    assert_eq!(node.state_at(applied).await, exact(applied.0));
+    // A source that cannot fold the log does not answer either.
+    let broken = COUNTER.replace("event.name === 'poison'", "event.position === 9");
+    let third = deploy(&log, &broken).await;
+    let parked = || async { node.status("counter").and_then(|status| status.next) };
+    eventually("the broken one is parked", parked, |next| {
+        next.as_ref().is_some_and(|next| next.id == third && next.state == FoldState::Parked)
+    })
+    .await;
+    let applied = write(&log, 5);
+    assert_eq!(node.state_at(applied).await, exact(applied.0));
+}
+
+#[tokio::test]
+async fn a_dry_run_compares_and_changes_nothing() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write(&log, 10_000);
+    let node = Node::start(&log, None).await;
+    let id = deploy(&log, COUNTER).await;
+    node.state_at(Position(10_000)).await;
+    let name = ProjectionName::new("counter").unwrap();
+    let ended = || async {
+        let run = || async { node.projections.dry_run(&name) };
+        eventually("it ended", run, |run| run.as_ref().is_some_and(|run| run.end.is_some())).await.unwrap()
+    };
+    assert_eq!(node.projections.start_dry_run(&name, None, Timestamp(1)).await, Ok(true));
+    let Some(DryRunEnd::Compared(same)) = ended().await.end else { panic!("not compared") };
+    assert_eq!((same.position, same.digests.0 == same.digests.1), (Position(10_000), true));
+    assert_eq!(node.projections.start_dry_run(&name, Some(Position(5_000)), Timestamp(2)).await, Ok(true));
+    let Some(DryRunEnd::Folded(checkpoint)) = ended().await.end else { panic!("not folded") };
+    assert_eq!((checkpoint.position, checkpoint.events), (Position(5_000), 5_000));
+    // What is stored is not what the log folds to.
+    let view = View { state: "{\"n\":0}".into(), position: Position(10_000) };
+    let wrong = Checkpoint { digest: 1, ..log.checkpoint(GROUP, &id).await.unwrap() };
+    node.projections.stop().await;
+    let change =
+        ViewChange { checkpoint: wrong, views: vec![(PartitionKey::global(), view)], dead_letters: vec![] };
+    log.commit(GROUP, &id, change).await.unwrap();
+    let node = Node::start(&log, None).await;
+    node.counted().await;
+    assert_eq!(node.projections.start_dry_run(&name, None, Timestamp(3)).await, Ok(true));
+    let run = || async { node.projections.dry_run(&name) };
+    let run =
+        eventually("it ended", run, |run| run.as_ref().is_some_and(|run| run.end.is_some())).await.unwrap();
+    let Some(DryRunEnd::Compared(other)) = run.end else { panic!("not compared") };
+    assert_eq!((other.differences.len(), other.digests.0), (1, 1));
+    assert_eq!(other.differences[0].partition, PartitionKey::global());
+    assert_eq!(log.kept(GROUP).await.unwrap(), [id], "nothing of it is kept");
+}
+
+#[tokio::test]
+async fn two_projections_are_compared_at_one_position_and_held_no_longer() {
+    let node = Node::with(COUNTER).await;
+    let other = COUNTER.replace("'counter'", "'other'");
+    deploy(&node.log, &other).await;
+    let names = ["counter", "other"].map(|name| ProjectionName::new(name).unwrap());
+    let log = node.log.clone();
+    let writer = tokio::spawn(async move {
+        for _ in 0..200 {
+            write(&log, 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    eventually("both run", || async { node.projections.list().len() }, |count| *count == 2).await;
+    let mut last = Position::ZERO;
+    for _ in 0..5 {
+        let compared = node.projections.compare(&names[0], &names[1], 10).await.unwrap();
+        assert_eq!(compared.digests.0, compared.digests.1);
+        assert!(compared.position >= last);
+        last = compared.position;
+    }
+    writer.await.unwrap();
+    assert_eq!(node.state_at(Position(200)).await, exact(200));
+    let (_, held) = node.projections.hold(&names[0], Duration::from_secs(30)).await.unwrap();
+    write(&node.log, 7);
+    let waited = node.get(&PartitionKey::global(), Consistency::AtLeast(Position(207)), 50).await;
+    assert_eq!(waited, Err(ViewError::Stale { wanted: Position(207), folded: Position(200) }));
+    let (_, at) = node.projections.held_at(&names[0], Position(203)).await.unwrap();
+    assert_eq!((held.position, at.position, at.events), (Position(200), Position(203), 203));
+    assert_eq!(node.state_at(Position(207)).await, exact(207));
+    let passed = node.projections.held_at(&names[0], Position(205)).await;
+    assert_eq!(passed, Err(CompareError::Passed { wanted: Position(205), folded: Position(207) }));
+    let absent = ProjectionName::new("absent").unwrap();
+    assert_eq!(node.projections.hold(&absent, Duration::ZERO).await, Err(CompareError::NotFound));
+}
+
+#[tokio::test]
+async fn a_switch_is_one_step_and_the_old_one_is_removed_by_the_new_name() {
+    let node = Node::with(COUNTER).await;
+    let v2 = COUNTER.replace("'counter'", "'counter-v2'").replace("({n: 0", "({n: 1000000");
+    deploy(&node.log, &v2).await;
+    let position = write(&node.log, 5);
+    let (one, other) = (ProjectionName::new("counter").unwrap(), ProjectionName::new("counter-v2").unwrap());
+    assert_eq!(node.state_at(position).await["n"], 5);
+    node.log.register(RegistryCommand::Switch(one.clone(), other.clone())).await.unwrap();
+    let position = write(&node.log, 1);
+    assert_eq!(node.state_at(position).await["n"], 1_000_006);
+    node.log.register(RegistryCommand::Remove(other)).await.unwrap();
+    let position = write(&node.log, 1);
+    assert_eq!(node.state_at(position).await["n"], 1_000_007);
+    let kept = || async { node.log.kept(GROUP).await.unwrap() };
+    eventually("the old one is gone", kept, |kept| kept.len() == 1).await;
+    node.projections.stop().await;
+    let again = Node::start(&node.log, None).await;
+    assert_eq!(again.state_at(position).await["n"], 1_000_007);
 }
 
 #[tokio::test]

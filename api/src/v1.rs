@@ -18,6 +18,7 @@ mod projection;
 mod projection_fault;
 mod read;
 mod rules;
+mod rebuild;
 mod stream;
 mod subscribe;
 mod transaction;
@@ -61,6 +62,9 @@ pub use rules::{
     EventSchemaBody, EventSchemaList, EventSchemaRegistered, EventSchemaSummary, EventSchemaView,
     EventSchemasQuery, MetadataKind, MetadataRuleBody, RulesBody, RulesList, RulesResult, RulesView,
     SchemaModeKind,
+pub use rebuild::{
+    CancelResult, ComparisonView, DiffQuery, DifferenceView, DigestBody, DigestView, RebuildBody, RebuildJob,
+    RebuildProgress, RebuildStatus, SwitchBody,
 };
 pub use stream::{ListPage, ListQuery, StreamSummary};
 pub use subscribe::{Beginning, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};

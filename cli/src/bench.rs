@@ -5,6 +5,7 @@
 mod append;
 mod cpu;
 mod disk;
+mod fold;
 mod hot;
 mod line;
 mod load;
@@ -37,6 +38,8 @@ pub enum BenchCommand {
     Transact(transact::TransactArgs),
     /// Measure reads of whole streams of 100 events, or of the log
     Read(read::ReadArgs),
+    /// Measure how fast projections fold the log, and are rebuilt
+    Fold(fold::FoldArgs),
     /// Measure how long an append takes to reach many subscribers
     Subscribe(subscribe::SubscribeArgs),
 }
@@ -49,6 +52,7 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
         BenchCommand::Transact(args) => args.plan.threads,
         BenchCommand::Read(args) => args.plan.threads,
         BenchCommand::Subscribe(args) => args.plan.threads,
+        BenchCommand::Fold(args) => args.threads,
     };
     let mut builder = match threads {
         1 => Builder::new_current_thread(),
@@ -62,6 +66,7 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
             BenchCommand::Transact(args) => transact::run(args, client, output).await,
             BenchCommand::Read(args) => read::run(args, client, output).await,
             BenchCommand::Subscribe(args) => subscribe::run(args, client, output).await,
+            BenchCommand::Fold(args) => fold::run(args, client, output).await,
         }
     };
     // A runtime must not be dropped on a thread of another one.

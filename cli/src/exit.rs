@@ -56,6 +56,8 @@ fn of_code(code: ErrorCode) -> u8 {
         | ErrorCode::BucketExists
         | ErrorCode::RevisionConflict
         | ErrorCode::MembershipConflict
+        | ErrorCode::PositionPassed
+        | ErrorCode::RebuildConflict
         | ErrorCode::TransactionRefused => CONFLICT,
         ErrorCode::Stale
         | ErrorCode::BusDiverged

@@ -20,9 +20,11 @@ mod output;
 mod payload;
 mod progress;
 mod projection;
+mod rebuild;
 mod rules;
 mod stream;
 mod transact;
+mod verify;
 
 pub use command::Command;
 #[cfg(feature = "inside")]

@@ -13,7 +13,13 @@ use weir_client::{
     },
 };
 
-use crate::{duration::parse_duration, error::CliError, output::Output};
+use crate::{
+    duration::parse_duration,
+    error::CliError,
+    output::Output,
+    rebuild::{RebuildArgs, diff, rebuild},
+    verify::verify,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum ProjectionCommand {
@@ -71,6 +77,30 @@ pub enum ProjectionCommand {
         /// Dead letters to show
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
+    },
+    /// Fold a projection again beside what answers, which it replaces when it has caught up
+    Rebuild(RebuildArgs),
+    /// Compare two projections at one position; exit code 5 when they differ
+    Diff {
+        /// The one
+        left: String,
+        /// The other
+        right: String,
+        /// Partitions to name that differ
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// Let each of two names answer from what the other one did
+    Switch {
+        /// The one
+        name: String,
+        /// The other
+        with: String,
+    },
+    /// Compare a projection on all nodes at one position; exit code 1 when a node differs
+    Verify {
+        /// The projection
+        name: String,
     },
     /// Fold nothing until it is resumed, on every node
     Pause {
@@ -162,6 +192,19 @@ pub(crate) async fn run(
             };
             waited(name, &result, output)
         }
+        ProjectionCommand::Rebuild(args) => rebuild(args, client, output).await,
+        ProjectionCommand::Diff { left, right, limit } => diff(left, right, *limit, client, output).await,
+        ProjectionCommand::Switch { name, with } => {
+            let status = client.switch_projections(name, with).await?;
+            output.json_or(&status, |now| {
+                eprintln!(
+                    "projection `{name}` answers from deployment {}, and `{with}` from what it did",
+                    now.deployed
+                );
+                Ok(())
+            })
+        }
+        ProjectionCommand::Verify { name } => verify(name, client, output).await,
         ProjectionCommand::DeadLetters { name, after, limit } => {
             let query = ProjectionDeadLettersQuery { after: *after, limit: *limit };
             dead_letters(name, &query, client, output).await

@@ -3,9 +3,10 @@ use std::time::Duration;
 use reqwest::Method;
 use serde::de::IgnoredAny;
 use weir_api::v1::{
-    CatchupBatchBody, CatchupBatchResult, CatchupItem, CatchupQuery, DeployBody, DeployResult,
-    PartitionsPage, PartitionsQuery, ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionList,
-    ProjectionStatus, ProjectionView, ViewQuery, WaitForEventBody, WaitResult, paths,
+    CatchupBatchBody, CatchupBatchResult, CatchupItem, CatchupQuery, ComparisonView, DeployBody,
+    DeployResult, DiffQuery, DigestBody, DigestView, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
+    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ProjectionView, RebuildBody, RebuildJob,
+    SwitchBody, ViewQuery, WaitForEventBody, WaitResult, paths,
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -75,6 +76,76 @@ impl Client {
     pub async fn resume_projection(&self, name: &str) -> Result<ProjectionStatus, ClientError> {
         let path = paths::fill(paths::PROJECTION_RESUME, name);
         self.call(Call::new(Method::POST, &path, Repeat::Harmless)).await
+    }
+
+    /// Folds a projection again beside what answers, on every node; or as a dry run, on the answering node.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`, `rebuild_conflict`, `invalid_request` for what cannot be exact.
+    pub async fn rebuild_projection(
+        &self,
+        name: &str,
+        body: &RebuildBody,
+    ) -> Result<RebuildJob, ClientError> {
+        let path = paths::fill(paths::PROJECTION_REBUILD, name);
+        self.call(Call::new(Method::POST, &path, Repeat::OnlyIfNothingHappened).body(body)).await
+    }
+
+    /// How far a rebuild is, on the answering node.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`, `rebuild_conflict` when there was none.
+    pub async fn rebuild_job(&self, name: &str) -> Result<RebuildJob, ClientError> {
+        let path = paths::fill(paths::PROJECTION_REBUILD, name);
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless)).await
+    }
+
+    /// Gives a rebuild up, or the answering node's dry run.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`, `rebuild_conflict` when none runs.
+    pub async fn cancel_rebuild(&self, name: &str) -> Result<(), ClientError> {
+        let path = paths::fill(paths::PROJECTION_CANCEL, name);
+        let call = Call::new(Method::POST, &path, Repeat::OnlyIfNothingHappened);
+        self.call::<_, _, IgnoredAny>(call).await.map(|_| ())
+    }
+
+    /// Lets each of two names answer from what the other one did, in one step.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`.
+    pub async fn switch_projections(&self, name: &str, with: &str) -> Result<ProjectionStatus, ClientError> {
+        let (path, body) = (paths::fill(paths::PROJECTION_SWITCH, name), SwitchBody { with: with.into() });
+        self.call(Call::new(Method::POST, &path, Repeat::OnlyIfNothingHappened).body(&body)).await
+    }
+
+    /// Compares two projections at one position, on the answering node.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`, `stale`.
+    pub async fn diff_projections(
+        &self,
+        name: &str,
+        query: &DiffQuery,
+    ) -> Result<ComparisonView, ClientError> {
+        let path = paths::fill(paths::PROJECTION_DIFF, name);
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(query)).await
+    }
+
+    /// Holds a projection on the answering node, or, with a position, tells its digest exactly there and lets it go.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`, `position_passed`, `stale`.
+    pub async fn projection_digest(
+        &self,
+        name: &str,
+        position: Option<u64>,
+    ) -> Result<DigestView, ClientError> {
+        let path = paths::fill(paths::PROJECTION_DIGEST, name);
+        self.call(
+            Call::new(Method::POST, &path, Repeat::OnlyIfNothingHappened).body(&DigestBody { position }),
+        )
+        .await
     }
 
     /// What a projection passed without folding it, on the answering node.

@@ -14,6 +14,8 @@ pub mod members;
 pub mod nats_outage;
 pub mod outbox_rebuild;
 pub mod paused_leader;
+pub mod projections_bad_reducers;
+pub mod projections_exactly_once;
 pub mod projections_fencing;
 pub mod projections_workers;
 pub mod prove_chaos;
@@ -57,6 +59,8 @@ pub struct Flags {
     pub kills: u64,
     /// How often each system is measured.
     pub rounds: u64,
+    /// How many events are appended, at least.
+    pub events: u64,
     /// Of what a recipe does one by one, only these.
     pub only: Option<Vec<String>>,
 }
@@ -70,13 +74,14 @@ impl Default for Flags {
             window: Duration::from_secs(10),
             kills: 100,
             rounds: 3,
+            events: 100_000,
             only: None,
         }
     }
 }
 
 impl Flags {
-    /// Reads `--seed N --data FILE --outage SECONDS --window SECONDS --kills N --rounds N --only NAME,NAME`.
+    /// Reads `--seed N --data FILE --outage SECONDS --window SECONDS --kills N --rounds N --events N --only NAME,NAME`.
     ///
     /// # Errors
     /// Naming the flag that is not one of these, or has no legal value.
@@ -92,9 +97,10 @@ impl Flags {
                 "--window" => flags.window = Duration::from_secs(number()?),
                 "--kills" => flags.kills = number()?,
                 "--rounds" => flags.rounds = number()?,
+                "--events" => flags.events = number()?,
                 "--only" => flags.only = Some(value.split(',').map(str::to_owned).collect()),
                 _ => bail!(
-                    "unknown flag {flag}; known are --seed, --data, --outage, --window, --kills, --rounds and --only"
+                    "unknown flag {flag}; known are --seed, --data, --outage, --window, --kills, --rounds, --events and --only"
                 ),
             }
         }
@@ -140,6 +146,8 @@ pub const RECIPES: &[Recipe] = &[
     fresh_clone::RECIPE,
     kv::RECIPE,
     kv_claims::RECIPE,
+    projections_bad_reducers::RECIPE,
+    projections_exactly_once::RECIPE,
     prove_chaos::RECIPE,
     prove_crash_points::RECIPE,
     prove_damage_sweep::RECIPE,

@@ -16,6 +16,7 @@ mod outbox;
 mod projections;
 mod read;
 mod readiness;
+mod rebuilds;
 mod rules;
 mod subscribe;
 mod waits;

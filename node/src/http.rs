@@ -14,6 +14,7 @@ mod log;
 mod openapi;
 mod outbox;
 mod projections;
+mod rebuilds;
 mod routes;
 mod rules;
 mod starting;

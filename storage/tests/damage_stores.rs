@@ -235,7 +235,7 @@ fn deploy(state: &State, number: u64) {
     state
         .commit_registry(
             id.deployed,
-            &RegistryChange::Put(Box::new(Deployment::new(id.clone(), definition))),
+            &RegistryChange::Put(vec![Deployment::new(id.clone(), definition)]),
             &outcome,
         )
         .unwrap();
@@ -244,7 +244,8 @@ fn deploy(state: &State, number: u64) {
 fn fold(state: &State, number: u64) {
     let position = Position(number);
     let view = View { state: Bytes::from(format!("{{\"folded\":{number}}}")), position };
-    let checkpoint = Checkpoint { position, events: number, digest: number, parked: None, dead_letters: 0 };
+    let checkpoint =
+        Checkpoint { position, events: number, digest: number, parked: None, dead_letters: 0, serves: false };
     let change = ViewChange { checkpoint, views: vec![(partition(number), view)], dead_letters: vec![] };
     state.commit_views(&projection(number), &change).unwrap();
 }

@@ -46,6 +46,7 @@ fn step(position: u64, partitions: &[&str]) -> ViewChange {
             digest: 9,
             parked: None,
             dead_letters: 0,
+            serves: false,
         },
         views: partitions.iter().map(view).collect(),
         dead_letters: vec![],
@@ -58,7 +59,7 @@ fn the_registry_and_its_outcomes_survive_a_reopen() {
     let state = State::open(dir.path(), GROUP).unwrap();
     let deployed = |name: &str, index| {
         (
-            RegistryChange::Put(Box::new(Deployment::new(id(name, index), definition(name)))),
+            RegistryChange::Put(vec![Deployment::new(id(name, index), definition(name))]),
             RegistryOutcome::Deployed(id(name, index)),
         )
     };

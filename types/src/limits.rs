@@ -95,6 +95,8 @@ pub const PROJECTIONS_MAX: usize = 256;
 pub const PROJECTION_PATTERNS_MAX: usize = 64;
 /// Bytes of a projection's source.
 pub const PROJECTION_SOURCE_BYTES_MAX: usize = 256 * 1024;
+/// Generations of one projection that the registry knows: the newest, and those that may answer meanwhile.
+pub const PROJECTION_GENERATIONS_MAX: usize = 3;
 /// Dead letters of one deployment; at the next bad event it is parked.
 pub const PROJECTION_DEAD_LETTERS_MAX: u64 = 1_000;
 /// Dead letters of a projection in one page.

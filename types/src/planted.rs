@@ -77,6 +77,10 @@ plants! {
     /// Keys: what is to live for a time is taken for due at once.
     DueTooEarly = "due-too-early",
 
+    // Projections.
+    /// P1, Q1: a new generation answers before it has caught up with the one that answered.
+    SwapBeforeCaughtUp = "swap-before-caught-up",
+
     // The actor and the edge.
     /// Streams: the expected version is not checked.
     GuardIgnored = "guard-ignored",

@@ -181,6 +181,9 @@ pub struct Checkpoint {
     pub parked: Option<Box<Parked>>,
     /// Events that were passed though the handler could not fold them. Each adds to the digest.
     pub dead_letters: u64,
+    /// Whether this generation answers here, or once did: it was not behind the one that answered before it. A node
+    /// answers from its newest generation that serves.
+    pub serves: bool,
 }
 
 /// Where a projection stopped.

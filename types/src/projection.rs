@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     EntityId, EventId, EventName, LogIndex, Position, ProjectionName, RulesChanged, RulesCommand, RulesError,
-    StreamVersion, limits,
+    StreamVersion, Timestamp, limits,
 };
 
 /// Which events a projection folds: a name, `prefix.*`, or `*` for all.
@@ -133,13 +133,37 @@ pub struct ProjectionDefinition {
     pub on_error: OnError,
 }
 
-/// A name of the registry, and what answers to it.
+/// One fold of a projection from the log's beginning: a deployment, or a rebuild of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deployment {
-    /// What folds.
+pub struct Generation {
+    /// Its identity; its name is the one in its source.
     pub id: ProjectionId,
     /// As it was deployed.
     pub definition: ProjectionDefinition,
+}
+
+/// That the newest generation folds the source of the one before it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebuild {
+    /// When it was asked for, by the leader's clock.
+    pub asked_at: Timestamp,
+    /// Whether it was given up: a node on which it does not answer yet drops it.
+    pub cancelled: bool,
+}
+
+/// A name of the registry, and what answers to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The name that is asked for. After a switch the source has another.
+    pub name: ProjectionName,
+    /// What answers, or is to answer: the newest generation.
+    pub id: ProjectionId,
+    /// As it was deployed.
+    pub definition: ProjectionDefinition,
+    /// The generations before it, oldest first: on a node where the newest has not caught up yet, one of them answers.
+    pub before: Vec<Generation>,
+    /// Set when the newest generation is a rebuild.
+    pub rebuild: Option<Rebuild>,
     /// Whether it folds nothing for now.
     pub paused: bool,
     /// The log index of the last command that told it to go on: whoever was parked before tries again.
@@ -150,7 +174,31 @@ impl Deployment {
     /// A deployment that folds from the start.
     #[must_use]
     pub fn new(id: ProjectionId, definition: ProjectionDefinition) -> Self {
-        Self { id, definition, paused: false, resumed: LogIndex::ZERO }
+        let name = id.name.clone();
+        Self {
+            name,
+            id,
+            definition,
+            before: Vec::new(),
+            rebuild: None,
+            paused: false,
+            resumed: LogIndex::ZERO,
+        }
+    }
+
+    /// All generations, the newest first.
+    pub fn generations(&self) -> impl Iterator<Item = (&ProjectionId, &ProjectionDefinition)> {
+        let before = self.before.iter().rev().map(|one| (&one.id, &one.definition));
+        std::iter::once((&self.id, &self.definition)).chain(before)
+    }
+
+    /// The same name with another generation on top of it.
+    #[must_use]
+    pub fn succeeded_by(&self, id: ProjectionId, definition: ProjectionDefinition) -> Self {
+        let mut before = self.before.clone();
+        before.push(Generation { id: self.id.clone(), definition: self.definition.clone() });
+        before.drain(..before.len().saturating_sub(limits::PROJECTION_GENERATIONS_MAX - 1));
+        Self { id, definition, before, rebuild: None, ..self.clone() }
     }
 }
 
@@ -196,6 +244,17 @@ pub enum RegistryCommand {
     Resume(ProjectionName),
     /// Change rules or schemas of events.
     Rules(RulesCommand),
+    /// Fold the same source again, beside what answers now.
+    Rebuild {
+        /// The projection.
+        name: ProjectionName,
+        /// The leader's time.
+        asked_at: Timestamp,
+    },
+    /// Give a rebuild up on every node on which it does not answer yet.
+    CancelRebuild(ProjectionName),
+    /// Each of two names answers from now on from what the other one did.
+    Switch(ProjectionName, ProjectionName),
 }
 
 /// What apply made of a registry command; equal on every replica.
@@ -227,6 +286,9 @@ pub enum RegistryError {
     /// There is no such projection.
     #[error("projection not found")]
     NotFound,
+    /// There is no rebuild that could be given up.
+    #[error("projection is not being rebuilt")]
+    NotRebuilding,
     /// The group has as many projections as it may.
     #[error("group has {max} projections, which is the limit")]
     TooMany {

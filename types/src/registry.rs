@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 pub use self::rules::RulesChange;
 use self::rules::{RuleBook, judge_rules};
 use crate::{
-    Deployment, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, RegistryCommand, RegistryError,
-    RegistryOutcome, RuleSet, limits,
+    Deployment, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, Rebuild, RegistryCommand,
+    RegistryError, RegistryOutcome, RuleSet, Timestamp, limits,
 };
 
 /// What a registry command changes.
@@ -16,8 +16,8 @@ use crate::{
 pub enum RegistryChange {
     /// Nothing.
     None,
-    /// A deployment takes the place of any other of its name.
-    Put(Box<Deployment>),
+    /// Deployments take the places of any others of their names.
+    Put(Vec<Deployment>),
     /// The name is gone.
     Remove(ProjectionName),
     /// Rules or schemas of events are others.
@@ -35,7 +35,7 @@ impl Registry {
     /// The registry that holds these deployments and rules.
     #[must_use]
     pub fn new(deployed: Vec<Deployment>, rules: &RuleSet) -> Self {
-        let deployed = deployed.into_iter().map(|one| (one.id.name.clone(), one)).collect();
+        let deployed = deployed.into_iter().map(|one| (one.name.clone(), one)).collect();
         Self { deployed, rules: RuleBook::new(rules) }
     }
 
@@ -48,8 +48,8 @@ impl Registry {
     pub fn take(&mut self, change: RegistryChange) {
         match change {
             RegistryChange::None => {}
-            RegistryChange::Put(one) => {
-                self.deployed.insert(one.id.name.clone(), *one);
+            RegistryChange::Put(deployments) => {
+                self.deployed.extend(deployments.into_iter().map(|one| (one.name.clone(), one)));
             }
             RegistryChange::Remove(name) => {
                 self.deployed.remove(&name);
@@ -79,6 +79,11 @@ impl Registry {
             RegistryCommand::Resume(name) => self.judge_named(name, |standing| {
                 changed(Deployment { paused: false, resumed: index, ..standing.clone() })
             }),
+            RegistryCommand::Rebuild { name, asked_at } => {
+                self.judge_named(name, |standing| judge_rebuild(standing, index, *asked_at))
+            }
+            RegistryCommand::CancelRebuild(name) => self.judge_named(name, judge_cancel),
+            RegistryCommand::Switch(one, other) => self.judge_switch(one, other),
         }
     }
 
@@ -108,13 +113,59 @@ impl Registry {
             Some(_) | None => {}
         }
         let id = ProjectionId { name: definition.name.clone(), deployed: index };
-        let one = Deployment::new(id.clone(), definition.clone());
-        (RegistryChange::Put(Box::new(one)), RegistryOutcome::Deployed(id))
+        let one = match self.deployed.get(&definition.name) {
+            Some(standing) => {
+                Deployment { paused: false, ..standing.succeeded_by(id.clone(), definition.clone()) }
+            }
+            None => Deployment::new(id.clone(), definition.clone()),
+        };
+        (RegistryChange::Put(vec![one]), RegistryOutcome::Deployed(id))
+    }
+
+    fn judge_switch(
+        &self,
+        one: &ProjectionName,
+        other: &ProjectionName,
+    ) -> (RegistryChange, RegistryOutcome) {
+        let (Some(first), Some(second)) = (self.deployed.get(one), self.deployed.get(other)) else {
+            return refused(RegistryError::NotFound);
+        };
+        if one == other {
+            return refused(RegistryError::Invalid {
+                reason: "a projection cannot be switched with itself".into(),
+            });
+        }
+        let put = vec![
+            Deployment { name: one.clone(), ..second.clone() },
+            Deployment { name: other.clone(), ..first.clone() },
+        ];
+        (RegistryChange::Put(put), RegistryOutcome::Changed)
+    }
+}
+
+fn judge_rebuild(
+    standing: &Deployment,
+    index: LogIndex,
+    asked_at: Timestamp,
+) -> (RegistryChange, RegistryOutcome) {
+    let id = ProjectionId { name: standing.id.name.clone(), deployed: index };
+    let next = standing.succeeded_by(id.clone(), standing.definition.clone());
+    let rebuild = Some(Rebuild { asked_at, cancelled: false });
+    (RegistryChange::Put(vec![Deployment { rebuild, ..next }]), RegistryOutcome::Deployed(id))
+}
+
+fn judge_cancel(standing: &Deployment) -> (RegistryChange, RegistryOutcome) {
+    match standing.rebuild {
+        Some(rebuild) if !rebuild.cancelled => {
+            let rebuild = Some(Rebuild { cancelled: true, ..rebuild });
+            changed(Deployment { rebuild, ..standing.clone() })
+        }
+        _ => refused(RegistryError::NotRebuilding),
     }
 }
 
 fn changed(one: Deployment) -> (RegistryChange, RegistryOutcome) {
-    (RegistryChange::Put(Box::new(one)), RegistryOutcome::Changed)
+    (RegistryChange::Put(vec![one]), RegistryOutcome::Changed)
 }
 
 fn refused(error: RegistryError) -> (RegistryChange, RegistryOutcome) {
@@ -172,5 +223,68 @@ mod tests {
         for command in [pause, resume, RegistryCommand::Remove(name())] {
             assert_eq!(run(&[command]).1, [RegistryOutcome::Refused(RegistryError::NotFound)]);
         }
+    }
+
+    #[test]
+    fn a_name_keeps_the_generations_that_may_still_answer() {
+        let deploy = |source| RegistryCommand::Deploy(definition(source));
+        let rebuild = || RegistryCommand::Rebuild { name: name(), asked_at: Timestamp(7) };
+        let cancel = || RegistryCommand::CancelRebuild(name());
+        for (commands, generations, cancelled) in [
+            (vec![deploy("1")], vec![1], None),
+            (vec![deploy("1"), deploy("1")], vec![1], None),
+            (vec![deploy("1"), deploy("2")], vec![2, 1], None),
+            (vec![deploy("1"), rebuild()], vec![2, 1], Some(false)),
+            (vec![deploy("1"), rebuild(), deploy("1")], vec![2, 1], Some(false)),
+            (vec![deploy("1"), rebuild(), cancel()], vec![2, 1], Some(true)),
+            (vec![deploy("1"), rebuild(), cancel(), rebuild()], vec![4, 2, 1], Some(false)),
+            (vec![deploy("1"), rebuild(), deploy("2")], vec![3, 2, 1], None),
+            (vec![deploy("1"), deploy("2"), deploy("3"), deploy("4")], vec![4, 3, 2], None),
+        ] {
+            let one = run(&commands).0.unwrap();
+            let known: Vec<u64> = one.generations().map(|(id, _)| id.deployed.0).collect();
+            assert_eq!(
+                (known, one.rebuild.map(|rebuild| rebuild.cancelled)),
+                (generations, cancelled),
+                "{commands:?}"
+            );
+        }
+        let refused = |commands: &[RegistryCommand]| run(commands).1.pop().unwrap();
+        for commands in [
+            vec![deploy("1"), cancel()],
+            vec![deploy("1"), rebuild(), cancel(), cancel()],
+            vec![deploy("1"), rebuild(), deploy("2"), cancel()],
+        ] {
+            assert_eq!(refused(&commands), RegistryOutcome::Refused(RegistryError::NotRebuilding));
+        }
+        assert_eq!(refused(&[rebuild()]), RegistryOutcome::Refused(RegistryError::NotFound));
+    }
+
+    #[test]
+    fn a_switch_lets_each_of_two_names_answer_from_the_other() {
+        let other = ProjectionName::new("p-v2").unwrap();
+        let deploy = |name: &ProjectionName| {
+            RegistryCommand::Deploy(ProjectionDefinition { name: name.clone(), ..definition("1") })
+        };
+        let switch = RegistryCommand::Switch(name(), other.clone());
+        let mut registry = Registry::default();
+        let mut tell = |index, command: &RegistryCommand| {
+            let (change, outcome) = registry.judge(LogIndex(index), command);
+            registry.take(change);
+            let all = registry.deployments().map(|one| (one.name.to_string(), one.id.deployed.0));
+            (outcome, all.collect::<Vec<_>>())
+        };
+        tell(1, &deploy(&name()));
+        assert_eq!(tell(2, &switch).0, RegistryOutcome::Refused(RegistryError::NotFound));
+        tell(3, &deploy(&other));
+        let pair = |p: u64, v2: u64| vec![("p".to_owned(), p), ("p-v2".to_owned(), v2)];
+        assert_eq!(tell(4, &switch), (RegistryOutcome::Changed, pair(3, 1)));
+        assert_eq!(tell(5, &switch), (RegistryOutcome::Changed, pair(1, 3)));
+        assert_eq!(tell(6, &switch).1, pair(3, 1));
+        // The old one is removed by the name that it has now, and the other one's source stands.
+        let (_, left) = tell(7, &RegistryCommand::Remove(other.clone()));
+        assert_eq!(left, [("p".to_owned(), 3)]);
+        let itself = RegistryCommand::Switch(name(), name());
+        assert!(matches!(tell(8, &itself).0, RegistryOutcome::Refused(RegistryError::Invalid { .. })));
     }
 }

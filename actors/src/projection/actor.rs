@@ -1,19 +1,30 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::{sync::oneshot, task::AbortHandle};
-use tracing::{debug, warn};
+use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
+use tracing::{debug, info, warn};
 use weir_types::{
     GroupId, LogIndex, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted,
     ports::{EventReader, Feed, ViewStore},
 };
 
 use super::{
+    brake::{Brake, Hold},
     fold::{Fold, Folded},
     follow::{Follow, FollowError, Stores},
     progress::{Progress, ProgressSender},
+    supervisor::Message as SupervisorMessage,
 };
 use crate::reducer::ReducerLimits;
+
+/// From how near to the generation before that one is stopped until it is reached.
+const NEAR_EVENTS: u64 = 4_000;
+/// How long it is stopped for at most, each time.
+const HOLD_MAX: Duration = Duration::from_secs(3);
+/// With less than this left a hold is made anew.
+const HOLD_MIN: Duration = Duration::from_secs(1);
+/// How long it is stopped for once another answers.
+const HOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// Folds one deployment of a projection on this node.
 ///
@@ -30,6 +41,8 @@ pub(super) enum Message {
         /// Where the checkpoint is then. Dropped unanswered when the projection is parked.
         reply: oneshot::Sender<Position>,
     },
+    /// It may be time to answer in the place of the generation before.
+    TakeOver,
     /// The task that brings events ended.
     Ended(Result<(), FollowError>),
 }
@@ -46,6 +59,24 @@ pub(super) struct Arguments {
     pub(super) progress: Arc<ProgressSender>,
     /// When the projection was told to go on last: what is parked since before tries again.
     pub(super) resumed: LogIndex,
+    pub(super) brake: Arc<Brake>,
+    /// What answers until this generation has caught up with it.
+    pub(super) before: Option<Predecessor>,
+    /// Told when it answers from now on.
+    pub(super) supervisor: ActorRef<SupervisorMessage>,
+}
+
+/// The generation that answers until another has caught up with it.
+#[derive(Clone)]
+pub(super) struct Predecessor {
+    pub(super) progress: Arc<ProgressSender>,
+    pub(super) brake: Arc<Brake>,
+}
+
+impl Predecessor {
+    fn position(&self) -> Position {
+        self.progress.borrow().checkpoint.position
+    }
 }
 
 /// What the actor holds: nothing that is not in the store, except the engine.
@@ -54,6 +85,11 @@ pub(super) struct State {
     fold: Option<Fold>,
     progress: Arc<ProgressSender>,
     follow: Option<AbortHandle>,
+    brake: Arc<Brake>,
+    before: Option<Predecessor>,
+    /// The generation before is stopped, for the last steps to where it is.
+    held: Option<Hold>,
+    supervisor: ActorRef<SupervisorMessage>,
 }
 
 impl Actor for ProjectionActor {
@@ -66,21 +102,36 @@ impl Actor for ProjectionActor {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Arguments { group, id, definition, reader, views, feed, limits, progress, resumed } = arguments;
+        let Arguments { group, id, definition, reader, views, feed, limits, progress, .. } = arguments;
+        let Arguments { resumed, brake, before, supervisor, .. } = arguments;
         let mut checkpoint = views.checkpoint(group, &id).await?;
         if planted(Planted::FoldedTwiceAfterRestart) {
             checkpoint.position = Position(checkpoint.position.0.saturating_sub(1));
         }
         checkpoint.parked = checkpoint.parked.filter(|parked| parked.resumed >= resumed);
         progress.send_replace(Progress::new(checkpoint.clone()));
+        let mut state = State {
+            id: id.clone(),
+            fold: None,
+            progress,
+            follow: None,
+            brake,
+            before,
+            held: None,
+            supervisor,
+        };
         if checkpoint.parked.is_some() {
-            return Ok(State { id, fold: None, progress, follow: None });
+            return Ok(state);
         }
+        let progress = state.progress.clone();
         let fold = Fold::start(group, id.clone(), definition, views, limits, resumed)?;
         let stores = Stores { group, id: id.clone(), reader, feed, progress: progress.clone() };
         let follow = Follow::new(stores, myself.clone(), checkpoint.position);
         let following = tokio::spawn(follow.run());
-        let follow = following.abort_handle();
+        state.follow = Some(following.abort_handle());
+        state.fold = Some(fold);
+        // The generation before may be behind this one already, and nothing new may come.
+        myself.cast(Message::TakeOver)?;
         tokio::spawn(async move {
             let result = match following.await {
                 Ok(result) => result,
@@ -90,7 +141,7 @@ impl Actor for ProjectionActor {
             // An actor that is gone needs no word of it.
             drop(myself.cast(Message::Ended(result)));
         });
-        Ok(State { id, fold: Some(fold), progress, follow: Some(follow) })
+        Ok(state)
     }
 
     async fn handle(
@@ -101,6 +152,7 @@ impl Actor for ProjectionActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Batch { events, reply } => state.on_batch(events, reply).await,
+            Message::TakeOver => state.take_over().await,
             Message::Ended(result) => state.on_ended(result),
         }
     }
@@ -123,30 +175,94 @@ impl State {
         events: Vec<RecordedEvent>,
         reply: oneshot::Sender<Position>,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(fold) = &self.fold else { return Ok(()) };
         let events = Arc::new(events);
         let mut done = 0;
         while done < events.len() {
-            let checkpoint = self.progress.borrow().checkpoint.clone();
-            let rest = if done == 0 { events.clone() } else { Arc::new(events[done..].to_vec()) };
-            if planted(Planted::CheckpointToldEarly) {
-                let last = events[events.len() - 1].position;
-                self.progress.send_modify(|progress| progress.checkpoint.position = last);
-            }
-            let folded = fold.step(&checkpoint, rest).await?;
-            done += folded.passed;
-            let parked = folded.checkpoint.parked.clone();
-            let Folded { checkpoint, unkeyed, changed, .. } = folded;
-            self.progress.send_modify(|progress| progress.advance(checkpoint, unkeyed, changed));
-            if let Some(parked) = parked {
-                let error = parked.event.to_string();
-                warn!(projection = %self.id.name, deployed = %self.id.deployed, error, "projection parked");
-                self.fold = None;
+            let Some(passed) = self.step(&events, done).await? else { return Ok(()) };
+            done += passed;
+            if self.is_parked() {
+                (self.fold, self.held) = (None, None);
                 return Ok(());
             }
+            self.take_over().await?;
         }
         // The task that asked may have been stopped; the checkpoint stands all the same.
         let _ = reply.send(self.progress.borrow().checkpoint.position);
+        Ok(())
+    }
+
+    /// Folds events from the one numbered `done` on, and gives how many; `None` when it is to end.
+    async fn step(
+        &mut self,
+        events: &Arc<Vec<RecordedEvent>>,
+        done: usize,
+    ) -> Result<Option<usize>, ActorProcessingErr> {
+        let Some(fold) = &self.fold else { return Ok(None) };
+        let Some(permit) = self.brake.permit(events[done].position).await else { return Ok(None) };
+        let end = events.partition_point(|event| event.position <= permit.upto);
+        let part = match (done, end) {
+            (0, end) if end == events.len() => events.clone(),
+            (done, end) => Arc::new(events[done..end].to_vec()),
+        };
+        let checkpoint = self.progress.borrow().checkpoint.clone();
+        if planted(Planted::CheckpointToldEarly) {
+            let last = events[events.len() - 1].position;
+            self.progress.send_modify(|progress| progress.checkpoint.position = last);
+        }
+        let began = Instant::now();
+        let Folded { checkpoint, passed, unkeyed, changed } = fold.step(&checkpoint, part).await?;
+        if let Some(parked) = &checkpoint.parked {
+            let error = parked.event.to_string();
+            warn!(projection = %self.id.name, deployed = %self.id.deployed, error, "projection parked");
+        }
+        let took = began.elapsed();
+        self.progress.send_modify(|progress| {
+            progress.recent.put(changed, checkpoint.position);
+            progress.advance(checkpoint, unkeyed, took);
+        });
+        Ok(Some(passed))
+    }
+
+    fn is_parked(&self) -> bool {
+        self.progress.borrow().checkpoint.parked.is_some()
+    }
+
+    /// Answers from now on, if it does not yet and is not behind what answers.
+    ///
+    /// The generation before is stopped meanwhile, so that it cannot be ahead
+    /// when this one answers; it is let go when it is not caught up in time.
+    async fn take_over(&mut self) -> Result<(), ActorProcessingErr> {
+        let Some(fold) = &self.fold else { return Ok(()) };
+        let mine = self.progress.borrow().checkpoint.clone();
+        if mine.serves {
+            return Ok(());
+        }
+        if let Some(before) = &self.before
+            && !planted(Planted::SwapBeforeCaughtUp)
+        {
+            if before.position().0 > mine.position.0.saturating_add(NEAR_EVENTS) {
+                self.held = None;
+                return Ok(());
+            }
+            if self.held.as_ref().is_none_or(|hold| !hold.stands_for(HOLD_MIN)) {
+                self.held = None;
+                self.held = Some(before.brake.hold(|| before.position(), HOLD_MAX).await);
+            }
+            if self.held.as_ref().is_some_and(|hold| hold.position() > mine.position) {
+                return Ok(());
+            }
+        }
+        let checkpoint = fold.serve(&mine).await?;
+        if let Some(hold) = &mut self.held {
+            // The supervisor stops it for good; until then nobody may see it go further.
+            hold.extend(HOLD_AFTER);
+            info!(projection = %self.id.name, deployed = %self.id.deployed, position = %mine.position, "projection answers from a new generation");
+        }
+        self.progress.send_modify(|progress| progress.checkpoint = checkpoint);
+        // Who follows the generation before is told by its end that another answers.
+        self.before = None;
+        // A supervisor that is gone has stopped everything.
+        drop(self.supervisor.cast(SupervisorMessage::Reconcile));
         Ok(())
     }
 

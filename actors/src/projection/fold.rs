@@ -102,6 +102,14 @@ impl Fold {
         Ok(Folded { checkpoint: next, passed, unkeyed, changed })
     }
 
+    /// Notes, in one write, that this generation answers from `checkpoint` on.
+    pub(super) async fn serve(&self, checkpoint: &Checkpoint) -> Result<Checkpoint, FoldError> {
+        let next = Checkpoint { serves: true, ..checkpoint.clone() };
+        let change = ViewChange { checkpoint: next.clone(), ..ViewChange::default() };
+        self.views.commit(self.group, &self.id, change).await?;
+        Ok(next)
+    }
+
     fn parked(&self, event: BadEvent) -> Parked {
         Parked { event, resumed: self.policy.resumed }
     }
@@ -141,6 +149,7 @@ fn advance(checkpoint: &Checkpoint, events: &[RecordedEvent], result: &FoldResul
         digest: checkpoint.digest.wrapping_add(result.digest_delta),
         parked: None,
         dead_letters: checkpoint.dead_letters,
+        serves: checkpoint.serves,
     }
 }
 

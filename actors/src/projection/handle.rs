@@ -1,16 +1,26 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, MutexGuard},
+    time::Duration,
+};
 
 use ractor::{Actor, ActorRef};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::warn;
 use weir_types::{
     BadEvent, Consistency, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName,
-    ReadError, planted,
+    ReadError, Timestamp, planted,
     ports::{Checkpoint, View},
 };
 
 use super::{
-    progress::{FoldState, ProgressReceiver, ProjectionSnapshot},
-    supervisor::{Board, Message, ProjectionSupervisor, ProjectionsArguments, ProjectionsError},
+    brake::Hold,
+    compare::{COMPARE_MAX, CompareError, Comparison, differences},
+    dry_run::{self, DryRun},
+    progress::{FoldState, Progress, ProjectionSnapshot},
+    supervisor::{
+        Board, Message, ProjectionSupervisor, ProjectionsArguments, ProjectionsError, Row, Running,
+    },
 };
 
 /// How long stopping waits for the folds at hand.
@@ -105,22 +115,158 @@ impl ProjectionsHandle {
         }
     }
 
-    /// Every projection that runs here, by name and deployment.
+    /// Every projection that runs here, by name.
     #[must_use]
-    pub fn list(&self) -> Vec<ProjectionSnapshot> {
-        let applied = self.arguments.reader.applied(self.arguments.group);
+    pub fn list(&self) -> Vec<(ProjectionName, ProjectionSnapshot)> {
         let rows = self.board.rows.read().expect("no holder of the lock panics");
-        rows.iter().map(|(id, progress)| progress.borrow().snapshot(id, applied)).collect()
+        rows.iter().map(|(name, row)| (name.clone(), self.snapshot(row))).collect()
     }
 
     /// One projection, or `None` when no such runs here. After a deploy was
     /// applied it takes a moment until it does.
     #[must_use]
     pub fn status(&self, name: &ProjectionName) -> Option<ProjectionSnapshot> {
-        let (id, progress) = self.find(name)?;
+        self.row(name).map(|row| self.snapshot(&row))
+    }
+
+    /// The generation that answers for a name on this node.
+    #[must_use]
+    pub fn serving(&self, name: &ProjectionName) -> Option<ProjectionId> {
+        self.row(name).map(|row| row.serving.id)
+    }
+
+    fn snapshot(&self, row: &Row) -> ProjectionSnapshot {
         let applied = self.arguments.reader.applied(self.arguments.group);
-        let snapshot = progress.borrow().snapshot(&id, applied);
-        Some(snapshot)
+        let of = |running: &Running| running.progress.borrow().snapshot(&running.id, applied);
+        ProjectionSnapshot { next: row.next.as_ref().map(|next| Box::new(of(next))), ..of(&row.serving) }
+    }
+
+    fn row(&self, name: &ProjectionName) -> Option<Row> {
+        self.board.rows.read().expect("no holder of the lock panics").get(name).cloned()
+    }
+
+    /// The last dry run of a projection on this node.
+    #[must_use]
+    pub fn dry_run(&self, name: &ProjectionName) -> Option<DryRun> {
+        self.board.dry_runs.get(name)
+    }
+
+    /// Begins to fold a projection's source again beside it, only to compare
+    /// what comes of it; up to a position, or as far as it is folded then.
+    /// Whether it began: one at a time does.
+    ///
+    /// # Errors
+    /// [`CompareError::NotFound`].
+    pub async fn start_dry_run(
+        &self,
+        name: &ProjectionName,
+        upto: Option<Position>,
+        asked_at: Timestamp,
+    ) -> Result<bool, CompareError> {
+        let serving = self.row(name).ok_or(CompareError::NotFound)?.serving;
+        let deployed = self.arguments.views.deployments(self.arguments.group).await?;
+        let of_name = deployed.iter().find(|one| one.name == *name).ok_or(CompareError::NotFound)?;
+        let source = of_name.generations().find(|(id, _)| **id == serving.id);
+        let (_, definition) = source.ok_or(CompareError::NotFound)?;
+        let (name, definition) = (name.clone(), definition.clone());
+        let wanted = dry_run::Wanted { name, definition, upto, asked_at, serving };
+        Ok(dry_run::start(&self.board.dry_runs, self.arguments.clone(), wanted))
+    }
+
+    /// Gives a dry run up; whether one ran.
+    pub async fn cancel_dry_run(&self, name: &ProjectionName) -> bool {
+        let Some(scratch) = self.board.dry_runs.cancel(name) else { return false };
+        if let Err(error) = self.arguments.views.forget(self.arguments.group, &scratch).await {
+            warn!(projection = %name, %error, "views of a dry run are not dropped yet");
+        }
+        true
+    }
+
+    /// Holds a projection where it is, for at most `patience`, so that it can
+    /// be looked at with [`ProjectionsHandle::held_at`]; gives where it is.
+    ///
+    /// # Errors
+    /// [`CompareError::NotFound`].
+    pub async fn hold(
+        &self,
+        name: &ProjectionName,
+        patience: Duration,
+    ) -> Result<(ProjectionId, Checkpoint), CompareError> {
+        let serving = self.row(name).ok_or(CompareError::NotFound)?.serving;
+        let hold = serving.hold(patience.min(COMPARE_MAX)).await;
+        self.holds().insert(name.clone(), (serving.id.clone(), hold));
+        Ok((serving.id.clone(), serving.checkpoint()))
+    }
+
+    /// The checkpoint of a projection at exactly `position`, to which it goes
+    /// on from where it was held. It is let go then.
+    ///
+    /// # Errors
+    /// [`CompareError`]; `Passed` when nobody held it before the position.
+    pub async fn held_at(
+        &self,
+        name: &ProjectionName,
+        position: Position,
+    ) -> Result<(ProjectionId, Checkpoint), CompareError> {
+        let serving = self.row(name).ok_or(CompareError::NotFound)?.serving;
+        let held = self.holds().remove(name).filter(|(id, _)| *id == serving.id).map(|(_, hold)| hold);
+        let mut hold = match held {
+            Some(hold) => hold,
+            None => serving.hold(COMPARE_MAX).await,
+        };
+        hold.extend(COMPARE_MAX);
+        let checkpoint = serving.fold_to(&mut hold, position, Instant::now() + COMPARE_MAX).await?;
+        Ok((serving.id.clone(), checkpoint))
+    }
+
+    fn holds(&self) -> MutexGuard<'_, BTreeMap<ProjectionName, (ProjectionId, Hold)>> {
+        self.board.holds.lock().expect("no holder of the lock panics")
+    }
+
+    /// Compares two projections at one position on this node, which both are
+    /// folded to and held at meanwhile; names the first `limit` partitions that differ.
+    ///
+    /// # Errors
+    /// [`CompareError`].
+    pub async fn compare(
+        &self,
+        left: &ProjectionName,
+        right: &ProjectionName,
+        limit: usize,
+    ) -> Result<Comparison, CompareError> {
+        let left = self.row(left).ok_or(CompareError::NotFound)?.serving;
+        let right = self.row(right).ok_or(CompareError::NotFound)?.serving;
+        let deadline = Instant::now() + COMPARE_MAX;
+        let (mut left_hold, mut right_hold) = (left.hold(COMPARE_MAX).await, right.hold(COMPARE_MAX).await);
+        let position = left_hold.position().max(right_hold.position());
+        let (at_left, at_right) = tokio::try_join!(
+            left.fold_to(&mut left_hold, position, deadline),
+            right.fold_to(&mut right_hold, position, deadline)
+        )?;
+        let digests = (at_left.digest, at_right.digest);
+        let (found, truncated) = match digests.0 == digests.1 {
+            true => (Vec::new(), false),
+            false => {
+                let ProjectionsArguments { views, group, .. } = &self.arguments;
+                differences(views, *group, &left.id, &right.id, limit).await?
+            }
+        };
+        if !left_hold.stands_for(Duration::ZERO) || !right_hold.stands_for(Duration::ZERO) {
+            return Err(CompareError::TooLong);
+        }
+        Ok(Comparison { position, digests, differences: found, truncated })
+    }
+
+    /// Waits until this generation of a projection answers here, or none that is newer could, at most until `deadline`.
+    pub async fn answers(&self, name: &ProjectionName, id: &ProjectionId, deadline: Instant) {
+        let mut changes = self.board.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let waits = self.row(name).is_some_and(|row| row.next.is_some_and(|next| next.id == *id));
+            if !waits || timeout_at(deadline, changes.changed()).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// One partition's state, once the projection has folded what `consistency`
@@ -212,12 +358,6 @@ impl ProjectionsHandle {
         &self.arguments
     }
 
-    fn find(&self, name: &ProjectionName) -> Option<(ProjectionId, ProgressReceiver)> {
-        let rows = self.board.rows.read().expect("no holder of the lock panics");
-        let newest = rows.iter().rev().find(|(id, _)| id.name == *name);
-        newest.map(|(id, progress)| (id.clone(), progress.subscribe()))
-    }
-
     /// Waits until the projection is folded as far as asked.
     async fn folded(
         &self,
@@ -243,30 +383,42 @@ impl ProjectionsHandle {
             if consistency != Consistency::Local {
                 self.reconciled(registry, deadline).await;
             }
-            let (id, mut progress) = self.running(name, deadline).await?;
-            let waited = timeout_at(
-                deadline,
-                progress.wait_for(|progress| progress.checkpoint.position >= wanted || progress.is_stopped()),
-            );
-            // Out of time, or removed meanwhile: what is known last decides.
-            let late = waited.await.is_err();
+            let waited = self.folded_once(name, wanted, deadline).await?;
             // What was folded that far was applied that far, and with it every deployment before: the
-            // answer must not be of the one that another has replaced by then.
+            // answer must not be of a name that was removed by then, nor of one that another took over from.
             let replaced = self.arguments.views.registry_at(group) != registry;
-            if replaced && !late && consistency != Consistency::Local {
+            if replaced && consistency != Consistency::Local && Instant::now() < deadline {
                 continue;
             }
-            let (checkpoint, state) = {
-                let progress = progress.borrow();
-                (progress.checkpoint.clone(), progress.state)
+            return waited;
+        }
+    }
+
+    /// Waits until what answers is folded as far as asked; a generation that takes its place goes on for it.
+    async fn folded_once(
+        &self,
+        name: &ProjectionName,
+        wanted: Position,
+        deadline: Instant,
+    ) -> Result<Result<(ProjectionId, Checkpoint), ViewError>, ViewError> {
+        let mut changes = self.board.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let row = self.running(name, deadline).await?;
+            let mut progress = row.serving.progress.subscribe();
+            let waits = row.next.is_some();
+            let done = |progress: &Progress| {
+                // One that is stopped may have a successor that is not.
+                progress.checkpoint.position >= wanted || (progress.is_stopped() && !waits)
             };
-            let folded = checkpoint.position;
-            return match checkpoint.parked {
-                _ if folded >= wanted => Ok((id, checkpoint)),
-                _ if state == FoldState::Paused => Err(ViewError::Paused { wanted, folded }),
-                Some(parked) => Err(ViewError::Parked { wanted, folded, event: Box::new(parked.event) }),
-                None => Err(ViewError::Stale { wanted, folded }),
-            };
+            tokio::select! {
+                biased;
+                Ok(now) = progress.wait_for(done) => return Ok(answer(row.serving.id, &now, wanted)),
+                Ok(()) = changes.changed() => {}
+                () = sleep_until(deadline) => {
+                    return Ok(answer(row.serving.id, &row.serving.progress.borrow(), wanted));
+                }
+            }
         }
     }
 
@@ -279,24 +431,36 @@ impl ProjectionsHandle {
     }
 
     /// Finds a projection that runs, and waits for one that is deployed and about to.
-    pub(super) async fn running(
-        &self,
-        name: &ProjectionName,
-        deadline: Instant,
-    ) -> Result<(ProjectionId, ProgressReceiver), ViewError> {
+    pub(super) async fn running(&self, name: &ProjectionName, deadline: Instant) -> Result<Row, ViewError> {
         let mut changes = self.board.changes.subscribe();
         loop {
             changes.mark_unchanged();
-            if let Some(found) = self.find(name) {
+            if let Some(found) = self.row(name) {
                 return Ok(found);
             }
-            let deployed = self.arguments.views.projections(self.arguments.group).await?;
-            if !deployed.iter().any(|(id, _)| id.name == *name) {
+            let deployed = self.arguments.views.deployments(self.arguments.group).await?;
+            if !deployed.iter().any(|one| one.name == *name) {
                 return Err(ViewError::NotFound);
             }
             let changed = timeout_at(deadline, changes.changed()).await;
             let stale = ViewError::Stale { wanted: Position::ZERO, folded: Position::ZERO };
             changed.map_err(|_| stale)?.map_err(|_| ViewError::NotFound)?;
         }
+    }
+}
+
+/// What a read is answered with a projection that is so far.
+fn answer(
+    id: ProjectionId,
+    progress: &Progress,
+    wanted: Position,
+) -> Result<(ProjectionId, Checkpoint), ViewError> {
+    let checkpoint = progress.checkpoint.clone();
+    let folded = checkpoint.position;
+    match checkpoint.parked {
+        _ if folded >= wanted => Ok((id, progress.checkpoint.clone())),
+        _ if progress.state == FoldState::Paused => Err(ViewError::Paused { wanted, folded }),
+        Some(parked) => Err(ViewError::Parked { wanted, folded, event: Box::new(parked.event) }),
+        None => Err(ViewError::Stale { wanted, folded }),
     }
 }

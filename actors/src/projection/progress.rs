@@ -47,6 +47,10 @@ pub struct ProjectionSnapshot {
     pub unkeyed: u64,
     /// Positions passed per second, over about the last second.
     pub events_per_second: f64,
+    /// Time in which steps were folded and stored, since this node started it.
+    pub folding: Duration,
+    /// The generation that is to take its place here, and how far it is.
+    pub next: Option<Box<ProjectionSnapshot>>,
     /// Why it is parked, or why the node failed to go on with it last.
     pub error: Option<String>,
 }
@@ -60,13 +64,13 @@ pub(super) struct Progress {
     pub(super) unkeyed: u64,
     pub(super) error: Option<String>,
     pub(super) recent: RecentChanges,
+    folding: Duration,
     rate: f64,
     window_began: Instant,
     window_events: u64,
 }
 
 pub(super) type ProgressSender = watch::Sender<Progress>;
-pub(super) type ProgressReceiver = watch::Receiver<Progress>;
 
 fn error_of(checkpoint: &Checkpoint) -> Option<String> {
     checkpoint.parked.as_ref().map(|parked| parked.event.to_string())
@@ -81,6 +85,7 @@ impl Progress {
             checkpoint,
             feed: FeedKind::Log,
             unkeyed: 0,
+            folding: Duration::ZERO,
             rate: 0.0,
             window_began: Instant::now(),
             window_events: 0,
@@ -97,16 +102,11 @@ impl Progress {
         matches!(self.state, FoldState::Parked | FoldState::Paused)
     }
 
-    /// A checkpoint was stored, with partitions that changed.
-    pub(super) fn advance(
-        &mut self,
-        checkpoint: Checkpoint,
-        unkeyed: u64,
-        changed: impl IntoIterator<Item = PartitionKey>,
-    ) {
-        self.recent.put(changed, checkpoint.position);
+    /// A checkpoint was stored.
+    pub(super) fn advance(&mut self, checkpoint: Checkpoint, unkeyed: u64, took: Duration) {
         let passed = checkpoint.position.0.saturating_sub(self.checkpoint.position.0);
         self.unkeyed += unkeyed;
+        self.folding += took;
         self.window_events += passed;
         let elapsed = self.window_began.elapsed();
         if elapsed >= RATE_WINDOW {
@@ -135,6 +135,8 @@ impl Progress {
             unkeyed: self.unkeyed,
             events_per_second,
             error: self.error.clone(),
+            folding: self.folding,
+            next: None,
         }
     }
 }

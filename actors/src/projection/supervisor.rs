@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -9,12 +9,15 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Supervisio
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{error, info, warn};
 use weir_types::{
-    Deployment, GroupId, LogIndex, ProjectionDefinition, ProjectionId, ReadError,
+    Deployment, GroupId, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
     ports::{Checkpoint, EventReader, Feed, ViewStore},
 };
 
 use super::{
-    actor::{Arguments as ActorArguments, Message as ActorMessage, ProjectionActor},
+    actor::{Arguments as ActorArguments, Message as ActorMessage, Predecessor, ProjectionActor},
+    brake::{Brake, Hold},
+    dry_run::DryRuns,
+    plan::{Plan, plan},
     progress::{Progress, ProgressSender},
 };
 use crate::reducer::ReducerLimits;
@@ -51,16 +54,38 @@ pub struct ProjectionsError {
 /// The projections that run, as the handle sees them.
 #[derive(Default)]
 pub(super) struct Board {
-    pub(super) rows: RwLock<BTreeMap<ProjectionId, Arc<ProgressSender>>>,
+    pub(super) rows: RwLock<BTreeMap<ProjectionName, Row>>,
     /// Rises when `rows` changes.
     pub(super) changes: watch::Sender<u64>,
+    pub(super) dry_runs: Arc<DryRuns>,
+    /// Projections that somebody outside holds to look at them.
+    pub(super) holds: Mutex<BTreeMap<ProjectionName, (ProjectionId, Hold)>>,
     /// The registry command up to which `rows` are what is deployed.
     pub(super) reconciled: watch::Sender<LogIndex>,
 }
 
-/// Keeps one projection actor per deployed projection of a group.
+/// One generation that is folded here.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) id: ProjectionId,
+    pub(super) progress: Arc<ProgressSender>,
+    pub(super) brake: Arc<Brake>,
+}
+
+/// What a name stands for on this node.
+#[derive(Clone)]
+pub(super) struct Row {
+    /// The generation that answers.
+    pub(super) serving: Running,
+    /// The one that is to take its place.
+    pub(super) next: Option<Running>,
+}
+
+/// Keeps one projection actor per generation that answers on this node, and
+/// per generation that is to answer.
 ///
 /// What it does about each child:
+/// - caught up with the one that answers: it answers, and that one goes;
 /// - not in the registry any more: stopped, then its views and its place on the bus are dropped,
 ///   also when it left the registry while this node was down;
 /// - failed (store or log not readable, or a bug): started again from its
@@ -91,6 +116,9 @@ struct Child {
     definition: Arc<ProjectionDefinition>,
     paused: bool,
     resumed: LogIndex,
+    brake: Arc<Brake>,
+    /// The generation that answers until this one has caught up.
+    before: Option<ProjectionId>,
     progress: Arc<ProgressSender>,
     actor: Option<ActorRef<ActorMessage>>,
     /// Failures since it last passed a position.
@@ -169,7 +197,7 @@ impl State {
     async fn on_reconcile(&mut self, myself: &ActorRef<Message>) {
         // Asked first: what is read next reflects at least this.
         let at = self.arguments.views.registry_at(self.arguments.group);
-        let (deployed, kept) = match self.registered_and_kept().await {
+        let (planned, kept) = match self.planned_and_kept().await {
             Ok(both) => both,
             Err(error) => {
                 warn!(group = %self.arguments.group, %error, "registry is not readable");
@@ -177,14 +205,17 @@ impl State {
                 return;
             }
         };
-        let wanted: BTreeSet<_> = deployed.iter().map(|one| one.id.clone()).collect();
+        let wanted: BTreeSet<_> = planned.iter().flat_map(|(_, plan)| plan.wanted().cloned()).collect();
         let mut gone: BTreeSet<_> = self.children.keys().cloned().chain(kept).collect();
-        gone.retain(|id| !wanted.contains(id));
-        for one in deployed {
-            self.reconcile_child(myself, one).await;
+        gone.retain(|id| !wanted.contains(id) && !self.board.dry_runs.is_scratch(id));
+        for (one, plan) in &planned {
+            self.reconcile_child(myself, one, &plan.serving, None).await;
+            if let Some(next) = &plan.next {
+                self.reconcile_child(myself, one, next, Some(&plan.serving)).await;
+            }
         }
         let mut stopped: Vec<_> = gone.iter().filter_map(|id| self.children.remove(id)).collect();
-        self.publish();
+        self.publish(&planned);
         self.board.reconciled.send_replace(at);
         for child in &mut stopped {
             child.stop().await;
@@ -195,21 +226,30 @@ impl State {
     }
 
     /// Makes one child as it is deployed: new, paused, going on.
-    async fn reconcile_child(&mut self, myself: &ActorRef<Message>, one: Deployment) {
-        let Deployment { id, definition, paused, resumed } = one;
+    async fn reconcile_child(
+        &mut self,
+        myself: &ActorRef<Message>,
+        one: &Deployment,
+        id: &ProjectionId,
+        before: Option<&ProjectionId>,
+    ) {
+        let Deployment { paused, resumed, .. } = *one;
+        let Some((_, definition)) = one.generations().find(|(known, _)| *known == id) else { return };
         let child = self.children.entry(id.clone()).or_insert_with(|| {
             info!(projection = %id.name, deployed = %id.deployed, "projection starts");
-            let progress = Arc::new(watch::channel(Progress::new(Checkpoint::default())).0);
             Child {
-                definition: Arc::new(definition),
+                definition: Arc::new(definition.clone()),
                 paused: false,
                 resumed,
-                progress,
+                brake: Arc::default(),
+                before: None,
+                progress: Arc::new(watch::channel(Progress::new(Checkpoint::default())).0),
                 actor: None,
                 failures: 0,
                 failed_at: 0,
             }
         });
+        child.before = before.cloned();
         let told_again = child.resumed < resumed;
         let was_parked = child.progress.borrow().checkpoint.parked.is_some();
         (child.paused, child.resumed) = (paused, resumed);
@@ -217,9 +257,9 @@ impl State {
             child.stop().await;
         }
         if paused {
-            self.show_paused(&id).await;
+            self.show_paused(id).await;
         } else {
-            self.on_restart(myself, &id).await;
+            self.on_restart(myself, id).await;
         }
     }
 
@@ -232,12 +272,29 @@ impl State {
         }
     }
 
-    async fn registered_and_kept(&self) -> Result<(Vec<Deployment>, Vec<ProjectionId>), ReadError> {
+    /// What is deployed, with what this node is to fold of it, and what it keeps.
+    async fn planned_and_kept(&self) -> Result<(Vec<(Deployment, Plan)>, Vec<ProjectionId>), ReadError> {
         let ProjectionsArguments { group, views, .. } = &self.arguments;
-        Ok((views.deployments(*group).await?, views.kept(*group).await?))
+        let deployed = views.deployments(*group).await?;
+        let kept = views.kept(*group).await?;
+        let mut serves = BTreeSet::new();
+        for id in &kept {
+            if views.checkpoint(*group, id).await?.serves {
+                serves.insert(id);
+            }
+        }
+        let planned = deployed.into_iter().map(|one| {
+            let plan = plan(&one, |id| serves.contains(id));
+            (one, plan)
+        });
+        let planned = planned.collect();
+        Ok((planned, kept))
     }
 
     async fn on_restart(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
+        let before = self.children.get(id).and_then(|child| self.children.get(child.before.as_ref()?));
+        let before =
+            before.map(|child| Predecessor { progress: child.progress.clone(), brake: child.brake.clone() });
         let Some(child) = self.children.get_mut(id) else { return };
         if child.actor.is_some() || child.paused {
             return;
@@ -245,9 +302,11 @@ impl State {
         let ProjectionsArguments { group, reader, views, feed, limits } = self.arguments.clone();
         let (definition, progress, resumed) =
             (child.definition.clone(), child.progress.clone(), child.resumed);
+        let (id_of_actor, brake, supervisor) = (id.clone(), child.brake.clone(), myself.clone());
+        brake.open();
         let arguments = ActorArguments {
             group,
-            id: id.clone(),
+            id: id_of_actor,
             definition,
             reader,
             views,
@@ -255,6 +314,9 @@ impl State {
             limits,
             progress,
             resumed,
+            brake,
+            before,
+            supervisor,
         };
         match Actor::spawn_linked(None, ProjectionActor, arguments, myself.get_cell()).await {
             Ok((actor, _)) => child.actor = Some(actor),
@@ -303,13 +365,21 @@ impl State {
         });
     }
 
-    fn publish(&self) {
-        self.board.set(self.children.iter().map(|(id, c)| (id.clone(), c.progress.clone())).collect());
+    fn publish(&self, planned: &[(Deployment, Plan)]) {
+        let running = |id: &ProjectionId| {
+            let child = self.children.get(id)?;
+            Some(Running { id: id.clone(), progress: child.progress.clone(), brake: child.brake.clone() })
+        };
+        let row = |(one, plan): &(Deployment, Plan)| {
+            let row = Row { serving: running(&plan.serving)?, next: plan.next.as_ref().and_then(running) };
+            Some((one.name.clone(), row))
+        };
+        self.board.set(planned.iter().filter_map(row).collect());
     }
 }
 
 impl Board {
-    fn set(&self, rows: BTreeMap<ProjectionId, Arc<ProgressSender>>) {
+    fn set(&self, rows: BTreeMap<ProjectionName, Row>) {
         *self.rows.write().expect("no holder of the lock panics") = rows;
         self.changes.send_modify(|change| *change += 1);
     }
@@ -333,6 +403,7 @@ impl Child {
 
     /// Stops its actor. What that tells of its end is no failure: the child has no actor then.
     async fn stop(&mut self) {
+        self.brake.close();
         if let Some(actor) = self.actor.take()
             && let Err(error) = actor.stop_and_wait(None, Some(STOP_PATIENCE)).await
         {

@@ -11,7 +11,8 @@ use weir_types::{PartitionKey, Partitions, Position, ProjectionId, ProjectionNam
 
 use super::{
     handle::{ProjectionsHandle, ViewError},
-    progress::{Progress, ProgressReceiver},
+    progress::Progress,
+    supervisor::Running,
 };
 
 /// Partitions that a look through all of them holds at once, each with its state.
@@ -58,7 +59,7 @@ pub struct ViewWatch {
     partitions: Partitions,
     heartbeat: Duration,
     id: ProjectionId,
-    progress: ProgressReceiver,
+    progress: watch::Receiver<Progress>,
     /// What changed up to here is given.
     seen: Position,
     /// What changed up to here is given when nothing is left to do.
@@ -96,7 +97,9 @@ impl ProjectionsHandle {
         after: Position,
         heartbeat: Duration,
     ) -> Result<ViewWatch, ViewError> {
-        let (id, progress) = self.running(name, Instant::now() + RUNNING_PATIENCE).await?;
+        let Running { id, progress, .. } =
+            self.running(name, Instant::now() + RUNNING_PATIENCE).await?.serving;
+        let progress = progress.subscribe();
         let target = progress.borrow().checkpoint.position;
         let todo = Todo::of_all(&partitions);
         Ok(ViewWatch {
@@ -232,8 +235,9 @@ impl ViewWatch {
     /// The deployment has gone: another one follows, or none.
     async fn follow_next(&mut self, heartbeat: Instant) -> Result<Option<ViewFrame>, ViewError> {
         match self.handle.running(&self.name, heartbeat).await {
-            Ok((id, progress)) => {
-                (self.id, self.progress) = (id.clone(), progress);
+            Ok(row) => {
+                let Running { id, progress, .. } = row.serving;
+                (self.id, self.progress) = (id.clone(), progress.subscribe());
                 (self.hold, self.seen) = (self.hold.max(self.seen), Position::ZERO);
                 self.given.clear();
                 Ok(Some(ViewFrame::Redeployed { id }))

@@ -93,6 +93,8 @@ codes! {
     OutcomeUnknown = "outcome_unknown",
     /// The node has too much in flight.
     Overloaded = "overloaded",
+    /// The projection is folded past the position at which it was to be looked at.
+    PositionPassed = "position_passed",
     /// The projection's source is not legal.
     ProjectionInvalid = "projection_invalid",
     /// A projection of this name is folded elsewhere.
@@ -105,6 +107,8 @@ codes! {
     ProjectionPaused = "projection_paused",
     /// The group has as many projections as it may.
     ProjectionsFull = "projections_full",
+    /// A rebuild of the projection runs, or none does.
+    RebuildConflict = "rebuild_conflict",
     /// The key is at another revision.
     RevisionConflict = "revision_conflict",
     /// The group has as many rules, schemas or invariants as it may.
@@ -177,10 +181,12 @@ impl ErrorCode {
             | Self::IdempotencyConflict
             | Self::LeaseLost
             | Self::MembershipConflict
+            | Self::PositionPassed
             | Self::ProjectionKindConflict
             | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
+            | Self::RebuildConflict
             | Self::RulesFull
             | Self::TransactionRefused
             | Self::VersionConflict => 409,
@@ -237,9 +243,11 @@ impl ErrorCode {
             | Self::ConsumerGroupsFull
             | Self::InvariantFailed
             | Self::InvariantViolated
+            | Self::PositionPassed
             | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
+            | Self::RebuildConflict
             | Self::RulesFull => ConnectCode::FailedPrecondition,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => {
                 ConnectCode::ResourceExhausted
@@ -297,12 +305,14 @@ impl ErrorCode {
             | Self::MembershipConflict
             | Self::MethodNotAllowed
             | Self::NotFound
+            | Self::PositionPassed
             | Self::ProjectionInvalid
             | Self::ProjectionKindConflict
             | Self::ProjectionNotFound
             | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
+            | Self::RebuildConflict
             | Self::RevisionConflict
             | Self::RulesFull
             | Self::RulesInvalid
@@ -353,12 +363,14 @@ impl ErrorCode {
             | Self::NotInitialized
             | Self::NotLeader
             | Self::Overloaded
+            | Self::PositionPassed
             | Self::ProjectionInvalid
             | Self::ProjectionKindConflict
             | Self::ProjectionNotFound
             | Self::ProjectionParked
             | Self::ProjectionPaused
             | Self::ProjectionsFull
+            | Self::RebuildConflict
             | Self::RevisionConflict
             | Self::RulesFull
             | Self::RulesInvalid

@@ -147,6 +147,7 @@ impl From<RegistryError> for ApiError {
         match error {
             RegistryError::Invalid { .. } => of(ErrorCode::ProjectionInvalid),
             RegistryError::NotFound => of(ErrorCode::ProjectionNotFound),
+            RegistryError::NotRebuilding => of(ErrorCode::RebuildConflict),
             RegistryError::TooMany { max } => of(ErrorCode::ProjectionsFull).with("max", max),
         }
     }

@@ -6,13 +6,7 @@ use crate::{
     ErrorCode::{
         AlreadyInitialized, BucketExists, BucketFull, BucketNotFound, BucketsFull, BusUnavailable,
         ConsumerGroupExists, ConsumerGroupNotFound, ConsumerGroupsFull, DeadlineExceeded, EmptyAppend,
-        EntityTypeConflict, EventInvalid, EventNotFound, IdempotencyConflict, Internal, InvalidCursor,
-        InvalidName, InvalidPattern, InvalidRequest, InvariantFailed, InvariantViolated, KeyNotFound,
-        LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded,
-        ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked, ProjectionPaused,
-        ProjectionsFull, RevisionConflict, RulesFull, RulesInvalid, RulesNotFound, SchemaInvalid,
-        SchemaNotFound, Stale, StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge,
-        TransactionRefused, Unavailable, VersionConflict,
+        EntityTypeConflict, EventInvalid, EventNotFound, IdempotencyConflict, Internal, InvalidCursor, InvalidName, InvalidPattern, InvalidRequest, InvariantFailed, InvariantViolated, KeyNotFound, LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded, PositionPassed, ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked, ProjectionPaused, ProjectionsFull, RebuildConflict, RevisionConflict, RulesFull, RulesInvalid, RulesNotFound, SchemaInvalid, SchemaNotFound, Stale, StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable, VersionConflict,
     },
     connect,
     v1::{self, paths},
@@ -262,6 +256,24 @@ operations! {
         /// Tells a projection to go on, and to try again where it is parked.
         ResumeProjection = Member Post paths::PROJECTION_RESUME, |spec| of_projection(change(spec))
             .gives::<v1::ProjectionStatus>(200);
+        /// Folds a projection again beside what answers, which it replaces when it has caught up; or only compares.
+        RebuildProjection = Member Post paths::PROJECTION_REBUILD, |spec| of_projection(change(spec))
+            .body::<v1::RebuildBody>().gives::<v1::RebuildJob>(202).fails(&[RebuildConflict, StreamNotFound]);
+        /// How far a rebuild is on the answering node.
+        GetRebuild = Member Get paths::PROJECTION_REBUILD, |spec| of_projection(read(spec))
+            .gives::<v1::RebuildJob>(200).fails(&[RebuildConflict]);
+        /// Gives a rebuild up.
+        CancelRebuild = Member Post paths::PROJECTION_CANCEL, |spec| of_projection(change(spec))
+            .gives::<v1::CancelResult>(200).fails(&[RebuildConflict]);
+        /// Lets each of two names answer from what the other one did.
+        SwitchProjections = Member Post paths::PROJECTION_SWITCH, |spec| of_projection(change(spec))
+            .body::<v1::SwitchBody>().gives::<v1::ProjectionStatus>(200).fails(&[ProjectionInvalid]);
+        /// Compares two projections at one position on the answering node.
+        DiffProjections = Member Get paths::PROJECTION_DIFF, |spec| of_projection(read(spec))
+            .query::<v1::DiffQuery>().gives::<v1::ComparisonView>(200);
+        /// Holds a projection on the answering node, or tells its digest at a position.
+        GetProjectionDigest = Member Post paths::PROJECTION_DIGEST, |spec| of_projection(read(spec))
+            .body::<v1::DigestBody>().gives::<v1::DigestView>(200).fails(&[PositionPassed]);
         /// Lists what a projection passed without folding it.
         ListProjectionDeadLetters = Member Get paths::PROJECTION_DEAD_LETTERS, |spec| of_projection(read(spec))
             .query::<v1::ProjectionDeadLettersQuery>().gives::<v1::ProjectionDeadLetters>(200);

@@ -24,6 +24,16 @@ pub const PROJECTION_PARTITIONS: &str = "/api/v1/projections/{name}/partitions";
 pub const PROJECTION_PAUSE: &str = "/api/v1/projections/{name}/pause";
 /// A projection goes on.
 pub const PROJECTION_RESUME: &str = "/api/v1/projections/{name}/resume";
+/// A projection is folded again beside what answers.
+pub const PROJECTION_REBUILD: &str = "/api/v1/projections/{name}/rebuild";
+/// A rebuild is given up.
+pub const PROJECTION_CANCEL: &str = "/api/v1/projections/{name}/cancel";
+/// Two names answer each from what the other one did.
+pub const PROJECTION_SWITCH: &str = "/api/v1/projections/{name}/switch";
+/// Two projections at one position.
+pub const PROJECTION_DIFF: &str = "/api/v1/projections/{name}/diff";
+/// A projection's digest at a position.
+pub const PROJECTION_DIGEST: &str = "/api/v1/projections/{name}/digest";
 /// What a projection passed without folding it.
 pub const PROJECTION_DEAD_LETTERS: &str = "/api/v1/projections/{name}/dead-letters";
 /// GET: the states of a projection, as they come, as server-sent events.

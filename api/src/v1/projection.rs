@@ -14,6 +14,7 @@ pub use self::worker::{
 use super::{
     projection_fault::ProjectionFault,
     read::{Freshness, consistency_of, limit_of},
+    rebuild::RebuildJob,
 };
 use crate::{ApiError, ErrorCode, JsonText, format_timestamp, number};
 
@@ -115,6 +116,9 @@ pub struct ProjectionStatus {
     /// The event that it is parked at, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ProjectionFault>,
+    /// How far the generation is that is to take its place on the answering node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<RebuildJob>,
     /// `managed`, or `external` where it is for its effects.
     pub mode: String,
     /// What is special of a projection that workers fold.
@@ -130,11 +134,24 @@ impl ProjectionStatus {
     /// The status of a projection whose node has applied `applied`.
     #[must_use]
     pub fn new(deployment: &Deployment, checkpoint: &Checkpoint, applied: weir_types::Position) -> Self {
-        let Deployment { id, definition, paused, .. } = deployment;
+        Self::of_generation(deployment, &deployment.id, checkpoint, applied)
+    }
+
+    /// The status of a projection of which this generation answers.
+    #[must_use]
+    pub fn of_generation(
+        deployment: &Deployment,
+        id: &ProjectionId,
+        checkpoint: &Checkpoint,
+        applied: weir_types::Position,
+    ) -> Self {
+        let Deployment { name, paused, .. } = deployment;
+        let known = deployment.generations().find(|(known, _)| *known == id);
+        let definition = known.map_or(&deployment.definition, |(_, definition)| definition);
         let parked = checkpoint.parked.as_ref().map(|parked| &parked.event);
         let message = parked.map(ToString::to_string);
         Self {
-            name: id.name.as_str().into(),
+            name: name.as_str().into(),
             deployed: id.deployed.0,
             events: definition.events.iter().map(|pattern| pattern.as_str().into()).collect(),
             partition_key: definition.partition_key.clone(),
@@ -151,11 +168,22 @@ impl ProjectionStatus {
             dead_letters: checkpoint.dead_letters,
             error_message: message.clone(),
             error: parked.map(ProjectionFault::from),
+            rebuild: None,
             mode: "managed".into(),
             worker: None,
             checkpoint_snake: checkpoint.position.0,
             error_snake: message,
         }
+    }
+
+    /// The same, while another generation catches up.
+    #[must_use]
+    pub fn rebuilding(self, job: RebuildJob) -> Self {
+        let status = match self.status {
+            ProjectionStatusKind::Active => ProjectionStatusKind::Rebuilding,
+            other => other,
+        };
+        Self { status, rebuild: Some(job), ..self }
     }
 }
 
@@ -447,8 +475,14 @@ mod tests {
             stack: "at handler".to_owned(),
         };
         let parked = error.map(|text| Box::new(Parked { event: event(text), resumed: LogIndex::ZERO }));
-        let checkpoint =
-            Checkpoint { position: Position(7), events: 3, digest: 0xab, parked, dead_letters: 2 };
+        let checkpoint = Checkpoint {
+            position: Position(7),
+            events: 3,
+            digest: 0xab,
+            parked,
+            dead_letters: 2,
+            serves: true,
+        };
         ProjectionStatus::new(&Deployment::new(id, definition), &checkpoint, Position(9))
     }
 

@@ -1,4 +1,5 @@
-//! P1: a checkpoint never falls, except by rebuild.
+//! P1: a checkpoint never falls, and no older generation answers after a newer one: what answers is replaced by what is
+//! not behind it.
 //!
 //! Per node and projection, in order of time, while the node runs. Over a
 //! restart it may fall unless [`crate::evidence::Rules`] say otherwise, since
@@ -42,8 +43,7 @@ fn rises(verdict: &mut Verdict, node: u64, first: &NodeReport, second: &NodeRepo
     for (projection, before) in &first.checkpoints {
         // A projection that is gone was deleted.
         let Some(after) = second.checkpoints.get(projection) else { continue };
-        let rose = after.rebuilds > before.rebuilds
-            || (after.rebuilds == before.rebuilds && after.position >= before.position);
+        let rose = after.rebuilds >= before.rebuilds && after.position >= before.position;
         verdict.hold("checkpoint fell", rose, ops, || {
             format!("{projection} on node {node} went from {before:?} to {after:?}")
         });

@@ -1,8 +1,11 @@
 //! What a node measures when somebody asks, in memory but for one small read.
 
-use weir_actors::{OutboxPhase, OutboxSnapshot, projection::FoldState};
+use weir_actors::{
+    OutboxPhase, OutboxSnapshot,
+    projection::{FoldState, ProjectionSnapshot},
+};
 use weir_raft::{ClusterStatus, NodeState};
-use weir_types::NodeId;
+use weir_types::{NodeId, Position};
 
 use super::Engine;
 use crate::family::{
@@ -27,6 +30,7 @@ impl Engine {
         families.extend(peers(&self.raft.status()));
         families.extend(self.outbox_families().await);
         families.extend(self.projection_families());
+        families.push(self.projection_lag_seconds().await);
         families
     }
 
@@ -64,40 +68,82 @@ impl Engine {
         if now.lag() == 0 {
             return Some(0.0);
         }
-        let oldest = self.ports.reader.read_log(self.group, now.published.next(), 1).await.ok()?;
-        let age = self.now().0.saturating_sub(oldest.first()?.recorded_at.0);
-        // Another leader's clock may have been ahead of this one's.
-        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        Some(age.max(0) as f64 / MICROS)
+        self.age_of(now.published.next()).await
     }
 
     fn projection_families(&self) -> Vec<Family> {
-        let mut events = Family::new("weir_projection_events_total", Counter, "events that it has handled");
-        let mut lag = Family::new("weir_projection_lag_events", Gauge, "events applied and not yet folded");
-        let mut parked = Family::new("weir_projection_parked", Gauge, "1 when its handler threw");
-        let mut paused = Family::new("weir_projection_paused", Gauge, "1 when it was told to fold nothing");
-        let mut position = Family::new("weir_projection_position", Gauge, "last position that it has folded");
-        let mut dead = Family::new(
-            "weir_projection_dead_letters",
-            Gauge,
-            "events that were passed though its handler could not fold them",
-        );
-        let all = self.projections.list();
-        for (place, projection) in all.iter().enumerate() {
-            // During a redeploy there are two for a moment, by deployment: the new one counts.
-            if all.get(place + 1).is_some_and(|next| next.id.name == projection.id.name) {
-                continue;
+        let mut all = Vec::new();
+        let mut of = |name, kind, help, value: &dyn Fn(&ProjectionSnapshot) -> Option<f64>| {
+            let mut family = Family::new(name, kind, help);
+            for (projection, now) in self.projections.list() {
+                if let Some(value) = value(&now) {
+                    family.push(&[("projection", projection.as_str())], value);
+                }
             }
-            let name = projection.id.name.to_string();
-            let label = [("projection", name.as_str())];
-            events.push(&label, number(projection.checkpoint.events));
-            lag.push(&label, number(projection.lag));
-            parked.push(&label, flag(projection.checkpoint.parked.is_some()));
-            paused.push(&label, flag(projection.state == FoldState::Paused));
-            position.push(&label, number(projection.checkpoint.position.0));
-            dead.push(&label, number(projection.checkpoint.dead_letters));
+            all.push(family);
+        };
+        of("weir_projection_events_total", Counter, "events that it has handled", &|now| {
+            Some(number(now.checkpoint.events))
+        });
+        of("weir_projection_lag_events", Gauge, "events applied and not yet folded", &|now| {
+            Some(number(now.lag))
+        });
+        of("weir_projection_position", Gauge, "last position that it has folded", &|now| {
+            Some(number(now.checkpoint.position.0))
+        });
+        of("weir_projection_events_per_second", Gauge, "positions that it passes in a second", &|now| {
+            Some(now.events_per_second)
+        });
+        of(
+            "weir_projection_fold_seconds_total",
+            Counter,
+            "time in which steps were folded and stored",
+            &|now| Some(now.folding.as_secs_f64()),
+        );
+        of("weir_projection_parked", Gauge, "1 when its handler threw", &|now| {
+            Some(flag(now.checkpoint.parked.is_some()))
+        });
+        of("weir_projection_paused", Gauge, "1 when it was told to fold nothing", &|now| {
+            Some(flag(now.state == FoldState::Paused))
+        });
+        let dead = "events that were passed though its handler could not fold them";
+        of("weir_projection_dead_letters", Gauge, dead, &|now| Some(number(now.checkpoint.dead_letters)));
+        let left = "positions that a generation lacks that is to take its place";
+        of("weir_projection_rebuild_lag_events", Gauge, left, &|now| Some(number(now.next.as_ref()?.lag)));
+        let passed = "last position that a generation has folded that is to take its place";
+        of("weir_projection_rebuild_position", Gauge, passed, &|now| {
+            Some(number(now.next.as_ref()?.checkpoint.position.0))
+        });
+        let rate = "positions that a generation passes in a second that is to take its place";
+        of("weir_projection_rebuild_events_per_second", Gauge, rate, &|now| {
+            Some(now.next.as_ref()?.events_per_second)
+        });
+        all
+    }
+
+    /// The age of the oldest event that each projection has not folded.
+    async fn projection_lag_seconds(&self) -> Family {
+        let help = "age of the oldest event that is applied and not yet folded";
+        let mut family = Family::new("weir_projection_lag_seconds", Gauge, help);
+        for (projection, now) in self.projections.list() {
+            let seconds = match now.lag {
+                0 => Some(0.0),
+                _ => self.age_of(now.checkpoint.position.next()).await,
+            };
+            if let Some(seconds) = seconds {
+                family.push(&[("projection", projection.as_str())], seconds);
+            }
         }
-        vec![events, lag, parked, paused, position, dead]
+        family
+    }
+
+    /// How long ago an event was recorded; none when the log cannot be read.
+    async fn age_of(&self, position: Position) -> Option<f64> {
+        let event = self.ports.reader.read_log(self.group, position, 1).await.ok()?;
+        let age = self.now().0.saturating_sub(event.first()?.recorded_at.0);
+        // Another leader's clock may have been ahead of this one's.
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        Some(age.max(0) as f64 / MICROS)
     }
 }
 
@@ -134,7 +180,7 @@ fn flag(is_so: bool) -> f64 {
 mod tests {
     use uuid::Uuid;
     use weir_raft::{MemberRole, MemberStatus};
-    use weir_types::{ClusterId, GroupId, LogIndex, Position, Term};
+    use weir_types::{ClusterId, GroupId, LogIndex, Term};
 
     use super::*;
 

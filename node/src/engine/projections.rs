@@ -49,7 +49,9 @@ impl Engine {
             RegistryOutcome::Deployed(id) => {
                 // So that a read on this node after the answer is of this deployment. Where this node is
                 // too far behind, it is deployed all the same.
-                self.projections.reconciled(id.deployed, Instant::now() + DEPLOY_PATIENCE).await;
+                let deadline = Instant::now() + DEPLOY_PATIENCE;
+                self.projections.reconciled(id.deployed, deadline).await;
+                self.projections.answers(&definition.name, &id, deadline).await;
                 Ok((id, definition))
             }
             RegistryOutcome::Refused(error) => Err(error.into()),
@@ -87,7 +89,7 @@ impl Engine {
     }
 
     /// The status once this node has applied what makes `holds` so. Where it is too far behind, it is as it is.
-    async fn status_where(
+    pub(super) async fn status_where(
         &self,
         name: &ProjectionName,
         holds: impl Fn(&Deployment) -> bool,
@@ -104,7 +106,7 @@ impl Engine {
     }
 
     /// Makes a change that has no answer of its own.
-    async fn change_registry(&self, command: RegistryCommand) -> Result<(), ApiError> {
+    pub(super) async fn change_registry(&self, command: RegistryCommand) -> Result<(), ApiError> {
         match self.register(command).await? {
             RegistryOutcome::Refused(error) => Err(error.into()),
             RegistryOutcome::RulesRefused(error) => Err(error.into()),
@@ -178,7 +180,7 @@ impl Engine {
         for _ in 0..REGISTRIES_TRIED {
             let registry = self.ports.views.registry_at(self.group);
             let mut deployed = self.ports.views.deployments(self.group).await?;
-            deployed.retain(|one| wanted.is_none_or(|name| one.id.name == *name));
+            deployed.retain(|one| wanted.is_none_or(|name| one.name == *name));
             all.clear();
             for one in deployed {
                 all.push(self.status_of(&one).await?);
@@ -203,10 +205,11 @@ impl Engine {
         let _timer = Timer::start("view");
         let answer = self.projections.view(name, partition, consistency, VIEW_PATIENCE).await;
         let answer = answer.map_err(refusal)?;
-        // A redeploy in between: the state is of the deployment before, and so is its checkpoint.
-        let one = Deployment { id: answer.id, ..self.deployed(name).await? };
+        let one = self.deployed(name).await?;
         let applied = self.ports.reader.applied(self.group);
-        Ok((ProjectionStatus::new(&one, &answer.checkpoint, applied), answer.view))
+        // Of the generation that answered, whatever was deployed in between.
+        let status = ProjectionStatus::of_generation(&one, &answer.id, &answer.checkpoint, applied);
+        Ok((self.with_job(status, &one), answer.view))
     }
 
     /// One partition's state in its envelope, and the entity tag of that state.
@@ -249,7 +252,7 @@ impl Engine {
     ) -> Result<PartitionsPage, ApiError> {
         let source = match self.workers.is_registered(name).await? {
             true => Source::Workers(name),
-            false => Source::Deployed(self.deployed(name).await?.id),
+            false => Source::Deployed(self.answering(&self.deployed(name).await?)),
         };
         let (mut after, mut found, mut seen) = (search.after.clone(), Vec::new(), 0);
         if let Some(prefix) =
@@ -324,20 +327,44 @@ impl Engine {
         after: Position,
         limit: usize,
     ) -> Result<(Vec<BadEvent>, u64), ApiError> {
-        let id = self.deployed(name).await?.id;
+        let id = self.answering(&self.deployed(name).await?);
         let total = self.ports.views.checkpoint(self.group, &id).await?.dead_letters;
         Ok((self.ports.views.dead_letters(self.group, &id, after, limit).await?, total))
     }
 
     pub(super) async fn deployed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {
         let all = self.ports.views.deployments(self.group).await?;
-        let found = all.into_iter().find(|one| one.id.name == *name);
+        let found = all.into_iter().find(|one| one.name == *name);
         found.ok_or_else(|| RegistryError::NotFound.into())
     }
 
     async fn status_of(&self, one: &Deployment) -> Result<ProjectionStatus, ReadError> {
-        let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, &one.id).await?;
-        Ok(ProjectionStatus::new(one, &checkpoint, self.ports.reader.applied(self.group)))
+        let (id, checkpoint) = loop {
+            let id = self.answering(one);
+            let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, &id).await?;
+            // One that another took over from in between has no checkpoint any more.
+            if self.answering(one) == id || planted(Planted::StatusOfTwoMoments) {
+                break (id, checkpoint);
+            }
+        };
+        let applied = self.ports.reader.applied(self.group);
+        Ok(self.with_job(ProjectionStatus::of_generation(one, &id, &checkpoint, applied), one))
+    }
+
+    /// The generation that answers for a name on this node.
+    fn answering(&self, one: &Deployment) -> ProjectionId {
+        let serving = self.projections.serving(&one.name);
+        serving.filter(|id| one.generations().any(|(known, _)| known == id)).unwrap_or_else(|| one.id.clone())
+    }
+
+    /// The same, and how far the generation is that is to take its place.
+    fn with_job(&self, status: ProjectionStatus, one: &Deployment) -> ProjectionStatus {
+        let now = self.projections.status(&one.name);
+        let job = now.as_ref().filter(|now| now.next.is_some()).and_then(|now| self.job_of(one, Some(now)));
+        match job {
+            Some(job) => status.rebuilding(job),
+            None => status,
+        }
     }
 }
 

@@ -29,6 +29,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// The same, where no body means what JSON without members does.
+#[derive(Debug)]
+pub struct Optional<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Optional<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, HttpError> {
+        let bytes = read_body(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        Ok(Self(parse_json(&bytes)?))
+    }
+}
+
 /// The header that may carry the idempotency key of an append or a transaction.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 

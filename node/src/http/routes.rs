@@ -11,8 +11,8 @@ use axum::{
 use weir_api::openapi::{Answerer, Method, Operation};
 
 use super::{
-    cluster, consumers, health, kv, log, openapi, outbox, projections, rules, streams, transactions, waits,
-    workers,
+    cluster, consumers, health, kv, log, openapi, outbox, projections, rebuilds, rules, streams,
+    transactions, waits, workers,
 };
 use crate::{connect, engine::Engine, live};
 
@@ -75,6 +75,12 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::GetProjectionStatus => by.this(projections::status),
         Op::PauseProjection => by.this(projections::pause),
         Op::ResumeProjection => by.this(projections::resume),
+        Op::RebuildProjection => by.this(rebuilds::rebuild),
+        Op::GetRebuild => by.this(rebuilds::job),
+        Op::CancelRebuild => by.this(rebuilds::cancel),
+        Op::SwitchProjections => by.this(rebuilds::switch),
+        Op::DiffProjections => by.this(rebuilds::diff),
+        Op::GetProjectionDigest => by.this(rebuilds::digest),
         Op::ListProjectionDeadLetters => by.this(projections::dead_letters),
         Op::ListPartitions => by.this(projections::partitions),
         Op::SubscribeToProjection => by.this(live::sse::by_projection),

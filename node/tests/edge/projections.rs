@@ -173,3 +173,154 @@ async fn a_parked_projection_that_is_told_to_go_on_is_parked_again_at_the_same_e
     assert_eq!((&again["error"], &again["deployed"]), (&parked["error"], &deployed.into()));
     node.node.stop().await;
 }
+
+/// A counter by stream that adds `more` for each event.
+fn counter(name: &str, more: u64) -> String {
+    let source = format!(
+        "export const name = '{name}'; export const events = ['*']; export const partitionKey = '$.entityId';\n\
+         export const initialState = () => ({{n: 0}});\n\
+         export const handler = (state) => {{ state.n += {more}; }};\n"
+    );
+    json!({ "source": source }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_is_a_job_that_ends() {
+    let node = Running::start().await;
+    let first = node.deploys(counter("count", 1)).await;
+    for version in 0..20 {
+        node.append("order-1", version).await;
+    }
+    let path = "/api/v1/projections/count/rebuild";
+    let (status, none) = node.get(path).await;
+    assert_eq!((status.as_u16(), &none["code"]), (409, &"rebuild_conflict".into()));
+    let (status, job) = node.post(path, "").await;
+    assert_eq!(
+        (status.as_u16(), &job["projectionName"], &job["dryRun"]),
+        (202, &"count".into(), &false.into()),
+        "{job}"
+    );
+    eventually("it is done", async || node.get(path).await.1["status"] == "completed").await;
+    let (_, job) = node.get(path).await;
+    assert_eq!(
+        (&job["progress"], &job["eventsProcessed"], &job["totalEvents"]),
+        (&1.0.into(), &20.into(), &20.into())
+    );
+    assert!(job["startedAt"].as_str().unwrap().starts_with("20"), "{job}");
+    let status = node.status_is("count", |status| status["status"] == "active").await;
+    assert!(status["deployed"].as_u64().unwrap() > first, "{status}");
+    assert_eq!((&status["checkpoint"], &status["foldedEvents"]), (&20.into(), &20.into()));
+    let (status, over) = node.post("/api/v1/projections/count/cancel", "").await;
+    assert_eq!((status.as_u16(), &over["code"]), (409, &"rebuild_conflict".into()), "{over}");
+    for (body, text) in [
+        (r#"{"partition":"order-1"}"#, "whole"),
+        (r#"{"from_event_id":"x"}"#, "amid the log"),
+        (r#"{"to_event_id":"x"}"#, "no last event"),
+        (r#"{"dry_run":true,"to_event_id":"x"}"#, "no event"),
+        (r#"{"what":1}"#, "not legal"),
+    ] {
+        let (status, refused) = node.post(path, body).await;
+        assert_eq!((status.as_u16(), &refused["code"]), (400, &"invalid_request".into()), "{body}");
+        assert!(refused["message"].as_str().unwrap().contains(text), "{body}: {refused}");
+    }
+    assert_eq!(node.post("/api/v1/projections/none/rebuild", "").await.0.as_u16(), 404);
+    node.metric_is("weir_projection_position{projection=\"count\"}", |now| (now - 20.0).abs() < f64::EPSILON)
+        .await;
+    node.metric_is("weir_projection_lag_seconds{projection=\"count\"}", |now| now.abs() < f64::EPSILON).await;
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_would_be_another() {
+    let node = Running::start().await;
+    node.deploys(counter("count", 1)).await;
+    let mut third = String::new();
+    for version in 0..9 {
+        let (_, appended) = node.append("order-1", version).await;
+        if version == 2 {
+            third = appended["eventIds"][0].as_str().unwrap().to_owned();
+        }
+    }
+    let path = "/api/v1/projections/count/rebuild";
+    let (status, job) = node.post(path, r#"{"dry_run":true}"#).await;
+    assert_eq!((status.as_u16(), &job["dryRun"]), (202, &true.into()), "{job}");
+    eventually("it is done", async || node.get(path).await.1["status"] == "dry_run_ok").await;
+    let (_, job) = node.get(path).await;
+    assert_eq!((&job["result"]["equal"], &job["result"]["position"]), (&true.into(), &9.into()));
+    assert_eq!(node.status("count").await["digest"], job["result"]["leftDigest"]);
+    node.post(path, json!({"dryRun": true, "toEventId": third}).to_string()).await;
+    eventually("it is done", async || {
+        let (_, job) = node.get(path).await;
+        job["status"] == "dry_run_ok" && job["result"]["position"] == 3
+    })
+    .await;
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_names_are_compared_switched_and_the_old_one_removed() {
+    let node = Running::start().await;
+    node.deploys(counter("count", 1)).await;
+    node.deploys(counter("count-v2", 2)).await;
+    for stream in ["a", "b"] {
+        node.append(stream, 0).await;
+    }
+    let (status, diff) = node.get("/api/v1/projections/count/diff?with=count-v2").await;
+    assert_eq!(
+        (status.as_u16(), &diff["equal"], &diff["position"]),
+        (200, &false.into(), &2.into()),
+        "{diff}"
+    );
+    assert_eq!(diff["differences"][1], json!({"partition": "b", "left": {"n": 1}, "right": {"n": 2}}));
+    let (_, one) = node.get("/api/v1/projections/count/diff?with=count-v2&limit=1").await;
+    assert_eq!((one["differences"].as_array().unwrap().len(), &one["truncated"]), (1, &true.into()));
+    let (_, same) = node.get("/api/v1/projections/count/diff?with=count").await;
+    assert_eq!(same["equal"], true);
+    let n = async |name: &str| {
+        let path = format!("/api/v1/projections/{name}?partition=a&consistency=linearizable");
+        node.get(&path).await.1["state"]["state"]["n"].clone()
+    };
+    assert_eq!((n("count").await, n("count-v2").await), (1.into(), 2.into()));
+    let (status, switched) = node.post("/api/v1/projections/count/switch", r#"{"with":"count-v2"}"#).await;
+    assert_eq!((status.as_u16(), &switched["name"]), (200, &"count".into()), "{switched}");
+    assert_eq!((n("count").await, n("count-v2").await), (2.into(), 1.into()));
+    let removed = node.http.delete(node.url("/api/v1/projections/count-v2")).send().await.unwrap();
+    assert_eq!(removed.status().as_u16(), 204);
+    node.append("a", 1).await;
+    assert_eq!(n("count").await, 4);
+    for (path, body, code) in [
+        ("none/switch", r#"{"with":"count"}"#, "projection_not_found"),
+        ("count/switch", r#"{"with":"none"}"#, "projection_not_found"),
+        ("count/switch", r#"{"with":"count"}"#, "projection_invalid"),
+    ] {
+        let (_, refused) = node.post(&format!("/api/v1/projections/{path}"), body).await;
+        assert_eq!(refused["code"], code, "{path} {body}: {refused}");
+    }
+    let Running { node: stopped, folder, .. } = node;
+    stopped.stop().await;
+    let node = Running::start_in(folder).await;
+    let (_, view) = node.get("/api/v1/projections/count?partition=a&consistency=linearizable").await;
+    assert_eq!(view["state"]["state"]["n"], 4);
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_projection_tells_its_digest_at_a_position() {
+    let node = Running::start().await;
+    node.deploys(counter("count", 1)).await;
+    node.append("a", 0).await;
+    let path = "/api/v1/projections/count/digest";
+    eventually("it is folded", async || node.status("count").await["checkpoint"] == 1).await;
+    let (_, held) = node.post(path, "").await;
+    assert_eq!((&held["position"], &held["nodeId"]), (&1.into(), &1.into()), "{held}");
+    for version in 1..5 {
+        node.append("a", version).await;
+    }
+    assert_eq!(node.status("count").await["checkpoint"], 1);
+    let (_, at) = node.post(path, r#"{"position":3}"#).await;
+    assert_eq!((&at["position"], &at["foldedEvents"]), (&3.into(), &3.into()), "{at}");
+    eventually("it goes on", async || node.status("count").await["checkpoint"] == 5).await;
+    let (status, passed) = node.post(path, r#"{"position":4}"#).await;
+    assert_eq!((status.as_u16(), &passed["code"]), (409, &"position_passed".into()), "{passed}");
+    node.node.stop().await;
+}

@@ -104,6 +104,7 @@ impl Digest {
             // Not the reason's text: words may change between versions.
             RegistryOutcome::Refused(RegistryError::Invalid { .. }) => self.numbers(&[8]),
             RegistryOutcome::Refused(RegistryError::NotFound) => self.numbers(&[9]),
+            RegistryOutcome::Refused(RegistryError::NotRebuilding) => self.numbers(&[41]),
             RegistryOutcome::Refused(RegistryError::TooMany { max }) => self.numbers(&[10, *max as u64]),
             RegistryOutcome::RulesChanged(changed) => {
                 self.numbers(&[23, changed.revision.0, u64::from(changed.existed)]);

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 use weir_types::{
     AppendAck, AppendError, BadEvent, Deployment, EntityId, EntityType, EventId, ExpectedVersion,
-    IdempotencyKey, LogId, LogIndex, NodeId, Position, ProjectionId, RegistryCommand, RegistryError,
-    RegistryOutcome, StreamHead, StreamVersion, Term, Timestamp, TransactionAck, Violation,
+    IdempotencyKey, LogId, LogIndex, NodeId, Position, ProjectionId, ProjectionName, Rebuild,
+    RegistryCommand, RegistryError, RegistryOutcome, StreamHead, StreamVersion, Term, Timestamp,
+    TransactionAck, Violation,
     ports::{Checkpoint, Parked, View},
 };
 
@@ -113,7 +114,13 @@ fn registry_commands_keep_their_bytes() {
         ("command_registry_deploy", RegistryCommand::Deploy(samples::definition())),
         ("command_registry_remove", RegistryCommand::Remove(name.clone())),
         ("command_registry_pause", RegistryCommand::Pause(name.clone())),
-        ("command_registry_resume", RegistryCommand::Resume(name)),
+        ("command_registry_resume", RegistryCommand::Resume(name.clone())),
+        (
+            "command_registry_rebuild",
+            RegistryCommand::Rebuild { name: name.clone(), asked_at: Timestamp(1_760_000_000_000_000) },
+        ),
+        ("command_registry_cancel_rebuild", RegistryCommand::CancelRebuild(name.clone())),
+        ("command_registry_switch", RegistryCommand::Switch(name, ProjectionName::new("v2").unwrap())),
     ] {
         let payload = golden(file, &command::encode_registry(&value));
         assert!(command::is_registry(&payload));
@@ -217,6 +224,7 @@ fn forwarded_responses_keep_their_bytes() {
     values.push(ForwardResponse::Transact(Err(AppendError::Violated { violations })));
     values.push(ForwardResponse::Transact(Err(AppendError::NamedTwice { entity_id })));
     values.push(ForwardResponse::Register(Ok(RegistryOutcome::Changed)));
+    values.push(refused(RegistryError::NotRebuilding));
     for (number, value) in values.into_iter().enumerate() {
         let bytes = golden(&format!("forward_response_{number:02}"), &value.encode());
         assert_eq!(ForwardResponse::decode(&bytes).unwrap(), value);
@@ -301,7 +309,8 @@ fn state_values_keep_their_bytes() {
     assert_eq!(BadEvent::try_from(read).unwrap(), event);
 
     let parked = Some(Box::new(Parked { event, resumed: LogIndex(8) }));
-    let checkpoint = Checkpoint { position: Position(500), events: 400, digest: 1, parked, dead_letters: 3 };
+    let checkpoint =
+        Checkpoint { position: Position(500), events: 400, digest: 1, parked, dead_letters: 3, serves: true };
     let bytes = golden("state_checkpoint", &encode(&StoredCheckpoint::from(&checkpoint)));
     let read: StoredCheckpoint<'_> = decode("checkpoint", &bytes).unwrap();
     assert_eq!(Checkpoint::try_from(read).unwrap(), checkpoint);
@@ -311,6 +320,10 @@ fn state_values_keep_their_bytes() {
         samples::definition(),
     );
     (deployment.paused, deployment.resumed) = (true, LogIndex(70_000));
+    let next = ProjectionId { name: deployment.name.clone(), deployed: LogIndex(70_001) };
+    deployment = deployment.succeeded_by(next, samples::definition());
+    deployment.rebuild = Some(Rebuild { asked_at: Timestamp(1_760_000_000_000_000), cancelled: true });
+    deployment.name = ProjectionName::new("switched").unwrap();
     let bytes = golden("state_deployment", &encode(&StoredDeployment::from(&deployment)));
     let read: StoredDeployment<'_> = decode("deployment", &bytes).unwrap();
     assert_eq!(Deployment::try_from(read).unwrap(), deployment);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_types::{
     BadEvent, EntityId, EventId, EventName, EventPattern, LogIndex, OnError, Position, ProjectionDefinition,
-    ProjectionId, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome, StreamVersion,
+    ProjectionId, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome, StreamVersion, Timestamp,
     ports::{Checkpoint, Parked, View},
 };
 
@@ -67,6 +67,12 @@ pub(super) enum StoredRegistryCommand<'a> {
     Resume(&'a str),
     #[serde(borrow)]
     Rules(StoredRulesCommand<'a>),
+    Rebuild {
+        name: &'a str,
+        asked_at: i64,
+    },
+    CancelRebuild(&'a str),
+    Switch(&'a str, &'a str),
 }
 
 impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
@@ -77,6 +83,11 @@ impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
             RegistryCommand::Pause(name) => Self::Pause(name.as_str()),
             RegistryCommand::Resume(name) => Self::Resume(name.as_str()),
             RegistryCommand::Rules(command) => Self::Rules(command.into()),
+            RegistryCommand::Rebuild { name, asked_at } => {
+                Self::Rebuild { name: name.as_str(), asked_at: asked_at.0 }
+            }
+            RegistryCommand::CancelRebuild(name) => Self::CancelRebuild(name.as_str()),
+            RegistryCommand::Switch(one, other) => Self::Switch(one.as_str(), other.as_str()),
         }
     }
 }
@@ -91,6 +102,11 @@ impl TryFrom<StoredRegistryCommand<'_>> for RegistryCommand {
             StoredRegistryCommand::Pause(name) => Self::Pause(read_name(name)?),
             StoredRegistryCommand::Resume(name) => Self::Resume(read_name(name)?),
             StoredRegistryCommand::Rules(command) => Self::Rules(command.try_into()?),
+            StoredRegistryCommand::Rebuild { name, asked_at } => {
+                Self::Rebuild { name: read_name(name)?, asked_at: Timestamp(asked_at) }
+            }
+            StoredRegistryCommand::CancelRebuild(name) => Self::CancelRebuild(read_name(name)?),
+            StoredRegistryCommand::Switch(one, other) => Self::Switch(read_name(one)?, read_name(other)?),
         })
     }
 }
@@ -114,6 +130,7 @@ pub(crate) enum StoredRegistryOutcome<'a> {
     RulesChanged(StoredRulesChanged),
     #[serde(borrow)]
     RulesRefused(StoredRulesError<'a>),
+    NotRebuilding,
 }
 
 impl<'a> From<&'a RegistryOutcome> for StoredRegistryOutcome<'a> {
@@ -126,6 +143,7 @@ impl<'a> From<&'a RegistryOutcome> for StoredRegistryOutcome<'a> {
             RegistryOutcome::Changed => Self::Changed,
             RegistryOutcome::Refused(RegistryError::Invalid { reason }) => Self::Invalid { reason },
             RegistryOutcome::Refused(RegistryError::NotFound) => Self::NotFound,
+            RegistryOutcome::Refused(RegistryError::NotRebuilding) => Self::NotRebuilding,
             RegistryOutcome::Refused(RegistryError::TooMany { max }) => Self::TooMany { max: *max as u64 },
             RegistryOutcome::RulesChanged(changed) => Self::RulesChanged((*changed).into()),
             RegistryOutcome::RulesRefused(error) => Self::RulesRefused(error.into()),
@@ -148,6 +166,7 @@ impl TryFrom<StoredRegistryOutcome<'_>> for RegistryOutcome {
             Stored::NotFound => Self::Refused(RegistryError::NotFound),
             Stored::RulesChanged(changed) => Self::RulesChanged(changed.into()),
             Stored::RulesRefused(error) => Self::RulesRefused(error.into()),
+            Stored::NotRebuilding => Self::Refused(RegistryError::NotRebuilding),
             Stored::TooMany { max } => {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);
                 Self::Refused(RegistryError::TooMany { max })
@@ -164,6 +183,7 @@ pub(crate) struct StoredCheckpoint<'a> {
     #[serde(borrow)]
     parked: Option<StoredParked<'a>>,
     dead_letters: u64,
+    serves: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -222,6 +242,7 @@ impl<'a> From<&'a Checkpoint> for StoredCheckpoint<'a> {
             digest: checkpoint.digest,
             parked: checkpoint.parked.as_deref().map(StoredParked::from),
             dead_letters: checkpoint.dead_letters,
+            serves: checkpoint.serves,
         }
     }
 }
@@ -250,6 +271,7 @@ impl TryFrom<StoredCheckpoint<'_>> for Checkpoint {
             digest: stored.digest,
             parked: stored.parked.map(Parked::try_from).transpose()?.map(Box::new),
             dead_letters: stored.dead_letters,
+            serves: stored.serves,
         })
     }
 }

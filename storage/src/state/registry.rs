@@ -1,7 +1,10 @@
 //! The replicated registry, as far as the log says.
 
 use serde::{Deserialize, Serialize};
-use weir_types::{Deployment, LogIndex, ProjectionDefinition, ProjectionId, RegistryOutcome};
+use weir_types::{
+    Deployment, Generation, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, Rebuild,
+    RegistryOutcome, Timestamp,
+};
 
 use super::{State, StateError};
 use crate::{
@@ -13,18 +16,47 @@ pub use weir_types::registry::RegistryChange;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredDeployment<'a> {
+    name: &'a str,
+    #[serde(borrow)]
+    newest: StoredGeneration<'a>,
+    before: Vec<StoredGeneration<'a>>,
+    /// When a rebuild was asked for, and whether it was given up.
+    rebuild: Option<(i64, bool)>,
+    paused: bool,
+    resumed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredGeneration<'a> {
     deployed: u64,
     #[serde(borrow)]
     definition: StoredDefinition<'a>,
-    paused: bool,
-    resumed: u64,
+}
+
+impl TryFrom<StoredGeneration<'_>> for Generation {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredGeneration<'_>) -> Result<Self, CodecError> {
+        let definition = ProjectionDefinition::try_from(stored.definition)?;
+        let id = ProjectionId { name: definition.name.clone(), deployed: LogIndex(stored.deployed) };
+        Ok(Self { id, definition })
+    }
 }
 
 impl<'a> From<&'a Deployment> for StoredDeployment<'a> {
     fn from(one: &'a Deployment) -> Self {
         Self {
-            deployed: one.id.deployed.0,
-            definition: (&one.definition).into(),
+            name: one.name.as_str(),
+            newest: StoredGeneration { deployed: one.id.deployed.0, definition: (&one.definition).into() },
+            before: one
+                .before
+                .iter()
+                .map(|old| StoredGeneration {
+                    deployed: old.id.deployed.0,
+                    definition: (&old.definition).into(),
+                })
+                .collect(),
+            rebuild: one.rebuild.map(|rebuild| (rebuild.asked_at.0, rebuild.cancelled)),
             paused: one.paused,
             resumed: one.resumed.0,
         }
@@ -35,9 +67,17 @@ impl TryFrom<StoredDeployment<'_>> for Deployment {
     type Error = CodecError;
 
     fn try_from(stored: StoredDeployment<'_>) -> Result<Self, CodecError> {
-        let definition = ProjectionDefinition::try_from(stored.definition)?;
-        let id = ProjectionId { name: definition.name.clone(), deployed: LogIndex(stored.deployed) };
-        Ok(Self { id, definition, paused: stored.paused, resumed: LogIndex(stored.resumed) })
+        let Generation { id, definition } = stored.newest.try_into()?;
+        let rebuild = |(asked_at, cancelled)| Rebuild { asked_at: Timestamp(asked_at), cancelled };
+        Ok(Self {
+            name: ProjectionName::new(stored.name).map_err(CodecError::name("deployment"))?,
+            id,
+            definition,
+            before: stored.before.into_iter().map(Generation::try_from).collect::<Result<_, _>>()?,
+            rebuild: stored.rebuild.map(rebuild),
+            paused: stored.paused,
+            resumed: LogIndex(stored.resumed),
+        })
     }
 }
 
@@ -90,10 +130,12 @@ impl State {
         let mut batch = sled::Batch::default();
         match change {
             RegistryChange::None => {}
-            RegistryChange::Put(one) => batch.insert(
-                StateKey::Registry(one.id.name.as_str()).encode(self.group),
-                encode(&StoredDeployment::from(&**one)),
-            ),
+            RegistryChange::Put(deployments) => {
+                for one in deployments {
+                    let key = StateKey::Registry(one.name.as_str()).encode(self.group);
+                    batch.insert(key, encode(&StoredDeployment::from(one)));
+                }
+            }
             RegistryChange::Remove(name) => {
                 batch.remove(StateKey::Registry(name.as_str()).encode(self.group));
             }

@@ -78,6 +78,7 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         Planted::CheckpointBeforeState
         | Planted::StateBeforeCheckpoint
         | Planted::FoldedTwiceAfterRestart => (Plan::Kills, &[Invariant(P2), Invariant(R1)]),
+        Planted::SwapBeforeCaughtUp => (Plan::Calm, &[Invariant(P1), Invariant(Q1)]),
         Planted::CheckpointToldEarly
         | Planted::PartitionsMixedUp
         | Planted::ViewOfAnotherMoment

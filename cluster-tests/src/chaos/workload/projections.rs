@@ -1,6 +1,7 @@
 //! Projections in JavaScript, each event counted exactly once: over all events,
-//! by stream, by a field of the data, and deployed again under fire. Views are
-//! compared with an independent fold up to their checkpoint.
+//! by stream, by a field of the data, and deployed again, rebuilt, paused and
+//! resumed under fire. Views are compared with an independent fold up to their
+//! checkpoint, and digests between nodes.
 
 use std::{
     sync::{
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
-use weir_api::v1::paths;
+use weir_api::{ErrorCode, v1::paths};
 use weir_check::history::ReadConsistency;
 
 use super::{
@@ -35,9 +36,9 @@ const VIEWERS: usize = 2;
 const WRITE_PACE: Duration = Duration::from_millis(80);
 /// Between two reads of one client.
 const VIEW_PACE: Duration = Duration::from_millis(150);
-/// Between two deployments; the pause grows, because each folds from the start.
+/// Between two deeds; the time grows, because most fold from the start.
 const DEPLOY_PACE: Duration = Duration::from_secs(4);
-/// Deployments of one run.
+/// Deeds of one run.
 const DEPLOYMENTS: u32 = 20;
 
 /// Projections, counted.
@@ -74,12 +75,16 @@ impl Workload for Projections {
 
     async fn settle(&self, context: &Context) -> Result<()> {
         let mut caller = Caller::new(context, NAME);
+        goes_on(context).await?;
         for (node, edge) in context.nodes.all() {
             for (projection, partitions) in everything() {
                 for partition in partitions {
                     last_view(&mut caller, node, &edge, projection, &partition).await?;
                 }
             }
+        }
+        for (projection, _) in everything() {
+            digests_agree(&mut caller, context, projection).await?;
         }
         caller.end()
     }
@@ -91,6 +96,9 @@ impl Workload for Projections {
             "projections.linearizable",
             "projections.at_least",
             "projections.deployed",
+            "projections.rebuilt",
+            "projections.paused",
+            "projections.digests_agree",
             "projections.last_view",
         ]
     }
@@ -225,23 +233,84 @@ async fn view(mut caller: Caller, acked: Arc<AtomicU64>) -> Result<()> {
     caller.end()
 }
 
-/// Deploys the same fold as another source, which begins from the start.
+/// What is done to a projection, in turn.
+const DEEDS: [Deed; 4] = [Deed::Deploy, Deed::Rebuild, Deed::PauseAndResume, Deed::RebuildAndCancel];
+
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    Deploy,
+    Rebuild,
+    PauseAndResume,
+    RebuildAndCancel,
+}
+
+/// Folds the same again as another source and as a rebuild, and pauses, with readers at it.
 async fn redeploy(mut caller: Caller) -> Result<()> {
-    for generation in 1..=DEPLOYMENTS {
-        if !caller.pace(DEPLOY_PACE * generation).await {
+    for (generation, deed) in (1..=DEPLOYMENTS).zip(DEEDS.into_iter().cycle()) {
+        if !caller.pace(DEPLOY_PACE + DEPLOY_PACE * (generation / 4)).await {
             break;
         }
-        let (_, edge) = caller.node();
-        let body = json!({ "source": REDEPLOYED.source(u64::from(generation)) });
-        let sent =
-            caller.exchange(&edge, Method::POST, paths::PROJECTIONS, Some(body.to_string().into())).await;
-        match sent {
-            Ok(answer) if answer.is_ok() => caller.count("deployed"),
-            Ok(answer) if !answer.error().code.is_retryable() => {
-                caller.wrong(format!("a redeployment was answered {}: {}", answer.status, answer.error()));
+        match deed {
+            Deed::Deploy => {
+                let body = json!({ "source": REDEPLOYED.source(u64::from(generation)) });
+                tell(&mut caller, paths::PROJECTIONS, Some(body), "deployed").await;
             }
-            Ok(_) | Err(_) => caller.count("not_deployed"),
+            Deed::Rebuild => tell(&mut caller, &of(paths::PROJECTION_REBUILD), None, "rebuilt").await,
+            Deed::PauseAndResume => {
+                tell(&mut caller, &of(paths::PROJECTION_PAUSE), None, "paused").await;
+                tell(&mut caller, &of(paths::PROJECTION_RESUME), None, "resumed").await;
+            }
+            Deed::RebuildAndCancel => {
+                tell(&mut caller, &of(paths::PROJECTION_REBUILD), None, "rebuilt").await;
+                tell(&mut caller, &of(paths::PROJECTION_CANCEL), None, "cancelled").await;
+            }
         }
     }
     caller.end()
+}
+
+fn of(path: &str) -> String {
+    paths::fill(path, REDEPLOYED.name)
+}
+
+/// Tells any node something, once. That a rebuild runs already, or is over, is no fault.
+async fn tell(caller: &mut Caller, path: &str, body: Option<Value>, deed: &str) {
+    let (_, edge) = caller.node();
+    let body = body.map(|body| body.to_string().into());
+    match caller.exchange(&edge, Method::POST, path, body).await {
+        Ok(answer) if answer.is_ok() => caller.count(deed),
+        Ok(answer) if answer.error().code == ErrorCode::RebuildConflict => {
+            caller.count(&format!("not_{deed}"))
+        }
+        Ok(answer) if !answer.error().code.is_retryable() => {
+            caller.wrong(format!("{deed}: it was answered {}: {}", answer.status, answer.error()));
+        }
+        Ok(_) | Err(_) => caller.count(&format!("not_{deed}")),
+    }
+}
+
+/// A pause may have outlived the word that was to end it.
+async fn goes_on(context: &Context) -> Result<()> {
+    eventually("the projection is resumed", PATIENCE, || async {
+        let (_, edge) = context.nodes.all().into_iter().next().context("there is no node")?;
+        edge.post(&of(paths::PROJECTION_RESUME), &json!({})).await.map(|_| ()).map_err(Into::into)
+    })
+    .await
+}
+
+/// When nobody appends any more, all nodes come to one checkpoint and one digest.
+async fn digests_agree(caller: &mut Caller, context: &Context, projection: &str) -> Result<()> {
+    eventually(&format!("digests of `{projection}` agree"), PATIENCE, || async {
+        let mut seen: Option<(u64, String)> = None;
+        for (node, edge) in context.nodes.all() {
+            let status = edge.projection(projection).await?;
+            let here = (status.checkpoint, status.digest);
+            let first = seen.get_or_insert_with(|| here.clone());
+            ensure!(*first == here, "node {node} is at {here:?}, another at {first:?}");
+        }
+        Ok(())
+    })
+    .await?;
+    caller.count("digests_agree");
+    Ok(())
 }

@@ -1,0 +1,268 @@
+//! Rebuilds of projections, and what is compared: told through the leader, seen where they are folded.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_actors::projection::{CompareError, Comparison, DryRun, DryRunEnd, FoldState, ProjectionSnapshot};
+use weir_api::{
+    ApiError, ErrorCode,
+    v1::{
+        ComparisonView, DifferenceView, DigestView, ProjectionStatus, RebuildBody, RebuildJob,
+        RebuildProgress, RebuildStatus,
+    },
+};
+use weir_types::{
+    Deployment, EventId, Position, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome,
+    ports::View,
+};
+
+use super::Engine;
+
+/// How long a change waits until this node has it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a projection is held for somebody to look at it.
+const HOLD_MAX: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Folds a projection's source again, on every node beside what answers; or, as a dry run, here alone.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `rebuild_conflict`, `invalid_request` for what cannot be exact, or what an append may
+    /// be refused with.
+    pub async fn rebuild(&self, name: ProjectionName, body: &RebuildBody) -> Result<RebuildJob, ApiError> {
+        body.check()?;
+        let _ = self.deployed(&name).await?;
+        if body.dry_run {
+            let upto = match body.to_event_id.as_deref().filter(|id| !id.is_empty()) {
+                Some(id) => Some(self.position_of(id).await?),
+                None => None,
+            };
+            let began = self.projections.start_dry_run(&name, upto, self.now()).await.map_err(refusal)?;
+            if !began {
+                return Err(running());
+            }
+            return self.rebuild_job(&name).await;
+        }
+        if self.projections.status(&name).is_some_and(|now| now.next.is_some()) {
+            return Err(running());
+        }
+        match self.register(RegistryCommand::Rebuild { name: name.clone(), asked_at: self.now() }).await? {
+            RegistryOutcome::Refused(error) => Err(error.into()),
+            RegistryOutcome::Deployed(id) => {
+                self.projections.reconciled(id.deployed, Instant::now() + PATIENCE).await;
+                self.rebuild_job(&name).await
+            }
+            RegistryOutcome::Removed | RegistryOutcome::Changed => {
+                Err(ApiError::new(ErrorCode::Internal, "rebuild was answered as another command"))
+            }
+        }
+    }
+
+    /// The last rebuild of a projection, or the last dry run if that was later, on this node.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `rebuild_conflict` when there was none, or a read error.
+    pub async fn rebuild_job(&self, name: &ProjectionName) -> Result<RebuildJob, ApiError> {
+        let one = self.deployed(name).await?;
+        let asked_at = one.rebuild.map(|rebuild| rebuild.asked_at);
+        let dry_run =
+            self.projections.dry_run(name).filter(|run| asked_at.is_none_or(|at| at <= run.asked_at));
+        let applied = self.ports.reader.applied(self.group);
+        if let Some(run) = dry_run {
+            return Ok(dry_run_job(name, &run, applied));
+        }
+        let now = self.projections.status(name);
+        self.job_of(&one, now.as_ref())
+            .ok_or_else(|| ApiError::new(ErrorCode::RebuildConflict, "projection was not rebuilt"))
+    }
+
+    /// What a name's newest generation does on this node, when it is a rebuild or does not answer yet.
+    pub(super) fn job_of(&self, one: &Deployment, now: Option<&ProjectionSnapshot>) -> Option<RebuildJob> {
+        let applied = self.ports.reader.applied(self.group);
+        let next = now.and_then(|now| now.next.as_deref());
+        if one.rebuild.is_none() && next.is_none() {
+            return None;
+        }
+        let (status, at) = match (now, next) {
+            (_, Some(next)) => (status_of(next), next),
+            (Some(now), None) if now.id == one.id => (RebuildStatus::Completed, now),
+            (Some(now), None) => (RebuildStatus::Cancelled, now),
+            (None, None) => return None,
+        };
+        let target = match status {
+            RebuildStatus::Completed => at.checkpoint.position,
+            _ => applied,
+        };
+        let progress = RebuildProgress { folded: at.checkpoint.position, target, rate: at.events_per_second };
+        let job = RebuildJob::new(&one.name, status, progress).of(&one.id);
+        let job = job.failed_at(at.checkpoint.parked.as_ref().filter(|_| next.is_some()).map(|at| &at.event));
+        Some(match one.rebuild {
+            Some(rebuild) => job.asked_at(rebuild.asked_at),
+            None => job,
+        })
+    }
+
+    /// Gives a rebuild up on every node on which it does not answer yet, or this node's dry run.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `rebuild_conflict` when none runs, or what an append may be refused with.
+    pub async fn cancel_rebuild(&self, name: ProjectionName) -> Result<(), ApiError> {
+        let _ = self.deployed(&name).await?;
+        if self.projections.cancel_dry_run(&name).await {
+            return Ok(());
+        }
+        if self.projections.status(&name).is_some_and(|now| now.next.is_none()) {
+            return Err(RegistryError::NotRebuilding.into());
+        }
+        self.change_registry(RegistryCommand::CancelRebuild(name)).await
+    }
+
+    /// Lets each of two names answer from what the other one did, in one step.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `projection_invalid` when they are one, or what an append may be refused with.
+    pub async fn switch_projections(
+        &self,
+        one: ProjectionName,
+        other: ProjectionName,
+    ) -> Result<ProjectionStatus, ApiError> {
+        let before = self.deployed(&one).await?.id;
+        self.change_registry(RegistryCommand::Switch(one.clone(), other)).await?;
+        self.status_where(&one, |now| now.id != before).await
+    }
+
+    /// Compares two projections at one position on this node.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `stale` when one of them does not get there, or a read error.
+    pub async fn diff_projections(
+        &self,
+        left: &ProjectionName,
+        right: &ProjectionName,
+        limit: usize,
+    ) -> Result<ComparisonView, ApiError> {
+        let compared = self.projections.compare(left, right, limit).await.map_err(refusal)?;
+        Ok(comparison_view(&compared))
+    }
+
+    /// A projection's digest at exactly a position; without one it is held where it is.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `position_passed`, `stale` when it does not get there.
+    pub async fn projection_digest(
+        &self,
+        name: &ProjectionName,
+        position: Option<Position>,
+    ) -> Result<DigestView, ApiError> {
+        let (id, checkpoint) = match position {
+            Some(position) => self.projections.held_at(name, position).await,
+            None => self.projections.hold(name, HOLD_MAX).await,
+        }
+        .map_err(refusal)?;
+        Ok(DigestView {
+            name: name.as_str().into(),
+            node_id: self.node.0,
+            deployed: id.deployed.0,
+            position: checkpoint.position.0,
+            digest: format!("{:016x}", checkpoint.digest),
+            folded_events: checkpoint.events,
+            dead_letters: checkpoint.dead_letters,
+        })
+    }
+
+    /// Where an event lies: ids are not indexed, so that it is looked for from the beginning.
+    async fn position_of(&self, id: &str) -> Result<Position, ApiError> {
+        let unknown = || ApiError::invalid(format!("`toEventId`: there is no event `{id}`"));
+        let wanted = id.parse::<uuid::Uuid>().map(EventId).map_err(|_| unknown())?;
+        let mut next = Position(1);
+        loop {
+            let events = self.ports.reader.read_log(self.group, next, 4_096).await?;
+            if let Some(found) = events.iter().find(|event| event.id == wanted) {
+                return Ok(found.position);
+            }
+            next = events.last().map(|event| event.position.next()).ok_or_else(unknown)?;
+        }
+    }
+}
+
+fn running() -> ApiError {
+    ApiError::new(ErrorCode::RebuildConflict, "a rebuild of this projection runs already")
+}
+
+fn status_of(next: &ProjectionSnapshot) -> RebuildStatus {
+    match next.state {
+        FoldState::Parked => RebuildStatus::Failed,
+        FoldState::Paused => RebuildStatus::Paused,
+        FoldState::CatchingUp | FoldState::Live => RebuildStatus::Rebuilding,
+    }
+}
+
+fn dry_run_job(name: &ProjectionName, run: &DryRun, applied: Position) -> RebuildJob {
+    let status = match &run.end {
+        None => RebuildStatus::Rebuilding,
+        Some(DryRunEnd::Compared(compared)) if compared.digests.0 != compared.digests.1 => {
+            RebuildStatus::DryRunDiffers
+        }
+        Some(DryRunEnd::Compared(_) | DryRunEnd::Folded(_)) => RebuildStatus::DryRunOk,
+        Some(DryRunEnd::Failed(_)) => RebuildStatus::Failed,
+        Some(DryRunEnd::Cancelled) => RebuildStatus::Cancelled,
+    };
+    let target = match status {
+        RebuildStatus::DryRunOk | RebuildStatus::DryRunDiffers => run.folded,
+        _ => run.upto.unwrap_or(applied),
+    };
+    #[allow(clippy::cast_precision_loss, reason = "a rate is a float")]
+    let rate = run.folded.0 as f64 / run.took.as_secs_f64().max(0.001);
+    let job = RebuildJob::new(name, status, RebuildProgress { folded: run.folded, target, rate });
+    let (result, error) = match &run.end {
+        Some(DryRunEnd::Compared(compared)) => (Some(comparison_view(compared)), None),
+        Some(DryRunEnd::Folded(checkpoint)) => {
+            (Some(folded_view(checkpoint.position, checkpoint.digest)), None)
+        }
+        Some(DryRunEnd::Failed(reason)) => (None, Some(reason.clone())),
+        None | Some(DryRunEnd::Cancelled) => (None, None),
+    };
+    RebuildJob { dry_run: true, result, error, ..job.asked_at(run.asked_at) }
+}
+
+fn comparison_view(compared: &Comparison) -> ComparisonView {
+    let view = |one: &weir_actors::projection::Difference| {
+        DifferenceView::new(one.partition.as_str(), one.left.as_ref() as Option<&View>, one.right.as_ref())
+    };
+    ComparisonView {
+        position: compared.position.0,
+        equal: compared.digests.0 == compared.digests.1,
+        left_digest: format!("{:016x}", compared.digests.0),
+        right_digest: format!("{:016x}", compared.digests.1),
+        differences: compared.differences.iter().map(view).collect(),
+        truncated: compared.truncated,
+    }
+}
+
+/// A fold that was compared with nothing: only its digest is told.
+fn folded_view(position: Position, digest: u64) -> ComparisonView {
+    let digest = format!("{digest:016x}");
+    ComparisonView {
+        position: position.0,
+        equal: true,
+        left_digest: digest.clone(),
+        right_digest: digest,
+        differences: Vec::new(),
+        truncated: false,
+    }
+}
+
+fn refusal(error: CompareError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        CompareError::NotFound => RegistryError::NotFound.into(),
+        CompareError::Passed { wanted, folded } => ApiError::new(ErrorCode::PositionPassed, message)
+            .with("wanted", wanted.0)
+            .with("folded", folded.0),
+        CompareError::NotThere { wanted, folded } => {
+            ApiError::new(ErrorCode::Stale, message).with("wanted", wanted.0).with("applied", folded.0)
+        }
+        CompareError::TooLong => ApiError::new(ErrorCode::DeadlineExceeded, message),
+        CompareError::Read(error) => error.into(),
+    }
+}

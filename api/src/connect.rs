@@ -29,7 +29,8 @@ pub use read::{ReadStreamRequest, ReadStreamResponse};
 pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
 pub use worker::{
     NamedProjectionRequest, OkResponse, PollProjectionRequest, PollProjectionResponse, ProjectionEvent,
-    RegisterProjectionRequest, RegisterProjectionResponse, SaveProjectionRequest, WebhookBody,
+    RebuildProjectionRequest, RegisterProjectionRequest, RegisterProjectionResponse, SaveProjectionRequest,
+    WebhookBody,
 };
 
 /// The paths of the methods, after [`crate::v1::paths::CONNECT_STREAMS`].

@@ -17,8 +17,8 @@ pub mod paths;
 mod projection;
 mod projection_fault;
 mod read;
-mod rules;
 mod rebuild;
+mod rules;
 mod stream;
 mod subscribe;
 mod transaction;
@@ -58,13 +58,14 @@ pub use projection::{
 pub use projection_fault::{ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionFault};
 pub(crate) use read::direction_of;
 pub use read::{Freshness, ReadPage, ReadQuery};
+pub use rebuild::{
+    CancelResult, ComparisonView, DiffQuery, DifferenceView, DigestBody, DigestView, RebuildBody, RebuildJob,
+    RebuildProgress, RebuildStatus, SwitchBody,
+};
 pub use rules::{
     EventSchemaBody, EventSchemaList, EventSchemaRegistered, EventSchemaSummary, EventSchemaView,
     EventSchemasQuery, MetadataKind, MetadataRuleBody, RulesBody, RulesList, RulesResult, RulesView,
     SchemaModeKind,
-pub use rebuild::{
-    CancelResult, ComparisonView, DiffQuery, DifferenceView, DigestBody, DigestView, RebuildBody, RebuildJob,
-    RebuildProgress, RebuildStatus, SwitchBody,
 };
 pub use stream::{ListPage, ListQuery, StreamSummary};
 pub use subscribe::{Beginning, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};

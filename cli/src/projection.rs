@@ -186,11 +186,9 @@ pub(crate) async fn run(
             }
         }
         ProjectionCommand::Wait { name, position, event, timeout } => {
-            let result = match event {
-                Some(event) => client.wait_for_event(name, event, *timeout).await?,
-                None => client.wait_for_projection(name, position.unwrap_or(0), *timeout).await?,
-            };
-            waited(name, &result, output)
+            wait(name, (*position, event.as_deref()), *timeout, client)
+                .await
+                .and_then(|result| waited(name, &result, output))
         }
         ProjectionCommand::Rebuild(args) => rebuild(args, client, output).await,
         ProjectionCommand::Diff { left, right, limit } => diff(left, right, *limit, client, output).await,
@@ -222,6 +220,18 @@ pub(crate) async fn run(
             done(output, &format!("projection `{name}` removed"))
         }
     }
+}
+
+async fn wait(
+    name: &str,
+    (position, event): (Option<u64>, Option<&str>),
+    timeout: Duration,
+    client: &Client,
+) -> Result<WaitResult, CliError> {
+    Ok(match event {
+        Some(event) => client.wait_for_event(name, event, timeout).await?,
+        None => client.wait_for_projection(name, position.unwrap_or(0), timeout).await?,
+    })
 }
 
 /// Says that a change is made, where it does not disturb the data.

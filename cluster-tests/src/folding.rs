@@ -64,7 +64,9 @@ pub fn registration(name: &str, pattern: &str, lease: Duration) -> RegisterProje
 /// When the node does not answer.
 pub async fn states(client: &Client, name: &str) -> Result<BTreeMap<String, Folded>> {
     let mut all = BTreeMap::new();
-    let page = client.partitions(name, &PartitionsQuery { after: None, limit: Some(1_000) }).await?;
+    let page = client
+        .partitions(name, &PartitionsQuery { limit: Some(1_000), ..PartitionsQuery::default() })
+        .await?;
     for partition in page.partitions {
         let query = ViewQuery { partition: Some(partition.clone()), ..ViewQuery::default() };
         let view = client.projection(name, &query).await?;

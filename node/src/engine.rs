@@ -40,7 +40,6 @@ use weir_types::{GroupId, NodeId, Timestamp, limits, ports::Ports};
 pub(crate) use self::consumers::Taken;
 use self::meter::Meter;
 pub(crate) use self::projections::refusal as view_refusal;
-use crate::{buckets::Buckets, consumers::Consumers};
 use crate::{buckets::Buckets, consumers::Consumers, workers::Workers};
 
 /// The parts that an engine is made of.

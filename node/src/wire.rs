@@ -111,14 +111,7 @@ pub async fn wire(
         hub: live.clone(),
         stop: closing.clone(),
     });
-    let workers = Workers::new(WorkersParts {
-        node,
-        ports: ports.clone(),
-        reader: raft.buckets(),
-        buckets: buckets.clone(),
-        stop: closing.clone(),
-    });
-    let effects = tokio::spawn(sinks::carry_out(workers.clone()));
+    let (workers, effects) = start_workers(node, &ports, &raft, &buckets, &closing);
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -211,6 +204,25 @@ async fn open_bus(
     };
     let connection = Connection::open(&config).await.map_err(|error| StartError::part("bus", &error))?;
     Ok(Some(connection))
+}
+
+/// Worker-run projections, and what carries out those that the cluster itself sends.
+fn start_workers(
+    node: NodeId,
+    ports: &Ports,
+    raft: &RaftNode,
+    buckets: &Arc<Buckets>,
+    closing: &CancellationToken,
+) -> (Arc<Workers>, JoinHandle<()>) {
+    let workers = Workers::new(WorkersParts {
+        node,
+        ports: ports.clone(),
+        reader: raft.buckets(),
+        buckets: buckets.clone(),
+        stop: closing.clone(),
+    });
+    let effects = tokio::spawn(sinks::carry_out(workers.clone()));
+    (workers, effects)
 }
 
 async fn start_outbox(ports: &Ports, bus: Option<&Connection>) -> Result<Option<OutboxHandle>, StartError> {

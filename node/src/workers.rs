@@ -226,7 +226,8 @@ impl Workers {
             }
             tokio::select! {
                 () = self.something_new(looked, until) => {}
-                () = stirred => {}
+                // Whoever works for the cluster itself looks first whether it is still to.
+                () = stirred => if itself { return Ok(PollProjectionResponse::default()) },
                 () = self.stop.cancelled() => {}
                 () = tokio::time::sleep_until(deadline) => {}
             }

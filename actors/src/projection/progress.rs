@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
-use weir_types::{PartitionKey, Position, ProjectionId, ports::Checkpoint};
+use weir_types::{Position, ProjectionId, ports::Checkpoint};
 
 use super::recent::RecentChanges;
 

@@ -9,7 +9,7 @@ use super::proto_json::{is_zero, string, text};
 use crate::{
     JsonText, format_timestamp, number,
     source::source_text,
-    v1::{data_of, metadata_of},
+    v1::{RebuildBody, data_of, metadata_of},
 };
 
 /// `RegisterProjection`.
@@ -75,6 +75,39 @@ pub struct NamedProjectionRequest {
     /// The projection.
     #[serde(deserialize_with = "text")]
     pub name: String,
+}
+
+/// `RebuildProjection`; of the others that change a projection's life, its name alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RebuildProjectionRequest {
+    /// The projection.
+    #[serde(deserialize_with = "text")]
+    pub name: String,
+    /// Whether it only folds and compares.
+    #[serde(alias = "dry_run")]
+    pub dry_run: bool,
+    /// As [`RebuildBody::to_event_id`].
+    #[serde(alias = "to_event_id")]
+    pub to_event_id: Option<String>,
+    /// As [`RebuildBody::from_event_id`].
+    #[serde(alias = "from_event_id")]
+    pub from_event_id: Option<String>,
+    /// As [`RebuildBody::partition`].
+    pub partition: Option<String>,
+}
+
+impl RebuildProjectionRequest {
+    /// The same over REST.
+    #[must_use]
+    pub fn to_body(&self) -> RebuildBody {
+        RebuildBody {
+            dry_run: self.dry_run,
+            to_event_id: self.to_event_id.clone(),
+            from_event_id: self.from_event_id.clone(),
+            partition: self.partition.clone(),
+        }
+    }
 }
 
 /// `PollProjectionEvents`.

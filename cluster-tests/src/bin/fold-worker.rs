@@ -4,12 +4,13 @@ use std::{io::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use weir_client::{Client, ClientOptions, JsonText, SaveProjectionRequest, v1::PollQuery};
-use weir_cluster_tests::folding::{Folded, fold};
+use weir_cluster_tests::{
+    folding::{Folded, fold},
+    pause, window,
+};
 
 /// How long one poll waits.
 const WAIT_MS: u64 = 2_000;
-/// Between polls that failed.
-const PAUSE: Duration = Duration::from_millis(100);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -26,7 +27,7 @@ async fn main() -> Result<()> {
             Ok(_) => continue,
             Err(error) => {
                 say(&format!("failed {error}"))?;
-                tokio::time::sleep(PAUSE).await;
+                pause().await;
                 continue;
             }
         };
@@ -36,12 +37,12 @@ async fn main() -> Result<()> {
         for event in &polled.events {
             fold(&mut state, event.seq);
         }
-        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        window(Duration::from_millis(delay_ms)).await;
         let Some(last) = polled.events.last() else { continue };
         let save = SaveProjectionRequest {
             name: name.clone(),
             partition_key: polled.partition.clone(),
-            state: Some(JsonText::from(&serde_json::to_value(&state)?)),
+            state: Some(JsonText::from(&serde_json::to_value(state)?)),
             last_event_id: last.id.clone(),
             last_event_seq: last.seq,
             worker_id: id.clone(),

@@ -1,5 +1,5 @@
-//! The calls of `ironflow.v1.ProjectionService` by which workers fold. The leader answers them: another node passes
-//! them on.
+//! The calls of `ironflow.v1.ProjectionService` by which workers fold, and those that change the life of a projection. The
+//! leader answers them: another node passes them on.
 
 use axum::{
     body::Bytes,
@@ -11,13 +11,13 @@ use serde_json::json;
 use weir_api::{
     ApiError, ErrorCode,
     connect::{
-        NamedProjectionRequest, OkResponse, PollProjectionRequest, RegisterProjectionRequest,
-        SaveProjectionRequest,
+        NamedProjectionRequest, OkResponse, PollProjectionRequest, RebuildProjectionRequest,
+        RegisterProjectionRequest, SaveProjectionRequest,
     },
 };
 use weir_types::ProjectionName;
 
-use super::{check_type, json, refuse};
+use super::{check_type, json};
 use crate::{
     engine::Engine,
     http::{
@@ -67,7 +67,7 @@ pub(super) async fn answer(engine: &Engine, method: &str, request: Request) -> R
         "RegisterProjection" => register(engine, &body).await,
         "UnregisterProjection" => {
             let asked: NamedProjectionRequest = parse_json(&body)?;
-            workers.unregister(&ProjectionName::new(asked.name)?).await?;
+            engine.remove_projection(ProjectionName::new(asked.name)?).await?;
             json(json!({}))
         }
         "PollProjectionEvents" => {
@@ -84,41 +84,24 @@ pub(super) async fn answer(engine: &Engine, method: &str, request: Request) -> R
             workers.save(&SaveProjectionRequest { state: None, ..asked }).await?;
             json(OkResponse { ok: true })
         }
-        _ => {
-            let asked: NamedProjectionRequest = parse_json(&body)?;
-            live(engine, method, &ProjectionName::new(asked.name)?).await
-        }
+        _ => live(engine, method, &body).await,
     }
 }
 
-/// What changes the life of a projection, and what is told of it.
-async fn live(engine: &Engine, method: &str, name: &ProjectionName) -> Result<Response, ApiError> {
-    let workers = engine.workers();
+/// What changes the life of a projection, wherever it is folded, and what is told of it.
+async fn live(engine: &Engine, method: &str, body: &Bytes) -> Result<Response, ApiError> {
+    let asked: RebuildProjectionRequest = parse_json(body)?;
+    let name = ProjectionName::new(&asked.name)?;
     match method {
-        "PauseProjection" => workers.pause(name, true).await?,
-        "ResumeProjection" => workers.pause(name, false).await?,
-        "RebuildProjection" => workers.rebuild(name).await?,
-        "CancelRebuild" => workers.cancel_rebuild(name).await?,
-        _ => {}
+        "RebuildProjection" => {
+            return json(json!({ "job": engine.rebuild(name, &asked.to_body()).await? }));
+        }
+        "GetRebuildJob" => return json(json!({ "job": engine.rebuild_job(&name).await? })),
+        "PauseProjection" => drop(engine.pause_projection(name.clone()).await?),
+        "ResumeProjection" => drop(engine.resume_projection(name.clone()).await?),
+        _ => engine.cancel_rebuild(name.clone()).await?,
     }
-    let progress = workers.progress(name).await?;
-    let status = match (&progress.parked, progress.paused, progress.worker.rebuild_checkpoint) {
-        (Some(_), ..) => "error",
-        (None, true, _) => "paused",
-        (None, false, Some(_)) => "rebuilding",
-        (None, false, None) => "active",
-    };
-    if !matches!(method, "RebuildProjection" | "GetRebuildJob") {
-        return json(json!({ "status": status }));
-    }
-    let done = progress.worker.rebuild_checkpoint.unwrap_or(progress.checkpoint);
-    json(json!({ "job": {
-        "jobId": format!("{name}-{}", progress.generation),
-        "projectionName": name.as_str(),
-        "status": status,
-        "eventsProcessed": done.to_string(),
-        "totalEvents": progress.applied.to_string(),
-    }}))
+    json(json!({ "status": engine.projection(&name).await?.status }))
 }
 
 async fn register(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {

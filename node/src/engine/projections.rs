@@ -22,20 +22,20 @@ use super::{Engine, read::Timer};
 
 /// How long a read of a view waits for its position to be folded.
 const VIEW_PATIENCE: Duration = Duration::from_secs(5);
-/// Where the partitions of a projection are.
-enum Source<'a> {
-    /// In the views of a deployment.
-    Deployed(ProjectionId),
-    /// Where workers save them.
-    Workers(&'a ProjectionName),
-}
-
 /// How often a status is read again because the registry changed under it.
 const REGISTRIES_TRIED: usize = 8;
 /// How long a deploy waits until this node folds it.
 const DEPLOY_PATIENCE: Duration = Duration::from_secs(1);
 /// Partitions that a search holds at once, each with its state.
 const SEARCH_PAGE: usize = 32;
+
+/// Where the partitions of a projection are.
+enum Source<'a> {
+    /// In the views of a generation.
+    Deployed(ProjectionId),
+    /// Where workers save them.
+    Workers(&'a ProjectionName),
+}
 
 impl Engine {
     /// Checks a projection's source and deploys it on every node.
@@ -67,7 +67,10 @@ impl Engine {
     /// # Errors
     /// `projection_not_found`, or what an append may be refused with.
     pub async fn remove_projection(&self, name: ProjectionName) -> Result<(), ApiError> {
-        self.change_registry(RegistryCommand::Remove(name)).await
+        match self.workers.is_registered(&name).await? {
+            true => self.workers.unregister(&name).await,
+            false => self.change_registry(RegistryCommand::Remove(name)).await,
+        }
     }
 
     /// Tells a projection to fold nothing until it is resumed, on every node.
@@ -75,6 +78,10 @@ impl Engine {
     /// # Errors
     /// `projection_not_found`, or what an append may be refused with.
     pub async fn pause_projection(&self, name: ProjectionName) -> Result<ProjectionStatus, ApiError> {
+        if self.workers.is_registered(&name).await? {
+            self.workers.pause(&name, true).await?;
+            return self.projection(&name).await;
+        }
         self.change_registry(RegistryCommand::Pause(name.clone())).await?;
         self.status_where(&name, |one| one.paused).await
     }
@@ -84,6 +91,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::pause_projection`].
     pub async fn resume_projection(&self, name: ProjectionName) -> Result<ProjectionStatus, ApiError> {
+        if self.workers.is_registered(&name).await? {
+            self.workers.pause(&name, false).await?;
+            return self.projection(&name).await;
+        }
         self.change_registry(RegistryCommand::Resume(name.clone())).await?;
         self.status_where(&name, |one| !one.paused).await
     }
@@ -252,7 +263,7 @@ impl Engine {
     ) -> Result<PartitionsPage, ApiError> {
         let source = match self.workers.is_registered(name).await? {
             true => Source::Workers(name),
-            false => Source::Deployed(self.answering(&self.deployed(name).await?)),
+            false => Source::Deployed(self.answering(&self.deployed(name).await?).await?),
         };
         let (mut after, mut found, mut seen) = (search.after.clone(), Vec::new(), 0);
         if let Some(prefix) =
@@ -327,7 +338,7 @@ impl Engine {
         after: Position,
         limit: usize,
     ) -> Result<(Vec<BadEvent>, u64), ApiError> {
-        let id = self.answering(&self.deployed(name).await?);
+        let id = self.answering(&self.deployed(name).await?).await?;
         let total = self.ports.views.checkpoint(self.group, &id).await?.dead_letters;
         Ok((self.ports.views.dead_letters(self.group, &id, after, limit).await?, total))
     }
@@ -340,10 +351,10 @@ impl Engine {
 
     async fn status_of(&self, one: &Deployment) -> Result<ProjectionStatus, ReadError> {
         let (id, checkpoint) = loop {
-            let id = self.answering(one);
+            let id = self.answering(one).await?;
             let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, &id).await?;
             // One that another took over from in between has no checkpoint any more.
-            if self.answering(one) == id || planted(Planted::StatusOfTwoMoments) {
+            if self.answering(one).await? == id || planted(Planted::StatusOfTwoMoments) {
                 break (id, checkpoint);
             }
         };
@@ -351,10 +362,18 @@ impl Engine {
         Ok(self.with_job(ProjectionStatus::of_generation(one, &id, &checkpoint, applied), one))
     }
 
-    /// The generation that answers for a name on this node.
-    fn answering(&self, one: &Deployment) -> ProjectionId {
-        let serving = self.projections.serving(&one.name);
-        serving.filter(|id| one.generations().any(|(known, _)| known == id)).unwrap_or_else(|| one.id.clone())
+    /// The generation that answers for a name on this node, or will when the node has begun to fold.
+    async fn answering(&self, one: &Deployment) -> Result<ProjectionId, ReadError> {
+        let known = |id: &ProjectionId| one.generations().any(|(known, _)| known == id);
+        if let Some(serving) = self.projections.serving(&one.name).filter(known) {
+            return Ok(serving);
+        }
+        for (id, _) in one.generations() {
+            if self.ports.views.checkpoint(self.group, id).await?.serves {
+                return Ok(id.clone());
+            }
+        }
+        Ok(one.id.clone())
     }
 
     /// The same, and how far the generation is that is to take its place.

@@ -31,6 +31,15 @@ impl Engine {
     /// be refused with.
     pub async fn rebuild(&self, name: ProjectionName, body: &RebuildBody) -> Result<RebuildJob, ApiError> {
         body.check()?;
+        if self.workers.is_registered(&name).await? {
+            if body.dry_run {
+                return Err(ApiError::invalid(
+                    "`dryRun`: workers fold this projection, and they fold nothing in vain",
+                ));
+            }
+            self.workers.rebuild(&name).await?;
+            return self.rebuild_job(&name).await;
+        }
         let _ = self.deployed(&name).await?;
         if body.dry_run {
             let upto = match body.to_event_id.as_deref().filter(|id| !id.is_empty()) {
@@ -52,7 +61,8 @@ impl Engine {
                 self.projections.reconciled(id.deployed, Instant::now() + PATIENCE).await;
                 self.rebuild_job(&name).await
             }
-            RegistryOutcome::Removed | RegistryOutcome::Changed => {
+            RegistryOutcome::RulesRefused(error) => Err(error.into()),
+            RegistryOutcome::Removed | RegistryOutcome::Changed | RegistryOutcome::RulesChanged(_) => {
                 Err(ApiError::new(ErrorCode::Internal, "rebuild was answered as another command"))
             }
         }
@@ -63,6 +73,9 @@ impl Engine {
     /// # Errors
     /// `projection_not_found`, `rebuild_conflict` when there was none, or a read error.
     pub async fn rebuild_job(&self, name: &ProjectionName) -> Result<RebuildJob, ApiError> {
+        if self.workers.is_registered(name).await? {
+            return self.worker_job(name).await;
+        }
         let one = self.deployed(name).await?;
         let asked_at = one.rebuild.map(|rebuild| rebuild.asked_at);
         let dry_run =
@@ -107,6 +120,9 @@ impl Engine {
     /// # Errors
     /// `projection_not_found`, `rebuild_conflict` when none runs, or what an append may be refused with.
     pub async fn cancel_rebuild(&self, name: ProjectionName) -> Result<(), ApiError> {
+        if self.workers.is_registered(&name).await? {
+            return self.workers.cancel_rebuild(&name).await;
+        }
         let _ = self.deployed(&name).await?;
         if self.projections.cancel_dry_run(&name).await {
             return Ok(());

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use weir_api::{ApiError, v1::ProjectionStatus};
-use weir_types::{Consistency, PartitionKey, ProjectionName, ports::View};
+use weir_api::{
+    ApiError,
+    v1::{ProjectionStatus, RebuildJob, RebuildProgress, RebuildStatus},
+};
+use weir_types::{Consistency, LogIndex, PartitionKey, Position, ProjectionId, ProjectionName, ports::View};
 
 use super::Engine;
 use crate::workers::{Workers, kind_conflict};
@@ -28,6 +31,22 @@ impl Engine {
     pub(super) async fn worker_statuses(&self) -> Result<Vec<ProjectionStatus>, ApiError> {
         let all = self.workers.all_progress().await?;
         Ok(all.into_iter().map(ProjectionStatus::of_worker).collect())
+    }
+
+    /// The rebuild of a worker-run projection, or how far it is where none runs.
+    pub(super) async fn worker_job(&self, name: &ProjectionName) -> Result<RebuildJob, ApiError> {
+        let progress = self.workers.progress(name).await?;
+        let status = match (&progress.parked, progress.worker.rebuild_checkpoint) {
+            (_, None) => RebuildStatus::Completed,
+            (Some(_), Some(_)) => RebuildStatus::Failed,
+            (None, Some(_)) if progress.paused => RebuildStatus::Paused,
+            (None, Some(_)) => RebuildStatus::Rebuilding,
+        };
+        let folded = Position(progress.worker.rebuild_checkpoint.unwrap_or(progress.checkpoint));
+        let target = Position(progress.applied).max(folded);
+        let job = RebuildJob::new(name, status, RebuildProgress { folded, target, rate: 0.0 });
+        let id = ProjectionId { name: name.clone(), deployed: LogIndex(progress.generation) };
+        Ok(RebuildJob { error: progress.parked, ..job.of(&id) })
     }
 
     /// One partition of a worker-run projection, as this node has applied it.

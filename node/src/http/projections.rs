@@ -11,9 +11,12 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use weir_api::v1::{
-    DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
-    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ViewQuery, names_tag,
+use weir_api::{
+    ApiError,
+    v1::{
+        DeployBody, DeployResult, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
+        ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ViewQuery, names_tag,
+    },
 };
 use weir_types::ProjectionName;
 
@@ -76,7 +79,11 @@ pub(super) async fn pause(
     Params(name): Params<String>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    set_paused(&engine, name, request, true).await
+    let name = ProjectionName::new(name)?;
+    if let Err(answer) = at_home(&engine, &name, request).await? {
+        return Ok(answer);
+    }
+    Ok(Json(engine.pause_projection(name).await?).into_response())
 }
 
 pub(super) async fn resume(
@@ -84,29 +91,23 @@ pub(super) async fn resume(
     Params(name): Params<String>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    set_paused(&engine, name, request, false).await
+    let name = ProjectionName::new(name)?;
+    if let Err(answer) = at_home(&engine, &name, request).await? {
+        return Ok(answer);
+    }
+    Ok(Json(engine.resume_projection(name).await?).into_response())
 }
 
-async fn set_paused(
+/// What workers fold is changed by the leader, which is asked where this node does not lead; the request itself else.
+pub(super) async fn at_home(
     engine: &Engine,
-    name: String,
+    name: &ProjectionName,
     request: Request,
-    paused: bool,
-) -> Result<Response, HttpError> {
-    let name = ProjectionName::new(name)?;
-    if engine.workers().is_registered(&name).await? {
-        // What workers fold is the leader's.
-        if let Err(answer) = unless_leading(engine, request).await? {
-            return Ok(answer);
-        }
-        engine.workers().pause(&name, paused).await?;
-        return Ok(Json(engine.projection(&name).await?).into_response());
+) -> Result<Result<Request, Response>, ApiError> {
+    match engine.workers().is_registered(name).await? {
+        true => unless_leading(engine, request).await,
+        false => Ok(Ok(request)),
     }
-    let status = match paused {
-        true => engine.pause_projection(name).await?,
-        false => engine.resume_projection(name).await?,
-    };
-    Ok(Json(status).into_response())
 }
 
 pub(super) async fn dead_letters(
@@ -125,13 +126,9 @@ pub(super) async fn remove(
     request: Request,
 ) -> Result<Response, HttpError> {
     let name = ProjectionName::new(name)?;
-    if !engine.workers().is_registered(&name).await? {
-        engine.remove_projection(name).await?;
-        return Ok(StatusCode::NO_CONTENT.into_response());
+    if let Err(answer) = at_home(&engine, &name, request).await? {
+        return Ok(answer);
     }
-    match unless_leading(&engine, request).await? {
-        Ok(_) => engine.workers().unregister(&name).await?,
-        Err(answer) => return Ok(answer),
-    }
+    engine.remove_projection(name).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

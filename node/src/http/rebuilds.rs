@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::{FromRequest as _, Request, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
 use weir_api::v1::{
     CancelResult, ComparisonView, DiffQuery, DigestBody, DigestView, ProjectionStatus, RebuildBody,
     RebuildJob, SwitchBody,
@@ -12,15 +17,22 @@ use weir_types::{Position, ProjectionName};
 use super::{
     error::HttpError,
     extract::{Body, Optional, Params, Search},
+    projections::at_home,
 };
 use crate::engine::Engine;
 
 pub(super) async fn rebuild(
     State(engine): State<Arc<Engine>>,
     Params(name): Params<String>,
-    Optional(body): Optional<RebuildBody>,
-) -> Result<(StatusCode, Json<RebuildJob>), HttpError> {
-    Ok((StatusCode::ACCEPTED, Json(engine.rebuild(ProjectionName::new(name)?, &body).await?)))
+    request: Request,
+) -> Result<Response, HttpError> {
+    let name = ProjectionName::new(name)?;
+    let request = match at_home(&engine, &name, request).await? {
+        Ok(request) => request,
+        Err(answer) => return Ok(answer),
+    };
+    let Optional(body) = Optional::<RebuildBody>::from_request(request, &()).await?;
+    Ok((StatusCode::ACCEPTED, Json(engine.rebuild(name, &body).await?)).into_response())
 }
 
 pub(super) async fn job(
@@ -33,9 +45,14 @@ pub(super) async fn job(
 pub(super) async fn cancel(
     State(engine): State<Arc<Engine>>,
     Params(name): Params<String>,
-) -> Result<Json<CancelResult>, HttpError> {
-    engine.cancel_rebuild(ProjectionName::new(&name)?).await?;
-    Ok(Json(CancelResult { name, status: "cancelled".into() }))
+    request: Request,
+) -> Result<Response, HttpError> {
+    let projection = ProjectionName::new(&name)?;
+    if let Err(answer) = at_home(&engine, &projection, request).await? {
+        return Ok(answer);
+    }
+    engine.cancel_rebuild(projection).await?;
+    Ok(Json(CancelResult { name, status: "cancelled".into() }).into_response())
 }
 
 pub(super) async fn switch(

@@ -128,6 +128,10 @@ impl Pump {
                 return false;
             }
         };
+        // What was registered meanwhile may be for another to send.
+        if !polled.events.is_empty() && !self.goes_on().await {
+            return true;
+        }
         let mut sent = 0;
         for event in &polled.events {
             match self.workers.send(sink, &self.name, event, polled.delivery).await {

@@ -116,6 +116,10 @@ async fn old_events_are_found_by_the_time_in_their_ids() {
 async fn a_batch_waits_together_and_each_has_its_own_end() {
     let node = with(&[COUNT, BAD]).await;
     node.append("o", 0).await;
+    for (name, status) in [("count", 200), ("bad", 409)] {
+        let (answered, _) = node.get(&format!("/api/v1/projections/{name}/catchup?minSeq=1")).await;
+        assert_eq!(answered.as_u16(), status, "{name}");
+    }
     let item = |name: &str, at: u64| json!({ "name": name, "minSeq": at.to_string() });
     let body = json!({ "items": [item("count", 1), item("none", 1), item("bad", 1), item("count", 9)], "timeoutMs": 50 });
     let (status, batch) = node.post("/api/v1/projections/catchup/batch", body.to_string()).await;
@@ -182,6 +186,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Value)> {
 async fn a_wait_that_is_streamed_tells_its_progress_and_its_end() {
     let node = with(&[COUNT]).await;
     node.append("o", 0).await;
+    assert_eq!(node.get("/api/v1/projections/count/catchup?minSeq=1").await.1["caughtUp"], true);
     let stream = async |body: Value| {
         let body = body.to_string();
         let mut frame = vec![0];

@@ -1,8 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ProjectionState, ProjectionStatus, ProjectionStatusKind, ProjectionView};
-use crate::{JsonText, number};
+use super::{ProjectionStatus, ProjectionStatusKind};
+use crate::number;
 
 /// What is special of a projection that workers fold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,6 +82,7 @@ impl ProjectionStatus {
             dead_letters: progress.worker.dead_letters,
             on_error: progress.worker.on_failure.clone(),
             mode: progress.mode,
+            rebuild: None,
             worker: Some(progress.worker),
             checkpoint_snake: checkpoint,
             error_snake: parked,

@@ -21,6 +21,7 @@ use crate::{
     edge::Edge,
     eventually,
     folding::{Folded, fold},
+    window,
 };
 
 /// Its name.
@@ -134,7 +135,7 @@ impl Worker {
                 }
                 6..12 => {
                     self.caller.count("late");
-                    tokio::time::sleep(LEASE + LEASE / 2).await;
+                    window(LEASE + LEASE / 2).await;
                 }
                 _ => {}
             }

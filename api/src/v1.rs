@@ -42,7 +42,7 @@ pub use health::{Capabilities, Health};
 pub use history::{HistoryEntry, HistoryPage};
 pub use kv::{
     BucketBody, BucketList, BucketView, KvDeleteQuery, KvEntryView, KvHistory, KvKeysPage, KvKeysQuery,
-    KvPutQuery, KvPutResult, KvReadQuery,
+    KvPutQuery, KvPutResult, KvReadQuery, KvUpdate, KvWatchQuery,
 };
 pub use limits::Limits;
 pub use log::{LogPage, LogQuery};

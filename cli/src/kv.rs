@@ -4,8 +4,8 @@ use std::{io::Write as _, time::Duration};
 
 use clap::Subcommand;
 use weir_client::{
-    Client, KvExpect,
-    v1::{BucketBody, KvKeysQuery, KvReadQuery},
+    Client, KvExpect, KvWatch,
+    v1::{BucketBody, KvKeysQuery, KvReadQuery, KvWatchQuery},
 };
 
 use crate::{
@@ -110,6 +110,17 @@ pub enum KvCommand {
         #[arg(long, default_value_t = 1_000, value_name = "N")]
         limit: u64,
     },
+    /// Print every change of a bucket's keys, until it is interrupted
+    Watch {
+        /// The bucket
+        bucket: String,
+        /// A key, or a NATS wildcard: order.*, order.>
+        #[arg(long)]
+        key: Option<String>,
+        /// First what keys hold by changes after this revision; 0 is everything
+        #[arg(long, value_name = "REVISION")]
+        since: Option<u64>,
+    },
 }
 
 pub(crate) async fn run(command: &KvCommand, client: &Client, output: &Output) -> Result<(), CliError> {
@@ -152,6 +163,24 @@ pub(crate) async fn run(command: &KvCommand, client: &Client, output: &Output) -
             let page = client.kv_keys(bucket, &query).await?;
             output.json_or(&page, |page| page.keys.iter().try_for_each(|key| output.line(key)))
         }
+        KvCommand::Watch { bucket, key, since } => {
+            let query = KvWatchQuery { key: key.clone(), since: *since };
+            watch(client.kv_watch(bucket, query), output).await
+        }
+    }
+}
+
+async fn watch(mut watch: KvWatch, output: &Output) -> Result<(), CliError> {
+    loop {
+        let update = watch.next().await?;
+        if output.is_json() {
+            output.json(&update)?;
+            continue;
+        }
+        let entry = &update.entry;
+        let bytes = entry.bytes().map_err(weir_client::ClientError::from)?;
+        let value = String::from_utf8_lossy(&bytes).into_owned();
+        output.line(&format!("{} {} {} {value}", entry.revision, entry.operation, entry.key))?;
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod extract;
 mod fallback;
 mod guard;
 mod health;
-mod kv;
+pub(crate) mod kv;
 mod log;
 mod openapi;
 mod outbox;

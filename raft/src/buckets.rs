@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_storage::group_store::GroupStore;
+use weir_storage::{group_store::GroupStore, state::KvFeed};
 use weir_types::{
     BucketInfo, BucketName, KvEntry, KvError, KvFilter, KvKey, KvKeys, KvRead, KvReadError, KvVersions,
     Revision, Timestamp,
@@ -88,6 +88,33 @@ impl BucketReader {
     ) -> Result<KvKeys, KvReadError> {
         let bucket = bucket.clone();
         self.blocking(move |store| store.state.kv_list(&bucket, &filter, after.as_ref(), limit)).await
+    }
+
+    /// Keys of which anything is kept, deletions too, in byte order, after `after`.
+    ///
+    /// # Errors
+    /// [`KvReadError`].
+    pub async fn kept(
+        &self,
+        bucket: &BucketName,
+        after: Option<KvKey>,
+        limit: usize,
+    ) -> Result<Vec<KvKey>, KvReadError> {
+        let bucket = bucket.clone();
+        self.blocking(move |store| {
+            let all = store.state.kv_buckets()?;
+            let found = all.into_iter().find(|one| one.info.config.name == bucket);
+            let no = found.ok_or(KvError::BucketNotFound)?.no;
+            let heads = store.state.kv_heads(no, "", after.as_ref(), limit)?;
+            Ok(heads.into_iter().map(|(key, _)| key).collect())
+        })
+        .await
+    }
+
+    /// The newest changes, as this node applies them.
+    #[must_use]
+    pub fn feed(&self) -> &KvFeed {
+        self.store.state.kv_feed()
     }
 
     /// Whether something is to be dropped at `now`.

@@ -54,3 +54,4 @@ pub use state_machine::StateMachine;
 pub use status::{ClusterStatus, MemberRole, MemberStatus, NodeState};
 pub use timing::RaftTiming;
 pub use types::{CommandBytes, PeerNode, TypeConfig};
+pub use weir_storage::state::{KvFeed, KvFeedItem, KvFeedPage};

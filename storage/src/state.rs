@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use error::StateError;
-pub use kv::{Bucket, BucketNo, KvBatch, KvDue, KvHead, KvMark, KvVersion};
+pub use kv::{Bucket, BucketNo, KvBatch, KvDue, KvFeed, KvFeedItem, KvFeedPage, KvHead, KvMark, KvVersion};
 pub use registry::RegistryChange;
 #[cfg(test)]
 pub(crate) use registry::StoredDeployment;
@@ -44,6 +44,7 @@ pub struct State {
     failure: Arc<OnceLock<String>>,
     /// Held by apply while it writes buckets, and by who reads several keys of them.
     kv_gate: Arc<RwLock<()>>,
+    kv_feed: KvFeed,
     tree: sled::Tree,
     // After the tree, which belongs to it.
     db: sled::Db,
@@ -89,7 +90,15 @@ impl State {
             .open()
             .map_err(refused)?;
         let tree = db.open_tree(format!("group-{group}")).map_err(refused)?;
-        Ok(Self { dir: dir.to_owned(), group, failure: Arc::default(), kv_gate: Arc::default(), tree, db })
+        Ok(Self {
+            dir: dir.to_owned(),
+            group,
+            failure: Arc::default(),
+            kv_gate: Arc::default(),
+            kv_feed: KvFeed::default(),
+            tree,
+            db,
+        })
     }
 
     /// A new state gets its self-check record; any other must have it. (The

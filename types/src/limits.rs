@@ -161,6 +161,8 @@ pub const EVENT_LOOK_BACK_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const PARTITIONS_SCAN_MAX: usize = 10_000;
 /// Key-value buckets of one group.
 pub const KV_BUCKETS_MAX: usize = 1_000;
+/// Buckets whose names begin so are Weir's own.
+pub const KV_RESERVED_PREFIX: &str = "_weir";
 /// Characters in a bucket's name.
 pub const KV_BUCKET_NAME_BYTES_MAX: usize = 128;
 /// Bytes of UTF-8 in a bucket's description.
@@ -177,6 +179,14 @@ pub const KV_TTL_SECONDS_MAX: u64 = 3_155_760_000;
 pub const KV_CHANGE_KEYS_MAX: usize = 64;
 /// Bytes of the values that one change writes.
 pub const KV_CHANGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Changes of buckets that a node keeps in memory for all who watch.
+pub const KV_FEED_ITEMS_MAX: usize = 8_192;
+/// Bytes of their keys and values.
+pub const KV_FEED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Entries that a watch begins with, at most.
+pub const KV_WATCH_BEGIN_MAX: usize = 10_000;
+/// Watches of buckets at once on one node.
+pub const KV_WATCHES_MAX: usize = 1_024;
 /// Keys in one page of a listing.
 pub const KV_LIST_MAX: usize = 1_000;
 /// Keys that one page of a listing looks at, whether they match its filter or not.

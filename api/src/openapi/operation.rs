@@ -191,6 +191,12 @@ operations! {
             .query::<v1::KvReadQuery>().gives::<v1::BucketView>(200);
         /// Removes a bucket with all that it holds.
         DeleteBucket = Member Delete paths::KV_BUCKET, |spec| of_bucket(change(spec)).gives_nothing(204, "removed");
+        /// Every change of a bucket's keys, as server-sent events, or over a WebSocket where one is asked for.
+        WatchBucket = Live Get paths::KV_WATCH, |spec| of_bucket(spec)
+            .query::<v1::KvWatchQuery>().header("Last-Event-ID", "the revision to go on after")
+            .gives_text("text/event-stream", "changes, each with its revision as id")
+            .gives_nothing(101, "the connection is a WebSocket now")
+            .fails(&[InvalidRequest, InvalidName, TooLarge, SubscriptionsFull, StorageFailed, StorageDamaged]);
         /// Lists the keys of a bucket.
         ListKeys = Member Get paths::KV_KEYS, |spec| of_bucket(read(spec))
             .query::<v1::KvKeysQuery>().gives::<v1::KvKeysPage>(200);

@@ -333,6 +333,52 @@ impl KvKeysQuery {
     }
 }
 
+/// A watch of a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KvWatchQuery {
+    /// A key, or a NATS wildcard over keys; all of them without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// A revision: what keys hold by changes after it comes first, 0 being everything. Absent: only what comes.
+    #[serde(default, deserialize_with = "number::optional", skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+}
+
+impl KvWatchQuery {
+    /// Which keys.
+    ///
+    /// # Errors
+    /// `invalid_name`.
+    pub fn to_filter(&self) -> Result<KvFilter, ApiError> {
+        match self.key.as_deref() {
+            None | Some("") => Ok(KvFilter::all()),
+            Some(text) => Ok(KvFilter::new(text)?),
+        }
+    }
+}
+
+/// A change of a key, as who watches is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KvUpdate {
+    /// Always `kv_update`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The bucket.
+    pub bucket: String,
+    /// What the key holds, and by which change; `delete` also where it was purged or is due.
+    #[serde(flatten)]
+    pub entry: KvEntryView,
+}
+
+impl KvUpdate {
+    /// The change that made an entry.
+    #[must_use]
+    pub fn new(bucket: &BucketName, entry: &KvEntry) -> Self {
+        Self { kind: "kv_update".into(), bucket: bucket.as_str().into(), entry: entry.into() }
+    }
+}
+
 /// Keys of a bucket that hold a value, in byte order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvKeysPage {

@@ -82,6 +82,8 @@ pub const LOG: &str = "/api/v1/log";
 pub const KV_BUCKETS: &str = "/api/v1/kv/buckets";
 /// GET: what is in a bucket; DELETE: remove it.
 pub const KV_BUCKET: &str = "/api/v1/kv/buckets/{bucket}";
+/// GET: every change of a bucket's keys, over a WebSocket or as server-sent events.
+pub const KV_WATCH: &str = "/api/v1/kv/buckets/{bucket}/watch";
 /// GET: the keys of a bucket.
 pub const KV_KEYS: &str = "/api/v1/kv/buckets/{bucket}/keys";
 /// GET, PUT, DELETE: a key, which is all that follows, percent-decoded.

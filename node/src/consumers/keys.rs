@@ -1,16 +1,14 @@
 //! Where what is stored of consumer groups lies.
 
-use weir_types::{BucketName, ConsumerGroupName, KvFilter, KvKey, Position, Revision};
+use weir_types::{BucketName, ConsumerGroupName, KvFilter, KvKey, Position, Revision, limits};
 
-/// Buckets whose names begin so are Weir's own.
-const RESERVED: &str = "_weir";
 const BUCKET: &str = "_weir-consumers";
 /// What the bucket is for.
 pub(super) const DESCRIPTION: &str = "consumer groups, their ledgers and dead letters";
 
 /// Whether a bucket is Weir's own: clients do not see it.
 pub(crate) fn is_reserved(bucket: &BucketName) -> bool {
-    bucket.as_str().starts_with(RESERVED)
+    bucket.as_str().starts_with(limits::KV_RESERVED_PREFIX)
 }
 
 pub(super) fn bucket() -> BucketName {

@@ -1,6 +1,9 @@
 //! Key-value buckets: changed through the leader, read here.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
+use weir_raft::BucketReader;
 use weir_types::{
     AppendError, BucketInfo, BucketName, Consistency, KvCommand, KvEntry, KvError, KvFilter, KvKey, KvKeys,
     KvOutcome, KvRead, KvReadError, KvVersions, Revision, ports::Leadership,
@@ -34,6 +37,21 @@ impl Engine {
             Some(leader) if leader != self.node => self.forward_kv(leader, command.clone()).await,
             other => Err(nobody_decides(other)),
         }
+    }
+
+    /// Reads of the buckets, as this node has applied them.
+    #[must_use]
+    pub fn bucket_reader(&self) -> Arc<BucketReader> {
+        self.raft.buckets()
+    }
+
+    /// Resolves when what was acknowledged before is applied here.
+    ///
+    /// # Errors
+    /// [`KvReadError`].
+    pub async fn kv_fresh(&self) -> Result<(), KvReadError> {
+        self.ready(Consistency::Linearizable).await?;
+        Ok(())
     }
 
     /// All buckets, in order of their names.

@@ -124,7 +124,7 @@ pub(super) async fn delete(
 }
 
 /// The name of a bucket that is not Weir's own.
-fn open_name(bucket: &str) -> Result<BucketName, ApiError> {
+pub(crate) fn open_name(bucket: &str) -> Result<BucketName, ApiError> {
     let bucket = BucketName::new(bucket)?;
     match is_reserved(&bucket) {
         true => Err(ApiError::invalid(format!("bucket `{bucket}` is not for clients"))),

@@ -53,6 +53,7 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::ListBuckets => by.this(kv::list),
         Op::GetBucket => by.this(kv::info),
         Op::DeleteBucket => by.this(kv::remove),
+        Op::WatchBucket => by.this(live::buckets::watch),
         Op::ListKeys => by.this(kv::keys),
         Op::GetKey => by.this(kv::get),
         Op::PutKey => by.this(kv::put),

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use weir_client::{
     Append, Claim, Client, ClientOptions, CommandDedup, DecideError, ErrorCode, FinalizeError, KvExpect,
-    v1::{EventView, KvReadQuery},
+    KvWatch,
+    v1::{EventView, KvReadQuery, KvWatchQuery},
 };
 
 use crate::{eventually::eventually, running::Running};
@@ -204,5 +206,62 @@ async fn who_decides_on_a_state_that_has_moved_on_decides_again() {
     let refused = all.iter().filter(|decided| matches!(decided, Err(DecideError::Refused("empty")))).count();
     assert_eq!((done, refused), (6, 4), "{all:?}");
     assert_eq!(client.stream("account-1").await.unwrap().version, 6);
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_what_is_there_and_then_every_change() {
+    let node = Running::start().await;
+    let client = Client::connect([node.url("")]).await.unwrap();
+    let body = json!({ "name": "b", "history": 3 }).to_string();
+    node.post("/api/v1/kv/buckets", body).await;
+    let put = async |key: &str, value: &str| {
+        client.kv_put(("b", key), value.to_owned(), KvExpect::Any, None).await.unwrap().revision
+    };
+    assert_eq!((put("order.1", "a").await, put("other", "x").await, put("order.1", "b").await), (1, 2, 3));
+    client.kv_delete(("b", "order.1"), KvExpect::Any, false).await.unwrap();
+
+    let query = KvWatchQuery { key: Some("order.*".into()), since: Some(1) };
+    let mut watch = client.kv_watch("b", query);
+    let told = async |watch: &mut KvWatch| {
+        let update = tokio::time::timeout(Duration::from_secs(20), watch.next()).await.unwrap().unwrap();
+        (update.entry.revision, update.entry.operation.clone(), update.entry.bytes().unwrap())
+    };
+    assert_eq!(told(&mut watch).await, (3, "put".into(), b"b".to_vec()));
+    assert_eq!(told(&mut watch).await, (4, "delete".into(), Vec::new()));
+    put("other", "y").await;
+    put("order.2", "c").await;
+    assert_eq!(told(&mut watch).await, (6, "put".into(), b"c".to_vec()));
+    let soon = Some(Duration::from_millis(1));
+    client.kv_put(("b", "order.3"), "short", KvExpect::Any, soon).await.unwrap();
+    assert_eq!(told(&mut watch).await.2, b"short");
+    assert_eq!(told(&mut watch).await.1, "delete", "its time is over");
+
+    // The contract's WebSocket.
+    let url = node.url("/api/v1/kv/buckets/b/watch?key=order.2").replace("http://", "ws://");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    put("order.2", "d").await;
+    let frame = loop {
+        let message =
+            tokio::time::timeout(Duration::from_secs(20), socket.next()).await.unwrap().unwrap().unwrap();
+        if let Ok(text) = message.to_text()
+            && !text.is_empty()
+        {
+            break serde_json::from_str::<Value>(text).unwrap();
+        }
+    };
+    assert_eq!(
+        (&frame["type"], &frame["key"], &frame["operation"]),
+        (&json!("kv_update"), &json!("order.2"), &json!("put"))
+    );
+    assert_eq!(frame["value"], "ZA==");
+
+    let refused = node.get("/api/v1/kv/buckets/none/watch").await;
+    assert_eq!(refused.1["code"], "bucket_not_found");
+    client.delete_bucket("b").await.unwrap();
+    let mut rest = watch;
+    while let Ok(update) = tokio::time::timeout(Duration::from_secs(20), rest.next()).await.unwrap() {
+        assert_eq!(update.bucket, "b");
+    }
     node.node.stop().await;
 }

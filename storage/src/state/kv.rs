@@ -10,9 +10,11 @@
 //! outcomes until the index is known to have it on disk.
 
 mod batch;
+mod feed;
 mod read;
 
 pub use batch::KvBatch;
+pub use feed::{KvFeed, KvFeedItem, KvFeedPage};
 pub use read::KvDue;
 use weir_types::{BucketInfo, KvOperation, LogIndex, Revision, Timestamp};
 
@@ -103,6 +105,12 @@ impl KvHead {
 }
 
 impl State {
+    /// The newest changes of buckets, for who watches.
+    #[must_use]
+    pub fn kv_feed(&self) -> &KvFeed {
+        &self.kv_feed
+    }
+
     /// How far the state reflects key-value commands.
     ///
     /// # Errors

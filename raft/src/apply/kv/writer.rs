@@ -10,8 +10,8 @@ use weir_storage::{
     state::{Bucket, BucketNo, KvHead, KvMark, State, StateError},
 };
 use weir_types::{
-    BucketConfig, BucketInfo, BucketName, KvCommand, KvError, KvGuard, KvKey, KvOutcome, KvWrite, LogIndex,
-    Planted, Revision, StampedKv, Timestamp, limits, planted,
+    BucketConfig, BucketInfo, BucketName, KvCommand, KvEntry, KvError, KvGuard, KvKey, KvOperation,
+    KvOutcome, KvWrite, LogIndex, Planted, Revision, StampedKv, Timestamp, limits, planted,
 };
 
 use super::{
@@ -37,6 +37,8 @@ pub(in crate::apply) struct KvWriter {
     touched: BTreeSet<BucketName>,
     /// Buckets that are gone, or of which nothing is left, since the last commit.
     touched_gone: BTreeSet<BucketNo>,
+    /// What who watches is told, once it is written.
+    told: Vec<(BucketName, Option<KvEntry>)>,
     facts: KvFacts,
     digests: Vec<(LogIndex, u64)>,
     /// Entries since digests were last dropped.
@@ -54,6 +56,7 @@ impl KvWriter {
             changes: KvChanges::default(),
             touched: BTreeSet::new(),
             touched_gone: BTreeSet::new(),
+            told: Vec::new(),
             facts: KvFacts::default(),
             digests: Vec::new(),
             unpruned: 0,
@@ -135,7 +138,9 @@ impl KvWriter {
                 self.mark.pruned = old;
             }
         }
-        Ok(self.state.commit_kv(batch, &self.mark)?)
+        self.state.commit_kv(batch, &self.mark)?;
+        self.state.kv_feed().publish(self.told.drain(..));
+        Ok(())
     }
 
     fn judge(&mut self, command: &KvCommand) -> Result<Result<KvOutcome, KvError>, StateError> {
@@ -244,6 +249,7 @@ impl KvWriter {
     fn delete_bucket(&mut self, name: &BucketName) -> Result<KvOutcome, KvError> {
         let bucket = self.buckets.remove(name).ok_or(KvError::BucketNotFound)?;
         self.touched.insert(name.clone());
+        self.told.push((name.clone(), None));
         if bucket.info.revision > Revision::ZERO {
             self.gone.insert(bucket.no);
             self.touched_gone.insert(bucket.no);
@@ -269,17 +275,43 @@ impl KvWriter {
     ) {
         let Met { mut bucket, head: before } = met;
         let count = |head: Option<&KvHead>| {
-            let live = head.is_some_and(|head| head.newest().operation == weir_types::KvOperation::Put);
+            let live = head.is_some_and(|head| head.newest().operation == KvOperation::Put);
             (u64::from(live), head.map_or(0, KvHead::bytes))
         };
         let (was, is) = (count(before.as_ref()), count(after.as_ref()));
         bucket.info.values = bucket.info.values + is.0 - was.0;
         bucket.info.bytes = bucket.info.bytes + is.1 - was.1;
         bucket.info.revision = revision;
+        self.tell(&bucket.info.config.name, key, revision, after.as_ref(), value.as_ref());
         self.changes.replace((bucket.no, key), before.as_ref(), after, value);
         let name = bucket.info.config.name.clone();
         self.touched.insert(name.clone());
         self.buckets.insert(name, bucket);
+    }
+
+    /// What a key holds by a change, for who watches. Weir's own buckets nobody watches.
+    fn tell(
+        &mut self,
+        bucket: &BucketName,
+        key: &KvKey,
+        revision: Revision,
+        after: Option<&KvHead>,
+        value: Option<&bytes::Bytes>,
+    ) {
+        if bucket.as_str().starts_with(limits::KV_RESERVED_PREFIX) {
+            return;
+        }
+        let newest = after.map(KvHead::newest);
+        let operation = newest.map_or(KvOperation::Delete, |newest| newest.operation);
+        let entry = KvEntry {
+            key: key.clone(),
+            revision,
+            at: self.mark.time,
+            expires_at: after.and_then(|after| after.expires_at),
+            operation,
+            value: value.filter(|_| operation == KvOperation::Put).cloned().unwrap_or_default(),
+        };
+        self.told.push((bucket.clone(), Some(entry)));
     }
 
     fn sweep(&mut self, keys_max: u32) -> Result<KvOutcome, StateError> {

@@ -4,7 +4,7 @@ use weir_types::{AppendError, AppendRequest, DecidedAppend, PartitionKey, Timest
 
 use crate::{
     EventIds,
-    reducer::partition_of,
+    reducer::PartitionPath,
     stream::inside::{Decision, StreamState, decide},
 };
 
@@ -43,5 +43,5 @@ impl Decider {
 /// # Errors
 /// Why the path is none, the event is no JSON, or the key is not legal.
 pub fn partition(path: &str, event: &str) -> Result<Option<PartitionKey>, String> {
-    partition_of(path, event)
+    PartitionPath::parse(path)?.key_of(event)
 }

@@ -35,34 +35,6 @@ pub use thread::{ReducerGone, ReducerThread};
 pub(crate) use self::{
     engine::{Engine, Role},
     event_text::event_text,
+    partition::PartitionPath,
     thread::THREAD_STACK_BYTES,
 };
-/// Where an event says which partition it belongs to, for who folds elsewhere.
-#[derive(Debug, Clone)]
-pub(crate) struct EventPartitions(partition::PartitionPath);
-
-impl EventPartitions {
-    /// A path of names and indexes.
-    pub(crate) fn parse(path: &str) -> Result<Self, String> {
-        partition::PartitionPath::parse(path).map(Self)
-    }
-
-    /// The partition of an event that is given as JSON, if it has a key there.
-    pub(crate) fn key_of(&self, event: &str) -> Result<Option<weir_types::PartitionKey>, String> {
-        let event = serde_json::from_str(event).map_err(|error| error.to_string())?;
-        self.0.key_of(&event).map_err(|error| error.to_string())
-    }
-}
-
-/// An event as JSON, as handlers get it.
-pub(crate) fn event_as_text(event: &weir_types::RecordedEvent) -> String {
-    event_text::event_text(event)
-}
-
-/// What the doors of [`crate::inside`] lead to.
-#[cfg(feature = "inside")]
-pub(crate) fn partition_of(path: &str, event: &str) -> Result<Option<weir_types::PartitionKey>, String> {
-    let path = partition::PartitionPath::parse(path)?;
-    let event = serde_json::from_str(event).map_err(|error| error.to_string())?;
-    path.key_of(&event).map_err(|error| error.to_string())
-}

@@ -69,12 +69,27 @@ impl From<FollowError> for Leave {
 }
 
 /// What following needs to know.
+#[derive(Clone)]
 pub(super) struct Stores {
     pub(super) group: GroupId,
     pub(super) id: ProjectionId,
     pub(super) reader: Arc<dyn EventReader>,
     pub(super) feed: Option<Arc<dyn Feed>>,
     pub(super) progress: Arc<ProgressSender>,
+}
+
+impl Stores {
+    /// Events that are applied, from a position on: at least one, without a hole.
+    async fn read_log(&self, from: Position, count: usize) -> Result<Vec<RecordedEvent>, FollowError> {
+        let limit = count.clamp(1, LOG_BATCH_EVENTS);
+        let mut events = self.reader.read_log(self.group, from, limit).await?;
+        let applied = self.reader.applied(self.group);
+        events.truncate(events.partition_point(|event| event.position <= applied));
+        match events.first() {
+            Some(first) if first.position == from => Ok(events),
+            _ => Err(FollowError::Hole(from)),
+        }
+    }
 }
 
 /// Brings events to the projection's actor, in order and without a hole, from
@@ -207,7 +222,9 @@ impl Follow {
                 Step::Wait(position) => self.wait_applied(position).await?,
                 Step::Fill { from, count } => {
                     debug!(projection = %self.stores.id.name, %from, count, "hole is filled from the log");
-                    self.read_log(usize::try_from(count).unwrap_or(LOG_BATCH_EVENTS)).await?;
+                    let limit = usize::try_from(count).unwrap_or(LOG_BATCH_EVENTS);
+                    let events = self.stores.read_log(from, limit).await?;
+                    self.deliver(events).await?;
                 }
                 Step::Fold { skip, take } => {
                     let events = &batch[skip..skip + take];
@@ -263,6 +280,7 @@ impl Follow {
 
     /// Folds all that is applied, from the local log.
     async fn drain_log(&mut self) -> Result<(), FollowError> {
+        let mut ahead = None;
         loop {
             let applied = self.stores.reader.applied(self.stores.group);
             if self.folded >= applied {
@@ -273,20 +291,32 @@ impl Follow {
             } else {
                 sleep_until(self.next_step).await;
             }
-            self.read_log(LOG_BATCH_EVENTS).await?;
+            let from = self.folded.next();
+            let events = match ahead.take() {
+                Some(events) => events,
+                None => self.stores.read_log(from, LOG_BATCH_EVENTS).await?,
+            };
+            ahead = self.fold_and_read_on(events, applied).await?;
         }
     }
 
-    async fn read_log(&mut self, count: usize) -> Result<(), FollowError> {
-        let from = self.folded.next();
-        let limit = count.clamp(1, LOG_BATCH_EVENTS);
-        let mut events = self.stores.reader.read_log(self.stores.group, from, limit).await?;
-        let applied = self.stores.reader.applied(self.stores.group);
-        events.truncate(events.partition_point(|event| event.position <= applied));
-        if events.first().is_none_or(|event| event.position != from) {
-            return Err(FollowError::Hole(from));
+    /// Folds events, and reads those that follow them meanwhile, if they are applied.
+    async fn fold_and_read_on(
+        &mut self,
+        events: Vec<RecordedEvent>,
+        applied: Position,
+    ) -> Result<Option<Vec<RecordedEvent>>, FollowError> {
+        let last = events.last().map_or(self.folded, |event| event.position);
+        if last >= applied {
+            self.deliver(events).await?;
+            return Ok(None);
         }
-        self.deliver(events).await
+        let stores = self.stores.clone();
+        let (folded, ahead) =
+            tokio::join!(self.deliver(events), stores.read_log(last.next(), LOG_BATCH_EVENTS));
+        folded?;
+        let ahead = ahead?;
+        Ok(Some(ahead).filter(|_| self.folded == last))
     }
 
     async fn deliver(&mut self, events: Vec<RecordedEvent>) -> Result<(), FollowError> {

@@ -1,4 +1,5 @@
-use serde_json::Value;
+use std::fmt::{Display, Write as _};
+
 use weir_types::{ContentType, EventSource, RecordedEvent, Timestamp};
 
 /// An event as a handler gets it, as JSON text.
@@ -7,39 +8,45 @@ use weir_types::{ContentType, EventSource, RecordedEvent, Timestamp};
 /// what it was. Numbers above 2^53 lose their last digits in JavaScript.
 pub(crate) fn event_text(event: &RecordedEvent) -> String {
     let mut text = String::with_capacity(event.data.len() + event.metadata.len() + 384);
-    text.push_str("{\"id\":\"");
-    text.push_str(&event.id.to_string());
-    text.push('"');
-    field(&mut text, "name", event.name.as_str());
-    raw(&mut text, "data", data_text(event));
-    field(&mut text, "entityId", event.entity_id.as_str());
-    field(&mut text, "entityType", event.entity_type.as_str());
-    raw(&mut text, "version", &event.version.to_string());
-    raw(&mut text, "position", &event.position.to_string());
-    field(&mut text, "timestamp", &rfc3339(event.recorded_at));
+    text.push('{');
+    quoted(&mut text, "id", event.id);
+    escaped(&mut text, "name", event.name.as_str());
+    plain(&mut text, "data", data_text(event));
+    escaped(&mut text, "entityId", event.entity_id.as_str());
+    escaped(&mut text, "entityType", event.entity_type.as_str());
+    plain(&mut text, "version", event.version);
+    plain(&mut text, "position", event.position);
+    quoted(&mut text, "timestamp", Rfc3339(event.recorded_at));
     match event.occurred_at {
-        Some(at) => field(&mut text, "occurredAt", &rfc3339(at)),
-        None => raw(&mut text, "occurredAt", "null"),
+        Some(at) => quoted(&mut text, "occurredAt", Rfc3339(at)),
+        None => plain(&mut text, "occurredAt", "null"),
     }
-    raw(&mut text, "metadata", metadata_text(event));
-    raw(&mut text, "schemaVersion", &event.schema_version.to_string());
-    field(&mut text, "source", source_text(event.source));
+    plain(&mut text, "metadata", metadata_text(event));
+    plain(&mut text, "schemaVersion", event.schema_version);
+    quoted(&mut text, "source", source_text(event.source));
     if let ContentType::Other(content_type) = &event.content_type {
-        field(&mut text, "contentType", content_type);
+        escaped(&mut text, "contentType", content_type);
     }
     text.push('}');
     text
 }
 
-fn raw(text: &mut String, name: &str, json: &str) {
-    text.push_str(",\"");
-    text.push_str(name);
-    text.push_str("\":");
-    text.push_str(json);
+/// A member whose value is JSON as it is written.
+fn plain(text: &mut String, name: &str, json: impl Display) {
+    let comma = if text.ends_with('{') { "" } else { "," };
+    // A text takes all that is written to it.
+    drop(write!(text, "{comma}\"{name}\":{json}"));
 }
 
-fn field(text: &mut String, name: &str, value: &str) {
-    raw(text, name, &Value::from(value).to_string());
+/// A member whose value is written without anything that would have to be escaped.
+fn quoted(text: &mut String, name: &str, value: impl Display) {
+    plain(text, name, format_args!("\"{value}\""));
+}
+
+/// A member whose value may hold anything.
+fn escaped(text: &mut String, name: &str, value: &str) {
+    let clean = value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if clean { quoted(text, name, value) } else { plain(text, name, serde_json::Value::from(value)) }
 }
 
 fn data_text(event: &RecordedEvent) -> &str {
@@ -67,6 +74,10 @@ fn source_text(source: EventSource) -> &'static str {
 
 /// A time in UTC with as many digits of a second as it has; a time that no
 /// calendar of four-digit years holds is an empty text.
-fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at.0).map(|at| at.to_string()).unwrap_or_default()
+struct Rfc3339(Timestamp);
+
+impl Display for Rfc3339 {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        jiff::Timestamp::from_microsecond(self.0.0).map_or(Ok(()), |at| at.fmt(out))
+    }
 }

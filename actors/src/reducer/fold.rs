@@ -157,9 +157,7 @@ impl Folder {
         let path = path.as_ref().map_err(|error| {
             Fault::new(format!("`partitionKey` is not legal any more: {error}; deploy it anew")).of_no_event()
         })?;
-        let event = serde_json::from_str(text)
-            .map_err(|error| Fault::new(format!("event is not readable as JSON: {error}")))?;
-        path.key_of(&event).map_err(|error| Fault::new(error.to_string()))
+        path.key_of(text).map_err(Fault::new)
     }
 
     fn missing(&self) -> Vec<PartitionKey> {

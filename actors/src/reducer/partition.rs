@@ -1,36 +1,57 @@
+mod walk;
+
 use serde_json::Value;
 use serde_json_path::JsonPath;
-use weir_types::{NameError, PartitionKey, Planted, planted};
+use weir_types::{PartitionKey, Planted, planted};
+
+use walk::Way;
 
 /// Where an event says which partition it belongs to.
 #[derive(Debug, Clone)]
-pub(super) struct PartitionPath {
+pub(crate) struct PartitionPath {
     path: JsonPath,
+    /// The same path, if it can be gone without building the event.
+    way: Option<Way>,
 }
 
 impl PartitionPath {
     /// Takes a path of names and indexes, which lead to one place: `$.a['b'][0]`.
     /// Others may find as many places as there are ways to them, which grow
     /// exponentially in the depth of an event, with nothing to bound them.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let path = JsonPath::parse(text).map_err(|error| error.to_string())?;
         if !leads_to_one_place(text) {
             return Err("it is made of more than names and indexes, and may lead to many places".to_owned());
         }
-        Ok(Self { path })
+        Ok(Self { path, way: Way::parse(text) })
     }
 
     /// The partition of an event given as JSON. `None` when the event has no
     /// key there: nothing, null, an empty text, an object or an array.
-    pub(super) fn key_of(&self, event: &Value) -> Result<Option<PartitionKey>, NameError> {
-        let Ok(found) = self.path.query(event).at_most_one() else { return Ok(None) };
+    pub(crate) fn key_of(&self, event: &str) -> Result<Option<PartitionKey>, String> {
+        let found = self.find(event).map_err(|error| format!("event is not readable as JSON: {error}"))?;
         let text = match found {
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => text,
             Some(Value::Bool(flag)) => flag.to_string(),
-            Some(Value::Number(number)) => number_text(number),
+            Some(Value::Number(number)) => number_text(&number),
             _ => return Ok(None),
         };
-        if text.is_empty() { Ok(None) } else { PartitionKey::new(text).map(Some) }
+        if text.is_empty() {
+            return Ok(None);
+        }
+        PartitionKey::new(text).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn find(&self, event: &str) -> serde_json::Result<Option<Value>> {
+        match &self.way {
+            Some(way) => way.find(event),
+            None => self.find_in_whole(event),
+        }
+    }
+
+    fn find_in_whole(&self, event: &str) -> serde_json::Result<Option<Value>> {
+        let event: Value = serde_json::from_str(event)?;
+        Ok(self.path.query(&event).at_most_one().ok().flatten().cloned())
     }
 }
 
@@ -114,10 +135,36 @@ mod tests {
             ("$ ['data'] [ \"a b\" ]", Some("x")),
             ("$['data']['a\\'b']", None),
         ] {
-            let key = PartitionPath::parse(path).unwrap().key_of(&event).unwrap();
+            let key = PartitionPath::parse(path).unwrap().key_of(&event.to_string()).unwrap();
             assert_eq!(key.as_ref().map(PartitionKey::as_str), expected, "{path}");
         }
         assert!(PartitionPath::parse("data.x").is_err());
+    }
+
+    #[test]
+    fn the_short_way_finds_what_the_whole_event_has_there() {
+        let events = [
+            r#"{"a":{"b":[10,{"c":"x"}],"b c":1},"e":2}"#,
+            r#"{"a":{"b":1},"a":{"b":[3,{"c":null}]},"\u0065":4}"#,
+            r#"{"a":[{"b":1}],"e":{"a":"no"}}"#,
+            r#"{"a":"text","e":-0.0}"#,
+            "[]",
+            "7",
+        ];
+        let paths =
+            ["$", "$.a", "$.e", "$.a.b", "$.a.b[0]", "$.a.b[1].c", "$['a']['b c']", "$[\"a\"] .b [1]", "$[0]"];
+        for path in paths {
+            let path = PartitionPath::parse(path).unwrap();
+            assert!(path.way.is_some(), "{path:?}");
+            for event in events {
+                let (short, whole) = (path.find(event).unwrap(), path.find_in_whole(event).unwrap());
+                assert_eq!(short, whole, "{path:?} {event}");
+            }
+        }
+        for path in ["$.a[-1]", "$['a\\'b']"] {
+            assert!(PartitionPath::parse(path).unwrap().way.is_none(), "{path}");
+        }
+        assert!(PartitionPath::parse("$.a").unwrap().find(r#"{"a":1,"b":"#).is_err());
     }
 
     #[test]
@@ -136,7 +183,7 @@ mod tests {
     #[test]
     fn a_key_over_its_limit_is_named() {
         let path = PartitionPath::parse("$.data").unwrap();
-        assert!(path.key_of(&json!({"data": "x".repeat(513)})).is_err());
-        assert!(path.key_of(&json!({"data": "a\u{0}b"})).is_err());
+        assert!(path.key_of(&json!({"data": "x".repeat(513)}).to_string()).is_err());
+        assert!(path.key_of(&json!({"data": "a\u{0}b"}).to_string()).is_err());
     }
 }

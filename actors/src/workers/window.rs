@@ -13,7 +13,7 @@ use std::{
 
 use weir_types::{EventPattern, PartitionKey, Position, RecordedEvent, limits};
 
-use crate::reducer::{EventPartitions, event_as_text};
+use crate::reducer::{PartitionPath, event_text};
 
 /// Why there can be no window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +54,7 @@ pub struct Sorted {
 #[derive(Debug)]
 pub struct Window {
     patterns: Vec<EventPattern>,
-    path: Option<EventPartitions>,
+    path: Option<PartitionPath>,
     waiting: BTreeMap<Position, (PartitionKey, Arc<RecordedEvent>)>,
     lines: HashMap<PartitionKey, BTreeSet<Position>>,
     bytes: usize,
@@ -73,7 +73,7 @@ impl Window {
         checkpoint: Position,
     ) -> Result<Self, WindowError> {
         let parse = |path: &str| {
-            EventPartitions::parse(path).map_err(|reason| WindowError { path: path.to_owned(), reason })
+            PartitionPath::parse(path).map_err(|reason| WindowError { path: path.to_owned(), reason })
         };
         Ok(Self {
             patterns,
@@ -161,7 +161,7 @@ impl Window {
     /// What has no key there is of the one partition that a projection without a key has.
     fn partition_of(&self, event: &RecordedEvent) -> Result<PartitionKey, String> {
         let Some(path) = &self.path else { return Ok(PartitionKey::global()) };
-        let key = path.key_of(&event_as_text(event))?.unwrap_or_else(PartitionKey::global);
+        let key = path.key_of(&event_text(event))?.unwrap_or_else(PartitionKey::global);
         let (bytes, max) = (key.as_str().len(), limits::WORKER_PARTITION_BYTES_MAX);
         if bytes > max {
             Err(format!("partition key has {bytes} bytes, over the limit of {max}"))

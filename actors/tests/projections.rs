@@ -382,8 +382,12 @@ async fn a_rebuild_goes_on_after_a_restart_and_from_where_it_was() {
     let early = again.get(&PartitionKey::global(), Consistency::Local, 1_000).await.unwrap();
     assert_eq!((early.id, early.checkpoint.position), (first, Position(50_000)));
     let name = ProjectionName::new("counter").unwrap();
-    eventually("it answers", || async { again.projections.serving(&name) }, |id| *id == Some(second.clone()))
-        .await;
+    eventually(
+        "it answers",
+        || async { again.projections.status(&name).map(|now| now.id) },
+        |id| *id == Some(second.clone()),
+    )
+    .await;
     assert_eq!(again.state_at(Position(50_000)).await, exact(50_000));
     assert_eq!(again.counted().await.checkpoint.events, 50_000);
 }
@@ -409,7 +413,7 @@ async fn a_rebuild_that_is_given_up_or_fails_leaves_what_answered() {
         |now| now.as_ref().is_some_and(|now| now.next.is_none()),
     )
     .await;
-    let answers = node.projections.serving(&ProjectionName::new("counter").unwrap()).unwrap();
+    let answers = node.projections.status(&ProjectionName::new("counter").unwrap()).unwrap().id;
     assert!(answers == first || answers == second);
     let applied = write(&log, 5);
     assert_eq!(node.state_at(applied).await, exact(applied.0));

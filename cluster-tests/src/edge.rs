@@ -8,7 +8,9 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use weir_api::{
     ApiError, ErrorBody,
-    v1::{AppendResult, ClusterStatus, LogPage, OutboxStatus, ProjectionStatus, ReadPage, paths},
+    v1::{
+        AppendResult, ClusterStatus, LogPage, OutboxStatus, ProjectionList, ProjectionStatus, ReadPage, paths,
+    },
 };
 
 use crate::replica::{Replica, StoredEvent};
@@ -192,6 +194,15 @@ impl Edge {
     /// When no answer comes or it is a refusal.
     pub async fn projection(&self, name: &str) -> Result<ProjectionStatus> {
         Ok(serde_json::from_value(self.get(&paths::fill(paths::PROJECTION_STATUS, name)).await?)?)
+    }
+
+    /// The projections that nodes fold, as this one sees them; not those that are left to workers.
+    ///
+    /// # Errors
+    /// When no answer comes or it is a refusal.
+    pub async fn projections(&self) -> Result<Vec<ProjectionStatus>> {
+        let list: ProjectionList = serde_json::from_value(self.get(paths::PROJECTIONS).await?)?;
+        Ok(list.projections.into_iter().filter(|one| one.worker.is_none()).collect())
     }
 
     /// One partition of a projection; `query` begins after the `?`.

@@ -164,17 +164,19 @@ fn every_kind_of_outcome_occurs_in_the_history() {
                 KvOutcome::BucketDeleted => "bucket deleted",
                 KvOutcome::Put { .. } => "put",
                 KvOutcome::Deleted { .. } => "deleted",
+                KvOutcome::Changed { .. } => "changed",
                 KvOutcome::Swept { keys: 0, .. } => "nothing swept",
                 KvOutcome::Swept { .. } => "swept",
                 KvOutcome::Refused(KvError::BucketExists) => "exists",
                 KvOutcome::Refused(KvError::BucketNotFound) => "no bucket",
                 KvOutcome::Refused(KvError::KeyNotFound) => "no key",
                 KvOutcome::Refused(KvError::RevisionConflict { .. }) => "conflict",
+                KvOutcome::Refused(KvError::CheckFailed { .. }) => "check failed",
                 other => panic!("{other:?}"),
             });
         }
     }
-    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert_eq!(seen.len(), 12, "{seen:?}");
 }
 
 #[test]

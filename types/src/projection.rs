@@ -160,6 +160,8 @@ pub struct Deployment {
     pub id: ProjectionId,
     /// As it was deployed.
     pub definition: ProjectionDefinition,
+    /// The log index of its first generation. All that succeed each other have it in common.
+    pub first: LogIndex,
     /// The generations before it, oldest first: on a node where the newest has not caught up yet, one of them answers.
     pub before: Vec<Generation>,
     /// Set when the newest generation is a rebuild.
@@ -174,11 +176,12 @@ impl Deployment {
     /// A deployment that folds from the start.
     #[must_use]
     pub fn new(id: ProjectionId, definition: ProjectionDefinition) -> Self {
-        let name = id.name.clone();
+        let (name, first) = (id.name.clone(), id.deployed);
         Self {
             name,
             id,
             definition,
+            first,
             before: Vec::new(),
             rebuild: None,
             paused: false,

@@ -8,8 +8,8 @@ use ractor::{Actor, ActorRef};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 use weir_types::{
-    BadEvent, Consistency, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName,
-    ReadError, Timestamp, planted,
+    BadEvent, Consistency, Deployment, LogIndex, PartitionKey, Planted, Position, ProjectionId,
+    ProjectionName, ReadError, Timestamp, planted,
     ports::{Checkpoint, View},
 };
 
@@ -129,10 +129,11 @@ impl ProjectionsHandle {
         self.row(name).map(|row| self.snapshot(&row))
     }
 
-    /// The generation that answers for a name on this node.
+    /// The generation that answers for a deployment on this node, once it is looked after here. The registry may have
+    /// forgotten it.
     #[must_use]
-    pub fn serving(&self, name: &ProjectionName) -> Option<ProjectionId> {
-        self.row(name).map(|row| row.serving.id)
+    pub fn serving(&self, one: &Deployment) -> Option<ProjectionId> {
+        self.row(&one.name).filter(|row| row.first == one.first).map(|row| row.serving.id)
     }
 
     fn snapshot(&self, row: &Row) -> ProjectionSnapshot {

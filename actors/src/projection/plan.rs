@@ -17,10 +17,16 @@ impl Plan {
 }
 
 /// Decides by what the registry knows and by which generations serve, or once
-/// did, on this node. A node that has none of them answers from the newest.
-pub(super) fn plan(one: &Deployment, serves: impl Fn(&ProjectionId) -> bool) -> Plan {
+/// did, on this node. `answers` is one that serves since before the registry
+/// forgot it, which does when a node falls several generations behind. A node
+/// that has none of them answers from the newest.
+pub(super) fn plan(
+    one: &Deployment,
+    serves: impl Fn(&ProjectionId) -> bool,
+    answers: Option<&ProjectionId>,
+) -> Plan {
     let newest = || one.id.clone();
-    match one.generations().map(|(id, _)| id).find(|id| serves(id)) {
+    match one.generations().map(|(id, _)| id).find(|id| serves(id)).or(answers) {
         None => Plan { serving: newest(), next: None },
         Some(serving) if *serving == one.id => Plan { serving: newest(), next: None },
         Some(serving) => {
@@ -75,7 +81,17 @@ mod tests {
             let one = deployment(newest, cancelled);
             let serves: Vec<_> = serves.into_iter().map(id).collect();
             let expected = Plan { serving: id(serving), next: next.map(id) };
-            assert_eq!(plan(&one, |id| serves.contains(id)), expected, "{newest} {cancelled:?} {serves:?}");
+            let planned = plan(&one, |id| serves.contains(id), None);
+            assert_eq!(planned, expected, "{newest} {cancelled:?} {serves:?}");
+        }
+    }
+
+    #[test]
+    fn what_answers_goes_on_when_the_registry_has_forgotten_it() {
+        let one = deployment(9, None);
+        for (serves, serving, next) in [(None, 1, Some(9)), (Some(8), 8, Some(9)), (Some(9), 9, None)] {
+            let expected = Plan { serving: id(serving), next: next.map(id) };
+            assert_eq!(plan(&one, |known| serves.map(id).as_ref() == Some(known), Some(&id(1))), expected);
         }
     }
 }

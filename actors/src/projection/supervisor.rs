@@ -75,6 +75,8 @@ pub(super) struct Running {
 /// What a name stands for on this node.
 #[derive(Clone)]
 pub(super) struct Row {
+    /// The first of the generations that succeed each other.
+    pub(super) first: LogIndex,
     /// The generation that answers.
     pub(super) serving: Running,
     /// The one that is to take its place.
@@ -114,6 +116,8 @@ pub(super) struct State {
 
 struct Child {
     definition: Arc<ProjectionDefinition>,
+    /// The first of the generations that it is one of.
+    first: LogIndex,
     paused: bool,
     resumed: LogIndex,
     brake: Arc<Brake>,
@@ -234,21 +238,13 @@ impl State {
         before: Option<&ProjectionId>,
     ) {
         let Deployment { paused, resumed, .. } = *one;
-        let Some((_, definition)) = one.generations().find(|(known, _)| *known == id) else { return };
-        let child = self.children.entry(id.clone()).or_insert_with(|| {
-            info!(projection = %id.name, deployed = %id.deployed, "projection starts");
-            Child {
-                definition: Arc::new(definition.clone()),
-                paused: false,
-                resumed,
-                brake: Arc::default(),
-                before: None,
-                progress: Arc::new(watch::channel(Progress::new(Checkpoint::default())).0),
-                actor: None,
-                failures: 0,
-                failed_at: 0,
-            }
-        });
+        if let Some((_, definition)) = one.generations().find(|(known, _)| *known == id) {
+            self.children.entry(id.clone()).or_insert_with(|| {
+                info!(projection = %id.name, deployed = %id.deployed, "projection starts");
+                Child::new(definition.clone(), one)
+            });
+        }
+        let Some(child) = self.children.get_mut(id) else { return };
         child.before = before.cloned();
         let told_again = child.resumed < resumed;
         let was_parked = child.progress.borrow().checkpoint.parked.is_some();
@@ -284,11 +280,18 @@ impl State {
             }
         }
         let planned = deployed.into_iter().map(|one| {
-            let plan = plan(&one, |id| serves.contains(id));
+            let plan = plan(&one, |id| serves.contains(id), self.answers(&one));
             (one, plan)
         });
         let planned = planned.collect();
         Ok((planned, kept))
+    }
+
+    /// The generation that answers here, of those that succeed each other in a deployment.
+    fn answers(&self, one: &Deployment) -> Option<&ProjectionId> {
+        let answers = |child: &Child| child.first == one.first && child.progress.borrow().checkpoint.serves;
+        let ids = self.children.iter().filter(|(_, child)| answers(child)).map(|(id, _)| id);
+        ids.max_by_key(|id| id.deployed)
     }
 
     async fn on_restart(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
@@ -371,8 +374,8 @@ impl State {
             Some(Running { id: id.clone(), progress: child.progress.clone(), brake: child.brake.clone() })
         };
         let row = |(one, plan): &(Deployment, Plan)| {
-            let row = Row { serving: running(&plan.serving)?, next: plan.next.as_ref().and_then(running) };
-            Some((one.name.clone(), row))
+            let (serving, next) = (running(&plan.serving)?, plan.next.as_ref().and_then(running));
+            Some((one.name.clone(), Row { first: one.first, serving, next }))
         };
         self.board.set(planned.iter().filter_map(row).collect());
     }
@@ -386,6 +389,21 @@ impl Board {
 }
 
 impl Child {
+    fn new(definition: ProjectionDefinition, one: &Deployment) -> Self {
+        Self {
+            definition: Arc::new(definition),
+            first: one.first,
+            paused: false,
+            resumed: one.resumed,
+            brake: Arc::default(),
+            before: None,
+            progress: Arc::new(watch::channel(Progress::new(Checkpoint::default())).0),
+            actor: None,
+            failures: 0,
+            failed_at: 0,
+        }
+    }
+
     fn retry(&mut self, myself: &ActorRef<Message>, id: &ProjectionId, reason: String) {
         let position = self.progress.borrow().checkpoint.position.0;
         if position > self.failed_at {

@@ -35,7 +35,7 @@ pub(crate) fn event_text(event: &RecordedEvent) -> String {
 fn plain(text: &mut String, name: &str, json: impl Display) {
     let comma = if text.ends_with('{') { "" } else { "," };
     // A text takes all that is written to it.
-    drop(write!(text, "{comma}\"{name}\":{json}"));
+    let _ = write!(text, "{comma}\"{name}\":{json}");
 }
 
 /// A member whose value is written without anything that would have to be escaped.

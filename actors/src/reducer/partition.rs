@@ -151,8 +151,17 @@ mod tests {
             "[]",
             "7",
         ];
-        let paths =
-            ["$", "$.a", "$.e", "$.a.b", "$.a.b[0]", "$.a.b[1].c", "$['a']['b c']", "$[\"a\"] .b [1]", "$[0]"];
+        let paths = [
+            "$",
+            "$.a",
+            "$.e",
+            "$.a.b",
+            "$.a.b[0]",
+            "$.a.b[1].c",
+            "$['a']['b c']",
+            "$[\"a\"] .b [1]",
+            "$[0]",
+        ];
         for path in paths {
             let path = PartitionPath::parse(path).unwrap();
             assert!(path.way.is_some(), "{path:?}");

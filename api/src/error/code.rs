@@ -55,10 +55,10 @@ codes! {
     EmptyAppend = "empty_append",
     /// The entity has another type.
     EntityTypeConflict = "entity_type_conflict",
-    /// No event of this id is known.
-    EventNotFound = "event_not_found",
     /// Events break their schema, or the rules of their metadata.
     EventInvalid = "event_invalid",
+    /// No event of this id is known.
+    EventNotFound = "event_not_found",
     /// The idempotency key was used with other content.
     IdempotencyConflict = "idempotency_conflict",
     /// A fault in Weir.

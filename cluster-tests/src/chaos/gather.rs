@@ -65,9 +65,7 @@ pub fn stored_event(event: crate::replica::StoredEvent) -> StoredEvent {
 
 async fn views(edge: &Edge, node: u64, last: u64, catch_up: Duration) -> Result<Vec<ViewEnd>> {
     let mut all = Vec::new();
-    let listed = edge.get(weir_api::v1::paths::PROJECTIONS).await?;
-    let listed = listed["projections"].as_array().or(listed.as_array()).cloned().unwrap_or_default();
-    for name in listed.iter().filter_map(|projection| projection["name"].as_str()) {
+    for name in edge.projections().await?.iter().map(|one| one.name.as_str()) {
         let what = format!("node {node} has folded `{name}`");
         let checkpoint = eventually(&what, catch_up, || async {
             let status = edge.projection(name).await?;

@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::Value;
-use weir_api::v1::{ClusterStatus, NodeState, paths};
+use weir_api::v1::{ClusterStatus, NodeState, ProjectionStatus};
 use weir_check::history::{Call, Checkpoint, NodeReport, Recorder, Seen};
 
 use super::{directory::Directory, stop::Stop};
@@ -56,11 +55,8 @@ pub async fn report(edge: &Edge, life: u64) -> Option<(u64, NodeReport)> {
 
 /// A deployment begins a fold anew: its log index stands for the count of rebuilds.
 async fn checkpoints(edge: &Edge) -> Option<BTreeMap<String, Checkpoint>> {
-    let listed = edge.get(paths::PROJECTIONS).await.ok()?;
-    let projections = listed["projections"].as_array().or(listed.as_array())?;
-    let one = |projection: &Value| {
-        let (position, rebuilds) = (projection["checkpoint"].as_u64()?, projection["deployed"].as_u64()?);
-        Some((projection["name"].as_str()?.to_owned(), Checkpoint { position, rebuilds }))
+    let one = |status: ProjectionStatus| {
+        (status.name, Checkpoint { position: status.checkpoint, rebuilds: status.deployed })
     };
-    Some(projections.iter().filter_map(one).collect())
+    Some(edge.projections().await.ok()?.into_iter().map(one).collect())
 }

@@ -364,8 +364,7 @@ impl Engine {
 
     /// The generation that answers for a name on this node, or will when the node has begun to fold.
     async fn answering(&self, one: &Deployment) -> Result<ProjectionId, ReadError> {
-        let known = |id: &ProjectionId| one.generations().any(|(known, _)| known == id);
-        if let Some(serving) = self.projections.serving(&one.name).filter(known) {
+        if let Some(serving) = self.projections.serving(one) {
             return Ok(serving);
         }
         for (id, _) in one.generations() {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use tokio::{
-    task::{AbortHandle, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet},
     time::sleep,
 };
 use tracing::{debug, warn};
@@ -36,42 +36,55 @@ fn pause(failures: u32) -> Duration {
 
 /// Carries out what the cluster itself is asked to, as long as this node leads, until `stop`.
 pub(crate) async fn carry_out(workers: Arc<Workers>) {
-    let mut pumps: JoinSet<ProjectionName> = JoinSet::new();
-    let mut running: HashMap<ProjectionName, AbortHandle> = HashMap::new();
+    let mut running = Pumps::default();
     let mut leadership = workers.ports.leadership.changes();
     loop {
         let mut stirred = std::pin::pin!(workers.stirred.notified());
         stirred.as_mut().enable();
         let seen = workers.ports.leadership.current();
-        if seen.decides {
-            match workers.registrations().await {
-                Ok(all) => {
-                    for registration in all.into_iter().filter(|one| one.sink.is_some()) {
-                        let Ok(name) = ProjectionName::new(&registration.name) else { continue };
-                        if running.contains_key(&name) {
-                            continue;
-                        }
-                        let pump = Pump::new(workers.clone(), name.clone(), seen.term, registration);
-                        running.insert(name, pumps.spawn(pump.run()));
-                    }
-                }
-                Err(error) => warn!(%error, "external projections cannot be read"),
-            }
-        }
+        let unread = seen.decides && running.begin(&workers, seen.term).await.is_err();
         tokio::select! {
             () = workers.stop.cancelled() => break,
             () = stirred => {}
-            _ = leadership.next() => {}
-            Some(ended) = pumps.join_next() => {
-                match ended {
-                    Ok(name) => drop(running.remove(&name)),
-                    // Which one it was is not told: all that are over are begun anew.
-                    Err(_) => running.retain(|_, pump| !pump.is_finished()),
-                }
-            }
+            next = leadership.next() => if next.is_none() { break },
+            Some(ended) = running.tasks.join_next() => running.forget(ended),
+            () = sleep(PAUSE_MAX), if unread => {}
         }
     }
-    pumps.shutdown().await;
+    running.tasks.shutdown().await;
+}
+
+/// The projections that are carried out.
+#[derive(Default)]
+struct Pumps {
+    tasks: JoinSet<ProjectionName>,
+    running: HashMap<ProjectionName, AbortHandle>,
+}
+
+impl Pumps {
+    /// Begins those that are registered and do not run.
+    async fn begin(&mut self, workers: &Arc<Workers>, term: Term) -> Result<(), ApiError> {
+        let all = workers.registrations().await.inspect_err(|error| {
+            warn!(%error, "external projections cannot be read");
+        })?;
+        for registration in all.into_iter().filter(|one| one.sink.is_some()) {
+            let Ok(name) = ProjectionName::new(&registration.name) else { continue };
+            if self.running.contains_key(&name) {
+                continue;
+            }
+            let pump = Pump::new(workers.clone(), name.clone(), term, registration);
+            self.running.insert(name, self.tasks.spawn(pump.run()));
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, ended: Result<ProjectionName, JoinError>) {
+        match ended {
+            Ok(name) => drop(self.running.remove(&name)),
+            // Which one it was is not told: all that are over are begun anew.
+            Err(_) => self.running.retain(|_, pump| !pump.is_finished()),
+        }
+    }
 }
 
 /// One projection, in one term.

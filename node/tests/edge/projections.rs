@@ -241,6 +241,7 @@ async fn a_dry_run_tells_what_would_be_another() {
             third = appended["eventIds"][0].as_str().unwrap().to_owned();
         }
     }
+    node.status_is("count", |status| status["checkpoint"] == 9).await;
     let path = "/api/v1/projections/count/rebuild";
     let (status, job) = node.post(path, r#"{"dry_run":true}"#).await;
     assert_eq!((status.as_u16(), &job["dryRun"]), (202, &true.into()), "{job}");
@@ -264,6 +265,9 @@ async fn two_names_are_compared_switched_and_the_old_one_removed() {
     node.deploys(counter("count-v2", 2)).await;
     for stream in ["a", "b"] {
         node.append(stream, 0).await;
+    }
+    for name in ["count", "count-v2"] {
+        node.status_is(name, |status| status["checkpoint"] == 2).await;
     }
     let (status, diff) = node.get("/api/v1/projections/count/diff?with=count-v2").await;
     assert_eq!(

@@ -108,7 +108,7 @@ async fn appends_that_break_rules_are_refused_with_every_path() {
     // Other types are not concerned, and Connect says it in its own way.
     let free = json!({ "entityType": "order", "name": "withdrawn" });
     assert_eq!(node.post("/api/v1/streams/o-1/events", free.to_string()).await.0.as_u16(), 201);
-    let body = json!({ "entity_id": "a-1", "entity_type": "account", "event_name": "withdrawn", "data": {} });
+    let body = json!({ "entity_id": "a-1", "entity_type": "account", "event_name": "withdrawn", "data": {}, "expected_version": -1 });
     let path = "/ironflow.v1.EntityStreamService/AppendEvent";
     let answer = node.http.post(node.url(path)).json(&body).send().await.unwrap();
     let error: Value = answer.json().await.unwrap();

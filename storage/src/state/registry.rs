@@ -19,6 +19,7 @@ pub(crate) struct StoredDeployment<'a> {
     name: &'a str,
     #[serde(borrow)]
     newest: StoredGeneration<'a>,
+    first: u64,
     before: Vec<StoredGeneration<'a>>,
     /// When a rebuild was asked for, and whether it was given up.
     rebuild: Option<(i64, bool)>,
@@ -48,6 +49,7 @@ impl<'a> From<&'a Deployment> for StoredDeployment<'a> {
         Self {
             name: one.name.as_str(),
             newest: StoredGeneration { deployed: one.id.deployed.0, definition: (&one.definition).into() },
+            first: one.first.0,
             before: one
                 .before
                 .iter()
@@ -73,6 +75,7 @@ impl TryFrom<StoredDeployment<'_>> for Deployment {
             name: ProjectionName::new(stored.name).map_err(CodecError::name("deployment"))?,
             id,
             definition,
+            first: LogIndex(stored.first),
             before: stored.before.into_iter().map(Generation::try_from).collect::<Result<_, _>>()?,
             rebuild: stored.rebuild.map(rebuild),
             paused: stored.paused,

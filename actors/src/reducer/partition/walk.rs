@@ -1,6 +1,8 @@
 use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize as _, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value;
 
 use super::{after_bracket, after_name};
@@ -78,7 +80,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut found = None;
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             match self.0 {
-                [Segment::Name(wanted), rest @ ..] if *wanted == name => found = map.next_value_seed(Walk(rest))?,
+                [Segment::Name(wanted), rest @ ..] if *wanted == name => {
+                    found = map.next_value_seed(Walk(rest))?
+                }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -25,6 +25,7 @@ mod progress;
 mod recent;
 mod state;
 mod supervisor;
+mod trial;
 mod watch;
 
 pub use compare::{CompareError, Comparison, Difference};
@@ -32,4 +33,5 @@ pub use dry_run::{DryRun, DryRunEnd};
 pub use handle::{ProjectionsHandle, ViewAnswer, ViewError, ViewsAnswer};
 pub use progress::{FeedKind, FoldState, ProjectionSnapshot};
 pub use supervisor::{ProjectionsArguments, ProjectionsError};
+pub use trial::{TrialError, trial};
 pub use watch::{ViewFrame, ViewWatch};

@@ -15,5 +15,5 @@ struct Admin {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Admin::parse().command.run().await
+    Admin::parse().command.run(None).await
 }

@@ -17,6 +17,7 @@ use crate::{
     output::Output,
     projection::ProjectionCommand,
     rules::{RulesCommand, SchemaCommand},
+    sandbox::Sandbox,
     stream::StreamCommand,
     transact::TransactArgs,
 };
@@ -73,10 +74,10 @@ pub struct Alone<T: Args> {
 
 impl Command {
     /// Carries the command out, prints its data and errors, and gives the exit
-    /// code of [`exit`].
-    pub async fn run(self) -> ExitCode {
+    /// code of [`exit`]. Without a sandbox no projection is tried out.
+    pub async fn run(self, sandbox: Option<&dyn Sandbox>) -> ExitCode {
         let output = Output::new(self.global().json);
-        match dispatch(&self, &output).await {
+        match dispatch(&self, sandbox, &output).await {
             Ok(()) => ExitCode::from(exit::OK),
             Err(error) if error.is_broken_pipe() => ExitCode::from(exit::OK),
             Err(error) => {
@@ -105,7 +106,11 @@ impl Command {
     }
 }
 
-async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
+async fn dispatch(
+    command: &Command,
+    sandbox: Option<&dyn Sandbox>,
+    output: &Output,
+) -> Result<(), CliError> {
     let client = command.global().client()?;
     match command {
         Command::Stream(noun) => crate::stream::run(&noun.verb, &client, output).await,
@@ -114,7 +119,7 @@ async fn dispatch(command: &Command, output: &Output) -> Result<(), CliError> {
         Command::Import(alone) => crate::import::run(&alone.args, &client, output).await,
         Command::Kv(noun) => crate::kv::run(&noun.verb, &client, output).await,
         Command::Group(noun) => crate::group::run(&noun.verb, &client, output).await,
-        Command::Projection(noun) => crate::projection::run(&noun.verb, &client, output).await,
+        Command::Projection(noun) => crate::projection::run(&noun.verb, &client, sandbox, output).await,
         Command::Rules(noun) => crate::rules::run(&noun.verb, &client, output).await,
         Command::Schema(noun) => crate::rules::run_schema(&noun.verb, &client, output).await,
         Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
@@ -167,6 +172,8 @@ mod tests {
             "weir stream watch --group mail --limit 3",
             "weir projection deploy p.js",
             "weir projection get p --partition k --min-position 7",
+            "weir projection test p.js --given e.ndjson --expect s.json --json",
+            "weir projection new p --dir d",
             "weir schema register order.placed s.json --version 2",
             "weir schema rm order.placed --version 2",
             "weir rules set rules.json --type account",
@@ -189,6 +196,7 @@ mod tests {
             "weir stream append o-1 --type t --name n --data {} --expected-version -2",
             "weir stream append o-1 --type t --name n --data {} --expected-version latest",
             "weir import --csv f.csv",
+            "weir projection test p.js",
             "weir group replay mail",
             "weir stream watch",
             "weir bench append --session --unary",

@@ -22,6 +22,7 @@ mod progress;
 mod projection;
 mod rebuild;
 mod rules;
+mod sandbox;
 mod stream;
 mod transact;
 mod verify;
@@ -29,3 +30,4 @@ mod verify;
 pub use command::Command;
 #[cfg(feature = "inside")]
 pub use import::inside;
+pub use sandbox::Sandbox;

@@ -1,5 +1,9 @@
 //! `weir projection …`
 
+mod difference;
+mod given;
+mod starter;
+mod trial;
 mod watch;
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -18,11 +22,16 @@ use crate::{
     error::CliError,
     output::Output,
     rebuild::{RebuildArgs, diff, rebuild},
+    sandbox::Sandbox,
     verify::verify,
 };
 
 #[derive(Debug, Subcommand)]
 pub enum ProjectionCommand {
+    /// Write a projection to begin with, given events and the states that come of them
+    New(starter::StarterArgs),
+    /// Fold given events on the spot, with no server; exit code 5 when other states come of it
+    Test(trial::TrialArgs),
     /// Deploy a projection from its JavaScript file
     Deploy {
         /// The file
@@ -151,9 +160,12 @@ pub enum ProjectionCommand {
 pub(crate) async fn run(
     command: &ProjectionCommand,
     client: &Client,
+    sandbox: Option<&dyn Sandbox>,
     output: &Output,
 ) -> Result<(), CliError> {
     match command {
+        ProjectionCommand::New(args) => starter::run(args, output),
+        ProjectionCommand::Test(args) => trial::run(args, sandbox, output).await,
         ProjectionCommand::Deploy { file } => deploy(file, client, output).await,
         ProjectionCommand::List => list(client, output).await,
         ProjectionCommand::Get { name, partition, min_position, linearizable } => {

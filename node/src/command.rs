@@ -13,6 +13,7 @@ use crate::{
     node::{self, RunningNode, StartError},
     shutdown::{self, Scope, Signals},
     telemetry::{self, show, tell},
+    tryout::Tryout,
 };
 
 /// The exit code of a command that was told something illegal.
@@ -81,7 +82,7 @@ impl Weir {
                 Ok(code) => ExitCode::from(code),
                 Err(error) => ended(Err(error)),
             },
-            Command::Cli(command) => command.run().await,
+            Command::Cli(command) => command.run(Some(&Tryout)).await,
         }
     }
 }

@@ -28,6 +28,7 @@ mod repair;
 mod serve;
 mod shutdown;
 mod telemetry;
+mod tryout;
 pub mod wire;
 mod workers;
 

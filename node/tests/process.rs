@@ -260,3 +260,58 @@ fn the_binary_that_is_delivered_holds_no_planted_bug() {
     assert!(holds("WEIR_DATA_DIR"), "the test looks for names of variables");
     assert!(!holds(weir_types::planted::VARIABLE));
 }
+
+#[test]
+fn a_projection_is_begun_and_tried_out_with_no_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |arguments: &[&str]| weir(arguments).current_dir(folder.path()).output().unwrap();
+    let begun = within(&["projection", "new", "totals"]);
+    assert_eq!(begun.status.code(), Some(0), "{}", String::from_utf8_lossy(&begun.stderr));
+    let files = ["totals.js", "totals.events.ndjson", "totals.states.json"];
+    assert_eq!(String::from_utf8(begun.stdout).unwrap().split_whitespace().count(), files.len());
+    let texts = || files.map(|file| std::fs::read_to_string(folder.path().join(file)).unwrap());
+    let before = texts();
+    assert_eq!(within(&["projection", "new", "totals"]).status.code(), Some(4), "it is there already");
+    assert_eq!(texts(), before, "nothing is written over");
+
+    let test = ["projection", "test", "totals.js", "--given", "totals.events.ndjson"];
+    let expecting = [&test[..], &["--expect", "totals.states.json"]].concat();
+    let passed = within(&expecting);
+    assert_eq!(passed.status.code(), Some(0), "{}", String::from_utf8_lossy(&passed.stderr));
+    let states: serde_json::Value = serde_json::from_slice(&passed.stdout).unwrap();
+    assert_eq!(states, serde_json::from_str::<serde_json::Value>(&before[2]).unwrap());
+    // What is printed can be expected.
+    std::fs::write(folder.path().join("totals.states.json"), &passed.stdout).unwrap();
+    assert_eq!(within(&expecting).status.code(), Some(0));
+
+    let other = before[2].replace('7', "8");
+    std::fs::write(folder.path().join("totals.states.json"), other).unwrap();
+    let differs = within(&expecting);
+    let told = String::from_utf8(differs.stderr).unwrap();
+    assert_eq!(differs.status.code(), Some(5), "{told}");
+    assert!(told.contains("$.ada.total: expected 8, found 7"), "{told}");
+}
+
+#[test]
+fn a_reducer_that_fails_says_the_line_of_the_event_and_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |arguments: &[&str]| weir(arguments).current_dir(folder.path()).output().unwrap();
+    let source = "export const name = 'p'; export const events = ['*'];\nexport const initialState = () => ({});\n\
+                  export function handler(state, event) {\n  state.city = event.data.address.city;\n}\n";
+    std::fs::write(folder.path().join("p.js"), source).unwrap();
+    let events = "{\"name\":\"a\",\"data\":{\"address\":{\"city\":\"x\"}}}\n\n{\"name\":\"b\",\"data\":{}}\n";
+    std::fs::write(folder.path().join("e.ndjson"), events).unwrap();
+    let failed = within(&["projection", "test", "p.js", "--given", "e.ndjson"]);
+    let told = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{told}");
+    for part in ["line 3: event `b` at position 2: TypeError", "handler (projection.js:4:"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(String::from_utf8(failed.stdout).unwrap().contains("\"city\": \"x\""), "states so far are shown");
+    let json = within(&["projection", "test", "p.js", "--given", "e.ndjson", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&answer["error"]["line"], &answer["states"]["__global__"]["city"]), (&3.into(), &"x".into()));
+    let module = within(&["projection", "test", "e.ndjson", "--given", "e.ndjson"]);
+    let told = String::from_utf8(module.stderr).unwrap();
+    assert!(module.status.code() == Some(1) && told.contains("does not load"), "{told}");
+}

@@ -27,6 +27,7 @@ pub mod testing;
 mod time;
 mod trace;
 mod transaction;
+mod trial;
 mod write;
 
 pub use append::{
@@ -74,4 +75,5 @@ pub use transaction::{
     Condition, DecidedTransaction, StreamAppend, StreamCheck, StreamGuard, TransactionAck,
     TransactionOutcome, TransactionRequest, Violation,
 };
+pub use trial::Trial;
 pub use write::{DecidedWrite, WriteOutcome};

@@ -155,7 +155,7 @@ fn advance(checkpoint: &Checkpoint, events: &[RecordedEvent], result: &FoldResul
 
 /// What is done about an event that cannot be folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Judgement {
+pub(super) enum Judgement {
     Skip,
     Park,
     /// It would be skipped, and no more may be.
@@ -163,7 +163,7 @@ enum Judgement {
 }
 
 /// Only what is a fault on every replica is skipped: else they would differ for ever.
-fn judge(policy: Policy, so_far: &Checkpoint, fault: &Fault) -> Judgement {
+pub(super) fn judge(policy: Policy, so_far: &Checkpoint, fault: &Fault) -> Judgement {
     match policy.on_error {
         OnError::Skip if !fault.of_event => Judgement::Park,
         OnError::Skip if so_far.dead_letters >= limits::PROJECTION_DEAD_LETTERS_MAX => Judgement::ParkFull,
@@ -178,7 +178,7 @@ fn skip(checkpoint: &mut Checkpoint, bad: &BadEvent) {
     checkpoint.digest = checkpoint.digest.wrapping_add(dead_letter_digest(bad));
 }
 
-fn full(bad: BadEvent) -> BadEvent {
+pub(super) fn full(bad: BadEvent) -> BadEvent {
     let max = limits::PROJECTION_DEAD_LETTERS_MAX;
     BadEvent {
         message: format!("{} (not skipped: there are {max} dead letters already)", bad.message),
@@ -186,7 +186,7 @@ fn full(bad: BadEvent) -> BadEvent {
     }
 }
 
-fn bad_event(event: &RecordedEvent, fault: &Fault) -> BadEvent {
+pub(super) fn bad_event(event: &RecordedEvent, fault: &Fault) -> BadEvent {
     BadEvent {
         id: event.id,
         name: event.name.clone(),

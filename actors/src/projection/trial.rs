@@ -1,0 +1,102 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use weir_types::{
+    LogIndex, PartitionKey, ProjectionDefinition, RecordedEvent, Trial,
+    ports::{Checkpoint, View},
+};
+
+use super::fold::{Judgement, Policy, bad_event, full, judge};
+use crate::reducer::{
+    FoldOutcome, FoldResult, ReducerError, ReducerGone, ReducerLimits, ReducerThread, inspect,
+};
+
+/// Events of one step, as a node takes them.
+const BATCH_EVENTS: usize = 2_000;
+
+/// Why events were not folded at all.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// The source is no projection.
+    #[error(transparent)]
+    Source(#[from] ReducerError),
+    /// The reducer's thread ended, which only a bug does.
+    #[error(transparent)]
+    Gone(#[from] ReducerGone),
+    /// The reducer's thread did not start.
+    #[error("reducer thread does not start: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Folds events with a projection's source as a node would, in the same engine
+/// with the same limits and policy, and keeps nothing. Positions of the events
+/// rise; they may have holes.
+///
+/// # Errors
+/// [`TrialError`]. An event that cannot be folded is no error, but told in the [`Trial`].
+pub async fn trial(
+    source: String,
+    events: Vec<RecordedEvent>,
+    limits: ReducerLimits,
+) -> Result<Trial, TrialError> {
+    let inspected = tokio::task::spawn_blocking(move || inspect(&source)).await;
+    let definition = inspected.map_err(|_| ReducerGone)??;
+    let mut running = Running {
+        policy: Policy { on_error: definition.on_error, resumed: LogIndex::ZERO },
+        reducer: ReducerThread::start(Arc::new(definition.clone()), limits)?,
+        states: BTreeMap::new(),
+        trial: empty(definition),
+    };
+    let mut rest = events.as_slice();
+    while !rest.is_empty() && running.trial.failed.is_none() {
+        let batch = Arc::new(rest[..rest.len().min(BATCH_EVENTS)].to_vec());
+        rest = &rest[running.step(&batch).await?..];
+    }
+    let Running { states, trial, .. } = running;
+    Ok(Trial { states: states.into_iter().collect(), ..trial })
+}
+
+struct Running {
+    policy: Policy,
+    reducer: ReducerThread,
+    states: BTreeMap<PartitionKey, View>,
+    trial: Trial,
+}
+
+impl Running {
+    /// Folds a first part of a batch, and gives how many events are behind us.
+    async fn step(&mut self, batch: &Arc<Vec<RecordedEvent>>) -> Result<usize, TrialError> {
+        let FoldResult { passed, handled, unkeyed, views, failure, .. } = self.reduce(batch).await?;
+        self.states.extend(views);
+        self.trial.folded += handled;
+        self.trial.unkeyed += unkeyed;
+        let Some(failure) = failure else { return Ok(passed) };
+        let bad = bad_event(&batch[passed], &failure.fault);
+        let so_far =
+            Checkpoint { dead_letters: self.trial.dead_letters.len() as u64, ..Checkpoint::default() };
+        match judge(self.policy, &so_far, &failure.fault) {
+            Judgement::Skip => self.trial.dead_letters.push(bad),
+            Judgement::Park => self.trial.failed = Some(bad),
+            Judgement::ParkFull => self.trial.failed = Some(full(bad)),
+        }
+        Ok(passed + 1)
+    }
+
+    async fn reduce(&self, batch: &Arc<Vec<RecordedEvent>>) -> Result<FoldResult, ReducerGone> {
+        let mut take = batch.len();
+        loop {
+            let missing = self.reducer.prepare(batch.clone(), take).await?;
+            let state = |key: PartitionKey| {
+                let state = self.states.get(&key).map(|view| view.state.clone());
+                (key, state)
+            };
+            match self.reducer.run(missing.into_iter().map(state).collect()).await? {
+                FoldOutcome::Done(result) => return Ok(result),
+                FoldOutcome::Again { take: fewer } => take = fewer,
+            }
+        }
+    }
+}
+
+fn empty(definition: ProjectionDefinition) -> Trial {
+    Trial { definition, states: Vec::new(), folded: 0, unkeyed: 0, dead_letters: Vec::new(), failed: None }
+}

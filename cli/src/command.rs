@@ -106,11 +106,7 @@ impl Command {
     }
 }
 
-async fn dispatch(
-    command: &Command,
-    sandbox: Option<&dyn Sandbox>,
-    output: &Output,
-) -> Result<(), CliError> {
+async fn dispatch(command: &Command, sandbox: Option<&dyn Sandbox>, output: &Output) -> Result<(), CliError> {
     let client = command.global().client()?;
     match command {
         Command::Stream(noun) => crate::stream::run(&noun.verb, &client, output).await,

@@ -369,6 +369,7 @@ async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliE
     } else {
         output.facts(&[
             ("projection", status.name.clone()),
+            ("kind", status.kind.clone()),
             ("status", status.status.as_str().into()),
             ("checkpoint", status.checkpoint.to_string()),
             ("lag", status.lag.to_string()),

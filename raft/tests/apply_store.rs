@@ -16,9 +16,9 @@ use weir_storage::{
 };
 use weir_types::{
     AppendOutcome, DecidedAppend, Direction, EntityId, EntityType, EventPattern, GroupId, IdempotencyKey,
-    Judged, LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName,
-    ReadError, RegistryCommand, RegistryError, RegistryOutcome, Rules, RulesChanged, RulesCommand,
-    RulesError, RulesScope, SchemaMode, StreamRead, StreamVersion, limits,
+    Judged, LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionKind,
+    ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome, Rules, RulesChanged,
+    RulesCommand, RulesError, RulesScope, SchemaMode, StreamRead, StreamVersion, limits,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -369,6 +369,7 @@ fn definition(name: &str, source: &str) -> ProjectionDefinition {
         partition_key: None,
         source: source.into(),
         on_error: OnError::Park,
+        kind: ProjectionKind::Async,
     }
 }
 

@@ -25,8 +25,8 @@ use weir_storage::{
 };
 use weir_types::{
     Deployment, Direction, EntityId, EntityType, EventPattern, GroupId, LogId, LogIndex, NodeId, OnError,
-    PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName, RegistryOutcome, StreamHead,
-    StreamVersion, Term, Timestamp,
+    PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName,
+    RegistryOutcome, StreamHead, StreamVersion, Term, Timestamp,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -230,6 +230,7 @@ fn deploy(state: &State, number: u64) {
         partition_key: None,
         source: "source".into(),
         on_error: OnError::Park,
+        kind: ProjectionKind::Async,
     };
     let outcome = RegistryOutcome::Deployed(id.clone());
     state

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use weir_storage::state::{RegistryChange, State, StateError};
 use weir_types::{
     BadEvent, Deployment, EntityId, EventId, EventName, EventPattern, GroupId, LogIndex, OnError,
-    PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName, RegistryError,
-    RegistryOutcome, StreamVersion,
+    PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName,
+    RegistryError, RegistryOutcome, StreamVersion,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -27,6 +27,7 @@ fn definition(name: &str) -> ProjectionDefinition {
         partition_key: None,
         source: "source".into(),
         on_error: OnError::Park,
+        kind: ProjectionKind::Async,
     }
 }
 

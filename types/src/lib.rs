@@ -53,8 +53,8 @@ pub use log_id::LogId;
 pub use planted::{Planted, planted};
 pub use position::{LogIndex, Position, StreamVersion, Term};
 pub use projection::{
-    BadEvent, Deployment, EventPattern, Generation, OnError, ProjectionDefinition, ProjectionId, Rebuild,
-    RegistryCommand, RegistryError, RegistryOutcome,
+    BadEvent, Deployment, EventPattern, Generation, OnError, ProjectionDefinition, ProjectionId,
+    ProjectionKind, Rebuild, RegistryCommand, RegistryError, RegistryOutcome,
 };
 pub use read::{
     Consistency, Direction, LogFilter, LogRead, LogSlice, ReadError, StreamHead, StreamPage, StreamRead,

@@ -93,6 +93,35 @@ impl OnError {
     }
 }
 
+/// How a projection's states follow the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProjectionKind {
+    /// A moment later: a read is of what is folded.
+    #[default]
+    Async,
+    /// No read is behind what the node that answers has applied.
+    Inline,
+}
+
+impl ProjectionKind {
+    const ALL: [Self; 2] = [Self::Async, Self::Inline];
+
+    /// Its name, as a source says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Async => "async",
+            Self::Inline => "inline",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
 /// An event that a handler could not fold, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadEvent {
@@ -131,6 +160,8 @@ pub struct ProjectionDefinition {
     pub source: Arc<str>,
     /// What becomes of an event that its handler cannot fold.
     pub on_error: OnError,
+    /// How its states follow the log.
+    pub kind: ProjectionKind,
 }
 
 /// One fold of a projection from the log's beginning: a deployment, or a rebuild of it.

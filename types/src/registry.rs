@@ -188,6 +188,7 @@ mod tests {
             partition_key: None,
             source: source.into(),
             on_error: OnError::Park,
+            kind: crate::ProjectionKind::Async,
         }
     }
 

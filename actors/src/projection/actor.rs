@@ -124,8 +124,9 @@ impl Actor for ProjectionActor {
             return Ok(state);
         }
         let progress = state.progress.clone();
+        let kind = definition.kind;
         let fold = Fold::start(group, id.clone(), definition, views, limits, resumed)?;
-        let stores = Stores { group, id: id.clone(), reader, feed, progress: progress.clone() };
+        let stores = Stores { group, id: id.clone(), kind, reader, feed, progress: progress.clone() };
         let follow = Follow::new(stores, myself.clone(), checkpoint.position);
         let following = tokio::spawn(follow.run());
         state.follow = Some(following.abort_handle());

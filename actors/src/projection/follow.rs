@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 use weir_types::{
-    GroupId, Position, ProjectionId, ReadError, RecordedEvent,
+    GroupId, Position, ProjectionId, ProjectionKind, ReadError, RecordedEvent,
     ports::{BusError, EventReader, Feed, Subscription},
 };
 
@@ -73,6 +73,7 @@ impl From<FollowError> for Leave {
 pub(super) struct Stores {
     pub(super) group: GroupId,
     pub(super) id: ProjectionId,
+    pub(super) kind: ProjectionKind,
     pub(super) reader: Arc<dyn EventReader>,
     pub(super) feed: Option<Arc<dyn Feed>>,
     pub(super) progress: Arc<ProgressSender>,
@@ -120,7 +121,9 @@ impl Follow {
     }
 
     async fn follow(&mut self) -> Result<(), FollowError> {
-        let Some(feed) = self.stores.feed.clone() else {
+        // The bus is behind the log, and readers of an inline projection wait for the fold.
+        let feed = self.stores.feed.clone().filter(|_| self.stores.kind != ProjectionKind::Inline);
+        let Some(feed) = feed else {
             return self.follow_log_until(None).await;
         };
         loop {
@@ -320,7 +323,10 @@ impl Follow {
     }
 
     async fn deliver(&mut self, events: Vec<RecordedEvent>) -> Result<(), FollowError> {
-        self.next_step = Instant::now() + STEP_EVERY;
+        self.next_step = match self.stores.kind {
+            ProjectionKind::Async => Instant::now() + STEP_EVERY,
+            ProjectionKind::Inline => Instant::now(),
+        };
         let (reply, stored) = oneshot::channel();
         self.actor.cast(Message::Batch { events, reply }).map_err(|_| FollowError::Refused)?;
         self.folded = stored.await.map_err(|_| FollowError::Refused)?;

@@ -8,7 +8,7 @@ use ractor::{Actor, ActorRef};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 use weir_types::{
-    BadEvent, Consistency, Deployment, LogIndex, PartitionKey, Planted, Position, ProjectionId,
+    BadEvent, Consistency, Deployment, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionKind,
     ProjectionName, ReadError, Timestamp, planted,
     ports::{Checkpoint, View},
 };
@@ -351,19 +351,40 @@ impl ProjectionsHandle {
         position: Position,
         patience: Duration,
     ) -> Result<Checkpoint, ViewError> {
-        let folded = self.folded(name, Consistency::AtLeast(position), patience).await;
+        // Who waits has a position in hand, and reads nothing yet.
+        let folded = self.folded_and(name, Consistency::AtLeast(position), Position::ZERO, patience).await;
         folded.map(|(_, checkpoint)| checkpoint)
+    }
+
+    /// Waits until what is read here of a projection is as new as its kind promises.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub async fn current(&self, name: &ProjectionName, patience: Duration) -> Result<(), ViewError> {
+        self.folded(name, Consistency::Local, patience).await.map(drop)
     }
 
     pub(super) fn arguments(&self) -> &ProjectionsArguments {
         &self.arguments
     }
 
-    /// Waits until the projection is folded as far as asked.
+    /// Waits until the projection is folded as far as a read asks for, and as its kind promises.
     async fn folded(
         &self,
         name: &ProjectionName,
         consistency: Consistency,
+        patience: Duration,
+    ) -> Result<(ProjectionId, Checkpoint), ViewError> {
+        let applied = self.arguments.reader.applied(self.arguments.group);
+        self.folded_and(name, consistency, applied, patience).await
+    }
+
+    /// Waits until the projection is folded as far as asked, and an inline one as far as was `applied`.
+    async fn folded_and(
+        &self,
+        name: &ProjectionName,
+        consistency: Consistency,
+        applied: Position,
         patience: Duration,
     ) -> Result<(ProjectionId, Checkpoint), ViewError> {
         let deadline = Instant::now() + patience;
@@ -384,7 +405,7 @@ impl ProjectionsHandle {
             if consistency != Consistency::Local {
                 self.reconciled(registry, deadline).await;
             }
-            let waited = self.folded_once(name, wanted, deadline).await?;
+            let waited = self.folded_once(name, wanted, applied, deadline).await?;
             // What was folded that far was applied that far, and with it every deployment before: the
             // answer must not be of a name that was removed by then, nor of one that another took over from.
             let replaced = self.arguments.views.registry_at(group) != registry;
@@ -395,17 +416,23 @@ impl ProjectionsHandle {
         }
     }
 
-    /// Waits until what answers is folded as far as asked; a generation that takes its place goes on for it.
+    /// Waits until what answers is folded as far as asked, and an inline one as far as was `applied`; a generation
+    /// that takes its place goes on for it.
     async fn folded_once(
         &self,
         name: &ProjectionName,
-        wanted: Position,
+        asked: Position,
+        applied: Position,
         deadline: Instant,
     ) -> Result<Result<(ProjectionId, Checkpoint), ViewError>, ViewError> {
         let mut changes = self.board.changes.subscribe();
         loop {
             changes.mark_unchanged();
             let row = self.running(name, deadline).await?;
+            let wanted = match row.serving.kind {
+                ProjectionKind::Inline => asked.max(applied),
+                ProjectionKind::Async => asked,
+            };
             let mut progress = row.serving.progress.subscribe();
             let waits = row.next.is_some();
             let done = |progress: &Progress| {

@@ -39,7 +39,8 @@ pub(super) fn plan(
 #[cfg(test)]
 mod tests {
     use weir_types::{
-        EventPattern, LogIndex, OnError, ProjectionDefinition, ProjectionName, Rebuild, Timestamp,
+        EventPattern, LogIndex, OnError, ProjectionDefinition, ProjectionKind, ProjectionName, Rebuild,
+        Timestamp,
     };
 
     use super::*;
@@ -56,6 +57,7 @@ mod tests {
             partition_key: None,
             source: "".into(),
             on_error: OnError::Park,
+            kind: ProjectionKind::Async,
         };
         let first = Deployment::new(id(1), definition.clone());
         let mut one = (2..=newest).fold(first, |one, at| one.succeeded_by(id(at), definition.clone()));

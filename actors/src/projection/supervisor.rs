@@ -9,7 +9,8 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Supervisio
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{error, info, warn};
 use weir_types::{
-    Deployment, GroupId, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, ReadError,
+    Deployment, GroupId, LogIndex, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName,
+    ReadError,
     ports::{Checkpoint, EventReader, Feed, ViewStore},
 };
 
@@ -68,6 +69,7 @@ pub(super) struct Board {
 #[derive(Clone)]
 pub(super) struct Running {
     pub(super) id: ProjectionId,
+    pub(super) kind: ProjectionKind,
     pub(super) progress: Arc<ProgressSender>,
     pub(super) brake: Arc<Brake>,
 }
@@ -371,7 +373,8 @@ impl State {
     fn publish(&self, planned: &[(Deployment, Plan)]) {
         let running = |id: &ProjectionId| {
             let child = self.children.get(id)?;
-            Some(Running { id: id.clone(), progress: child.progress.clone(), brake: child.brake.clone() })
+            let (progress, brake) = (child.progress.clone(), child.brake.clone());
+            Some(Running { id: id.clone(), kind: child.definition.kind, progress, brake })
         };
         let row = |(one, plan): &(Deployment, Plan)| {
             let (serving, next) = (running(&plan.serving)?, plan.next.as_ref().and_then(running));

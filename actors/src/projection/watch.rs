@@ -7,7 +7,9 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
-use weir_types::{PartitionKey, Partitions, Position, ProjectionId, ProjectionName, ReadError, ports::View};
+use weir_types::{
+    PartitionKey, Partitions, Position, ProjectionId, ProjectionKind, ProjectionName, ReadError, ports::View,
+};
 
 use super::{
     handle::{ProjectionsHandle, ViewError},
@@ -97,8 +99,11 @@ impl ProjectionsHandle {
         after: Position,
         heartbeat: Duration,
     ) -> Result<ViewWatch, ViewError> {
-        let Running { id, progress, .. } =
+        let Running { id, kind, progress, .. } =
             self.running(name, Instant::now() + RUNNING_PATIENCE).await?.serving;
+        if kind == ProjectionKind::Inline {
+            self.current(name, RUNNING_PATIENCE).await?;
+        }
         let progress = progress.subscribe();
         let target = progress.borrow().checkpoint.position;
         let todo = Todo::of_all(&partitions);

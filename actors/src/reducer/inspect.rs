@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use weir_types::{
-    EventPattern, NameError, OnError, ProjectionDefinition, ProjectionName, RegistryError, limits,
+    EventPattern, NameError, OnError, ProjectionDefinition, ProjectionKind, ProjectionName, RegistryError,
+    limits,
 };
 
 use super::{
@@ -48,6 +49,12 @@ pub enum ReducerError {
         /// What it is.
         found: String,
     },
+    /// The exported `kind` is none.
+    #[error("exported `kind` is `{found}`, and must be `async` or `inline`")]
+    Kind {
+        /// What it is.
+        found: String,
+    },
     /// The exported `partitionKey` is not a JSONPath.
     #[error("exported `partitionKey` is not a JSONPath: {reason}")]
     PartitionKey {
@@ -81,6 +88,7 @@ struct Declared {
     events: Vec<String>,
     partition_key: Option<String>,
     on_error: Option<String>,
+    kind: Option<String>,
 }
 
 fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, ReducerError> {
@@ -94,12 +102,17 @@ fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, Redu
         None => OnError::default(),
         Some(found) => OnError::from_name(&found).ok_or(ReducerError::OnError { found })?,
     };
+    let kind = match declared.kind {
+        None => ProjectionKind::default(),
+        Some(found) => ProjectionKind::from_name(&found).ok_or(ReducerError::Kind { found })?,
+    };
     let definition = ProjectionDefinition {
         name,
         events,
         partition_key: declared.partition_key,
         source: Arc::from(source),
         on_error,
+        kind,
     };
     definition.check_limits().map_err(|error| ReducerError::Events { error })?;
     Ok(definition)

@@ -241,8 +241,12 @@
     if (onError !== undefined && onError !== null && !isText(onError)) {
       throw new TypeError('`onError` must be a string: `park` or `skip`');
     }
+    const kind = pick('kind');
+    if (kind !== undefined && kind !== null && !isText(kind)) {
+      throw new TypeError('`kind` must be a string: `async` or `inline`');
+    }
     const declared = stringify({
-      name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null,
+      name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null, kind: kind ?? null,
     });
 
     const first = apply(initialState, self, []);

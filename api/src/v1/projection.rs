@@ -119,6 +119,9 @@ pub struct ProjectionStatus {
     /// How far the generation is that is to take its place on the answering node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<RebuildJob>,
+    /// `async`, or `inline` where no read is behind what the answering node has applied; absent where workers fold it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
     /// `managed`, or `external` where it is for its effects.
     pub mode: String,
     /// What is special of a projection that workers fold.
@@ -169,6 +172,7 @@ impl ProjectionStatus {
             error_message: message.clone(),
             error: parked.map(ProjectionFault::from),
             rebuild: None,
+            kind: definition.kind.as_str().into(),
             mode: "managed".into(),
             worker: None,
             checkpoint_snake: checkpoint.position.0,
@@ -464,6 +468,7 @@ mod tests {
             partition_key: None,
             source: Arc::from(""),
             on_error: OnError::Park,
+            kind: weir_types::ProjectionKind::Async,
         };
         let event = |message: &str| BadEvent {
             id: EventId(Uuid::from_u128(1)),

@@ -12,7 +12,7 @@ use weir_api::{
 };
 use weir_types::{
     AppendError, BadEvent, Consistency, Deployment, PartitionKey, Planted, Position, ProjectionDefinition,
-    ProjectionId, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome,
+    ProjectionId, ProjectionKind, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome,
     limits::PARTITIONS_SCAN_MAX,
     planted,
     ports::{Checkpoint, Leadership, View},
@@ -263,7 +263,11 @@ impl Engine {
     ) -> Result<PartitionsPage, ApiError> {
         let source = match self.workers.is_registered(name).await? {
             true => Source::Workers(name),
-            false => Source::Deployed(self.answering(&self.deployed(name).await?).await?),
+            false => {
+                let one = self.deployed(name).await?;
+                self.is_current(&one).await?;
+                Source::Deployed(self.answering(&one).await?)
+            }
         };
         let (mut after, mut found, mut seen) = (search.after.clone(), Vec::new(), 0);
         if let Some(prefix) =
@@ -341,6 +345,15 @@ impl Engine {
         let id = self.answering(&self.deployed(name).await?).await?;
         let total = self.ports.views.checkpoint(self.group, &id).await?.dead_letters;
         Ok((self.ports.views.dead_letters(self.group, &id, after, limit).await?, total))
+    }
+
+    /// Waits until what is read of a projection here is as new as its kind promises.
+    async fn is_current(&self, one: &Deployment) -> Result<(), ApiError> {
+        let promises = one.generations().any(|(_, definition)| definition.kind == ProjectionKind::Inline);
+        match promises {
+            true => self.projections.current(&one.name, VIEW_PATIENCE).await.map_err(refusal),
+            false => Ok(()),
+        }
     }
 
     pub(super) async fn deployed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {

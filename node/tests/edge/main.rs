@@ -6,6 +6,7 @@ mod cluster;
 mod connect;
 mod eventually;
 mod groups;
+mod inline;
 mod kv;
 mod live;
 mod live_views;

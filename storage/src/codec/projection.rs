@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_types::{
     BadEvent, EntityId, EventId, EventName, EventPattern, LogIndex, OnError, Position, ProjectionDefinition,
-    ProjectionId, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome, StreamVersion, Timestamp,
+    ProjectionId, ProjectionKind, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome,
+    StreamVersion, Timestamp,
     ports::{Checkpoint, Parked, View},
 };
 
@@ -25,6 +26,13 @@ pub(crate) struct StoredDefinition<'a> {
     partition_key: Option<&'a str>,
     source: &'a str,
     skip_bad: bool,
+    kind: StoredKind,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredKind {
+    Async,
+    Inline,
 }
 
 impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
@@ -35,6 +43,10 @@ impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
             partition_key: definition.partition_key.as_deref(),
             source: &definition.source,
             skip_bad: definition.on_error == OnError::Skip,
+            kind: match definition.kind {
+                ProjectionKind::Async => StoredKind::Async,
+                ProjectionKind::Inline => StoredKind::Inline,
+            },
         }
     }
 }
@@ -50,6 +62,10 @@ impl TryFrom<StoredDefinition<'_>> for ProjectionDefinition {
             partition_key: stored.partition_key.map(str::to_owned),
             source: stored.source.into(),
             on_error: if stored.skip_bad { OnError::Skip } else { OnError::Park },
+            kind: match stored.kind {
+                StoredKind::Async => ProjectionKind::Async,
+                StoredKind::Inline => ProjectionKind::Inline,
+            },
         })
     }
 }

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use weir_types::{
     BadEvent, Condition, ContentType, DecidedAppend, DecidedEvent, DecidedTransaction, DecidedWrite,
     EntityId, EntityType, EventId, EventName, EventPattern, EventSource, ExpectedVersion, GroupId,
-    Idempotency, IdempotencyKey, NewEvent, OnError, Position, ProjectionDefinition, ProjectionName,
-    StreamCheck, StreamVersion, Tag, Timestamp,
+    Idempotency, IdempotencyKey, NewEvent, OnError, Position, ProjectionDefinition, ProjectionKind,
+    ProjectionName, StreamCheck, StreamVersion, Tag, Timestamp,
 };
 
 pub(super) fn appends() -> Vec<DecidedAppend> {
@@ -95,6 +95,7 @@ pub(super) fn definition() -> ProjectionDefinition {
         partition_key: Some("$.data.customer.id".into()),
         source: "export const name = 'ü';".into(),
         on_error: OnError::Skip,
+        kind: ProjectionKind::Inline,
     }
 }
 

@@ -81,6 +81,7 @@ impl ProjectionStatus {
             error: None,
             dead_letters: progress.worker.dead_letters,
             on_error: progress.worker.on_failure.clone(),
+            kind: String::new(),
             mode: progress.mode,
             rebuild: None,
             worker: Some(progress.worker),

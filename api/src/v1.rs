@@ -13,6 +13,7 @@ mod kv;
 mod limits;
 mod log;
 mod outbox;
+mod past;
 pub mod paths;
 mod projection;
 mod projection_fault;
@@ -47,6 +48,10 @@ pub use kv::{
 pub use limits::Limits;
 pub use log::{LogPage, LogQuery};
 pub use outbox::OutboxStatus;
+pub use past::{
+    PastFold, PastMoment, PastPage, PastPageQuery, PastPartition, PastProgress, PastQuery, PastStatus,
+    PastView, past_fault,
+};
 pub use projection::{
     DeployBody, DeployResult, LastEvent, PartitionEntry, PartitionSearch, PartitionsPage, PartitionsQuery,
     ProjectionList, ProjectionState, ProjectionStatus, ProjectionStatusKind, ProjectionView, ViewQuery,

@@ -1,7 +1,9 @@
 //! `weir projection …`
 
 mod difference;
+mod get;
 mod given;
+mod past;
 mod starter;
 mod trial;
 mod watch;
@@ -12,8 +14,8 @@ use clap::Subcommand;
 use weir_client::{
     Client,
     v1::{
-        Freshness, PartitionsQuery, ProjectionDeadLettersQuery, ProjectionFault, ProjectionStatus,
-        ProjectionStatusKind, ViewQuery, WaitResult,
+        PartitionsQuery, ProjectionDeadLettersQuery, ProjectionFault, ProjectionStatus, ProjectionStatusKind,
+        WaitResult,
     },
 };
 
@@ -41,19 +43,7 @@ pub enum ProjectionCommand {
     #[command(alias = "ls")]
     List,
     /// Print the state of one partition
-    Get {
-        /// The projection
-        name: String,
-        /// The partition's key
-        #[arg(long, value_name = "KEY")]
-        partition: Option<String>,
-        /// A position that must be folded before the answer
-        #[arg(long, value_name = "POSITION", conflicts_with = "linearizable")]
-        min_position: Option<u64>,
-        /// Fold all that was acknowledged before, then answer
-        #[arg(long)]
-        linearizable: bool,
-    },
+    Get(get::GetArgs),
     /// Show how far a projection is; exit code 5 when it is parked
     Status {
         /// The projection
@@ -168,14 +158,7 @@ pub(crate) async fn run(
         ProjectionCommand::Test(args) => trial::run(args, sandbox, output).await,
         ProjectionCommand::Deploy { file } => deploy(file, client, output).await,
         ProjectionCommand::List => list(client, output).await,
-        ProjectionCommand::Get { name, partition, min_position, linearizable } => {
-            let query = ViewQuery {
-                partition: partition.clone(),
-                min_position: *min_position,
-                consistency: linearizable.then_some(Freshness::Linearizable),
-            };
-            get(name, &query, client, output).await
-        }
+        ProjectionCommand::Get(args) => get::run(args, client, output).await,
         ProjectionCommand::Status { name } => status(name, client, output).await,
         ProjectionCommand::Partitions { name, after, prefix, search, limit } => {
             let query = PartitionsQuery {
@@ -204,16 +187,7 @@ pub(crate) async fn run(
         }
         ProjectionCommand::Rebuild(args) => rebuild(args, client, output).await,
         ProjectionCommand::Diff { left, right, limit } => diff(left, right, *limit, client, output).await,
-        ProjectionCommand::Switch { name, with } => {
-            let status = client.switch_projections(name, with).await?;
-            output.json_or(&status, |now| {
-                eprintln!(
-                    "projection `{name}` answers from deployment {}, and `{with}` from what it did",
-                    now.deployed
-                );
-                Ok(())
-            })
-        }
+        ProjectionCommand::Switch { name, with } => switch(name, with, client, output).await,
         ProjectionCommand::Verify { name } => verify(name, client, output).await,
         ProjectionCommand::DeadLetters { name, after, limit } => {
             let query = ProjectionDeadLettersQuery { after: *after, limit: *limit };
@@ -243,6 +217,17 @@ async fn wait(
     Ok(match event {
         Some(event) => client.wait_for_event(name, event, timeout).await?,
         None => client.wait_for_projection(name, position.unwrap_or(0), timeout).await?,
+    })
+}
+
+async fn switch(name: &str, with: &str, client: &Client, output: &Output) -> Result<(), CliError> {
+    let status = client.switch_projections(name, with).await?;
+    output.json_or(&status, |now| {
+        eprintln!(
+            "projection `{name}` answers from deployment {}, and `{with}` from what it did",
+            now.deployed
+        );
+        Ok(())
     })
 }
 
@@ -314,18 +299,6 @@ async fn list(client: &Client, output: &Output) -> Result<(), CliError> {
     };
     let rows: Vec<_> = list.projections.iter().map(row).collect();
     output.table(["PROJECTION", "STATUS", "CHECKPOINT", "LAG", "EVENTS", "ERROR"], &rows)
-}
-
-async fn get(name: &str, query: &ViewQuery, client: &Client, output: &Output) -> Result<(), CliError> {
-    let view = client.projection(name, query).await?;
-    if output.is_json() {
-        return output.json(&view);
-    }
-    let state = view.state.map_or(serde_json::Value::Null, |state| state.state);
-    let text = serde_json::to_string_pretty(&state).map_err(|error| CliError::Failed(error.to_string()))?;
-    output.line(&text)?;
-    eprintln!("partition {}, checkpoint {}, lag {}", view.partition, view.status.checkpoint, view.status.lag);
-    Ok(())
 }
 
 async fn partitions(

@@ -4,9 +4,10 @@ use reqwest::Method;
 use serde::de::IgnoredAny;
 use weir_api::v1::{
     CatchupBatchBody, CatchupBatchResult, CatchupItem, CatchupQuery, ComparisonView, DeployBody,
-    DeployResult, DiffQuery, DigestBody, DigestView, PartitionsPage, PartitionsQuery, ProjectionDeadLetters,
-    ProjectionDeadLettersQuery, ProjectionList, ProjectionStatus, ProjectionView, RebuildBody, RebuildJob,
-    SwitchBody, ViewQuery, WaitForEventBody, WaitResult, paths,
+    DeployResult, DiffQuery, DigestBody, DigestView, PartitionsPage, PartitionsQuery, PastPage,
+    PastPageQuery, PastQuery, PastView, ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionList,
+    ProjectionStatus, ProjectionView, RebuildBody, RebuildJob, SwitchBody, ViewQuery, WaitForEventBody,
+    WaitResult, paths,
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -146,6 +147,25 @@ impl Client {
             Call::new(Method::POST, &path, Repeat::OnlyIfNothingHappened).body(&DigestBody { position }),
         )
         .await
+    }
+
+    /// One partition as it was at a position or a time, on the answering node; while it is folded, how far that is.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`, `stale` for a position that is not applied, `projection_parked`,
+    /// `overloaded`.
+    pub async fn past_state(&self, name: &str, query: &PastQuery) -> Result<PastView, ClientError> {
+        let path = paths::fill(paths::PROJECTION_PAST, name);
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(query)).await
+    }
+
+    /// A page of all partitions as they were at a position or a time.
+    ///
+    /// # Errors
+    /// As [`Client::past_state`].
+    pub async fn past_states(&self, name: &str, query: &PastPageQuery) -> Result<PastPage, ClientError> {
+        let path = paths::fill(paths::PROJECTION_PAST_PARTITIONS, name);
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(query)).await
     }
 
     /// What a projection passed without folding it, on the answering node.

@@ -13,6 +13,7 @@ mod kv;
 mod meter;
 mod observe;
 mod outbox;
+mod past;
 mod projections;
 mod read;
 mod readiness;

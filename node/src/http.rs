@@ -13,6 +13,7 @@ pub(crate) mod kv;
 mod log;
 mod openapi;
 mod outbox;
+mod past;
 mod projections;
 mod rebuilds;
 mod routes;

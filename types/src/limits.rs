@@ -141,6 +141,14 @@ pub const INVARIANT_TIME_MAX: std::time::Duration = std::time::Duration::from_se
 pub const INVARIANT_SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one partition's state, as JSON.
 pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Folds of a projection's past that a node keeps at once.
+pub const PAST_FOLDS_MAX: usize = 8;
+/// And that it folds at once.
+pub const PAST_FOLDS_RUNNING_MAX: usize = 2;
+/// Partitions in a page of a projection's past.
+pub const PAST_PAGE_MAX: usize = 100;
+/// Bytes of their states, unless one alone is larger.
+pub const PAST_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Waits for projections at once on one node.
 pub const PROJECTION_WAITS_MAX: usize = 1_024;
 /// Waits that one request may hold.

@@ -8,8 +8,8 @@ use ractor::{Actor, ActorRef};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 use weir_types::{
-    BadEvent, Consistency, Deployment, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionKind,
-    ProjectionName, ReadError, Timestamp, planted,
+    BadEvent, Consistency, Deployment, LogIndex, PartitionKey, Planted, Position, ProjectionId,
+    ProjectionKind, ProjectionName, ReadError, Timestamp, planted,
     ports::{Checkpoint, View},
 };
 
@@ -110,6 +110,7 @@ impl ProjectionsHandle {
 
     /// Stops folding; what is folded stays. Waits for the steps at hand.
     pub async fn stop(&self) {
+        self.board.pasts.end();
         if self.supervisor.stop_and_wait(None, Some(STOP_PATIENCE)).await.is_err() {
             self.supervisor.kill();
         }
@@ -362,6 +363,14 @@ impl ProjectionsHandle {
     /// [`ViewError`].
     pub async fn current(&self, name: &ProjectionName, patience: Duration) -> Result<(), ViewError> {
         self.folded(name, Consistency::Local, patience).await.map(drop)
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(super) fn shared_board(&self) -> Arc<Board> {
+        self.board.clone()
     }
 
     pub(super) fn arguments(&self) -> &ProjectionsArguments {

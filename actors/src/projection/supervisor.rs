@@ -18,6 +18,7 @@ use super::{
     actor::{Arguments as ActorArguments, Message as ActorMessage, Predecessor, ProjectionActor},
     brake::{Brake, Hold},
     dry_run::DryRuns,
+    past::Pasts,
     plan::{Plan, plan},
     progress::{Progress, ProgressSender},
 };
@@ -59,6 +60,7 @@ pub(super) struct Board {
     /// Rises when `rows` changes.
     pub(super) changes: watch::Sender<u64>,
     pub(super) dry_runs: Arc<DryRuns>,
+    pub(super) pasts: Pasts,
     /// Projections that somebody outside holds to look at them.
     pub(super) holds: Mutex<BTreeMap<ProjectionName, (ProjectionId, Hold)>>,
     /// The registry command up to which `rows` are what is deployed.
@@ -213,7 +215,9 @@ impl State {
         };
         let wanted: BTreeSet<_> = planned.iter().flat_map(|(_, plan)| plan.wanted().cloned()).collect();
         let mut gone: BTreeSet<_> = self.children.keys().cloned().chain(kept).collect();
-        gone.retain(|id| !wanted.contains(id) && !self.board.dry_runs.is_scratch(id));
+        let is_beside =
+            |id: &ProjectionId| self.board.dry_runs.is_scratch(id) || self.board.pasts.is_scratch(id);
+        gone.retain(|id| !wanted.contains(id) && !is_beside(id));
         for (one, plan) in &planned {
             self.reconcile_child(myself, one, &plan.serving, None).await;
             if let Some(next) = &plan.next {

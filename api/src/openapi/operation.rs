@@ -286,6 +286,14 @@ operations! {
         /// Holds a projection on the answering node, or tells its digest at a position.
         GetProjectionDigest = Member Post paths::PROJECTION_DIGEST, |spec| of_projection(read(spec))
             .body::<v1::DigestBody>().gives::<v1::DigestView>(200).fails(&[PositionPassed]);
+        /// Reads one partition's state as it was at a position or a time, by a fold beside what answers.
+        GetPastState = Member Get paths::PROJECTION_PAST, |spec| of_projection(read(spec))
+            .query::<v1::PastQuery>().gives::<v1::PastView>(200).gives::<v1::PastView>(202)
+            .fails(&[ProjectionParked, Overloaded]);
+        /// Reads all partitions as they were at a position or a time.
+        ListPastStates = Member Get paths::PROJECTION_PAST_PARTITIONS, |spec| of_projection(read(spec))
+            .query::<v1::PastPageQuery>().gives::<v1::PastPage>(200).gives::<v1::PastPage>(202)
+            .fails(&[ProjectionParked, Overloaded, TooLarge]);
         /// Lists what a projection passed without folding it.
         ListProjectionDeadLetters = Member Get paths::PROJECTION_DEAD_LETTERS, |spec| of_projection(read(spec))
             .query::<v1::ProjectionDeadLettersQuery>().gives::<v1::ProjectionDeadLetters>(200);

@@ -34,6 +34,10 @@ pub const PROJECTION_SWITCH: &str = "/api/v1/projections/{name}/switch";
 pub const PROJECTION_DIFF: &str = "/api/v1/projections/{name}/diff";
 /// A projection's digest at a position.
 pub const PROJECTION_DIGEST: &str = "/api/v1/projections/{name}/digest";
+/// GET: one partition as it was at a position or a time.
+pub const PROJECTION_PAST: &str = "/api/v1/projections/{name}/past";
+/// GET: all partitions as they were.
+pub const PROJECTION_PAST_PARTITIONS: &str = "/api/v1/projections/{name}/past/partitions";
 /// What a projection passed without folding it.
 pub const PROJECTION_DEAD_LETTERS: &str = "/api/v1/projections/{name}/dead-letters";
 /// GET: the states of a projection, as they come, as server-sent events.

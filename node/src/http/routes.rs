@@ -11,7 +11,7 @@ use axum::{
 use weir_api::openapi::{Answerer, Method, Operation};
 
 use super::{
-    cluster, consumers, health, kv, log, openapi, outbox, projections, rebuilds, rules, streams,
+    cluster, consumers, health, kv, log, openapi, outbox, past, projections, rebuilds, rules, streams,
     transactions, waits, workers,
 };
 use crate::{connect, engine::Engine, live};
@@ -83,6 +83,8 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::SwitchProjections => by.this(rebuilds::switch),
         Op::DiffProjections => by.this(rebuilds::diff),
         Op::GetProjectionDigest => by.this(rebuilds::digest),
+        Op::GetPastState => by.this(past::view),
+        Op::ListPastStates => by.this(past::page),
         Op::ListProjectionDeadLetters => by.this(projections::dead_letters),
         Op::ListPartitions => by.this(projections::partitions),
         Op::SubscribeToProjection => by.this(live::sse::by_projection),

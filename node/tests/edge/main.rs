@@ -11,6 +11,7 @@ mod kv;
 mod live;
 mod live_views;
 mod openapi;
+mod past;
 mod projections;
 mod reading;
 mod refusals;

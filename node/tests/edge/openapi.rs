@@ -201,6 +201,11 @@ async fn of_projections(judge: &Judge) {
     judge.ask(Op::GetProjection, &format!("{one}2"), Value::Null, 404).await;
     judge.ask(Op::WaitForProjection, &format!("{one}/catchup?minSeq=1"), Value::Null, 200).await;
     judge.ask(Op::WaitForProjection, &format!("{one}2/catchup"), Value::Null, 404).await;
+    judge.ask(Op::GetPastState, &format!("{one}/past?position=1&waitMs=5000"), Value::Null, 200).await;
+    judge.ask(Op::GetPastState, &format!("{one}/past?position=9999"), Value::Null, 504).await;
+    judge
+        .ask(Op::ListPastStates, &format!("{one}/past/partitions?position=1&waitMs=5000"), Value::Null, 200)
+        .await;
     let items = json!({ "items": [{ "name": "count", "minSeq": 1 }, { "name": "none" }] });
     judge.ask(Op::WaitForProjections, &format!("{all}/catchup/batch"), items, 200).await;
     let (_, read) = judge.node.get("/api/v1/streams/o-1/events").await;

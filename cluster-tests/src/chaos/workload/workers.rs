@@ -32,6 +32,8 @@ const WORKERS: usize = 3;
 const WRITE_PACE: Duration = Duration::from_millis(60);
 /// Between two polls of one worker.
 const POLL_PACE: Duration = Duration::from_millis(80);
+/// Saves of one worker between two rebuilds.
+const REBUILD_EVERY: u32 = 40;
 const LEASE: Duration = Duration::from_millis(900);
 /// How long the last events may take.
 const LAST: Duration = Duration::from_secs(60);
@@ -125,6 +127,7 @@ impl Worker {
     }
 
     async fn work(mut self) -> Result<()> {
+        let mut saves = 0;
         while self.caller.pace(POLL_PACE).await {
             let most = self.caller.rng.within(1..30);
             let Some(polled) = self.poll(most).await else { continue };
@@ -144,15 +147,23 @@ impl Worker {
                 false => polled.events.len(),
             };
             self.save(&polled, count).await;
-            if self.id == "worker-0" && self.caller.rng.chance(1) {
-                let (_, edge) = self.caller.node();
-                let path = "/ironflow.v1.ProjectionService/RebuildProjection";
-                if edge.post(path, &json!({ "name": NAME })).await.is_ok() {
-                    self.caller.count("rebuilt");
-                }
+            saves += 1;
+            if self.id == "worker-0" && saves >= REBUILD_EVERY && self.rebuild().await {
+                saves = 0;
             }
         }
         self.caller.end()
+    }
+
+    /// Asks for a rebuild, and tells whether there is one.
+    async fn rebuild(&mut self) -> bool {
+        let (_, edge) = self.caller.node();
+        let path = "/ironflow.v1.ProjectionService/RebuildProjection";
+        let begun = edge.post(path, &json!({ "name": NAME })).await.is_ok();
+        if begun {
+            self.caller.count("rebuilt");
+        }
+        begun
     }
 
     async fn poll(&mut self, most: u64) -> Option<PollProjectionResponse> {

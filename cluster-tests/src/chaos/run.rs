@@ -40,7 +40,7 @@ use crate::binary::workspace;
 /// How long clients may take to end when they are told.
 const CLIENTS_END_WITHIN: Duration = Duration::from_secs(60);
 /// How long the last reads of one workload may take.
-const SETTLE_WITHIN: Duration = Duration::from_secs(180);
+const SETTLE_WITHIN: Duration = Duration::from_secs(360);
 
 /// What a run ended with.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ const ACK_WAIT: Duration = Duration::from_secs(2);
 /// How long a durable consumer may get no further while there is more, before it is made anew.
 const STALLED: Duration = Duration::from_secs(8);
 /// How long the last messages may take.
-const LAST: Duration = Duration::from_secs(90);
+const LAST: Duration = Duration::from_secs(300);
 
 /// Consumers of JetStream.
 #[derive(Debug, Clone, Default)]

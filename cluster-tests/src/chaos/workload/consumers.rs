@@ -2,13 +2,14 @@
 //! again where it was cut, and a durable consumer that is killed amid a batch.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_nats::jetstream::{
-    self, AckKind, Message,
+    self, Message,
     consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
     stream::Stream,
 };
@@ -119,7 +120,9 @@ struct Reader {
     /// The position up to which it has everything.
     reached: u64,
     kept: Arc<Mutex<u64>>,
-    /// When the next event came last. What comes too early and is put back is no progress: it comes again and again.
+    /// What came before its turn, by position: no more than may be pending.
+    early: BTreeMap<u64, (Message, Delivered)>,
+    /// When the next event came last. What comes before its turn is no progress: it comes again and again.
     came: Instant,
 }
 
@@ -141,7 +144,7 @@ impl Reader {
     fn new(context: &Context, kind: Kind, kept: Arc<Mutex<u64>>) -> Self {
         let reached = *kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (caller, client) = (Caller::new(context, NAME), context.client());
-        Self { caller, client, kind, reached, kept, came: Instant::now() }
+        Self { caller, client, kind, reached, kept, early: BTreeMap::new(), came: Instant::now() }
     }
 
     async fn work(mut self) -> Result<()> {
@@ -165,7 +168,7 @@ impl Reader {
     async fn finish(mut self, goal: u64) -> Result<()> {
         let end = Instant::now() + LAST;
         loop {
-            // In one stretch: each that is cut leaves a batch behind, whose order is found again by putting back.
+            // In one stretch: what one that is cut holds comes again only when its time is over.
             let last = self.stretch(&Limits { until: end, events: usize::MAX, goal }).await;
             if self.reached >= goal {
                 return self.caller.end();
@@ -183,6 +186,7 @@ impl Reader {
     /// One connected stretch: what came is written down, however it ends.
     async fn stretch(&mut self, limits: &Limits) -> Result<()> {
         let stream = connected(&self.caller.context.nats).await?;
+        self.early.clear();
         let call = Call::Observe {
             consumer: self.kind.name().to_owned(),
             source: Source::JetStream,
@@ -208,7 +212,7 @@ impl Reader {
             let mut batch = timeout(NATS_CALL, batch).await.context("no batch in time")??;
             while let Some(message) = timeout(NATS_CALL, batch.next()).await.context("no message in time")? {
                 let message = message.map_err(|error| anyhow::anyhow!("cut while reading: {error}"))?;
-                self.take(&message, limits, events).await?;
+                self.take(message, limits, events).await?;
                 // The durable one is killed amid a batch: what it holds is given out again.
                 if events.len() >= limits.events {
                     return Ok(());
@@ -261,39 +265,56 @@ impl Reader {
         Ok(())
     }
 
-    async fn take(&mut self, message: &Message, limits: &Limits, events: &mut Vec<Delivered>) -> Result<()> {
-        let event = match delivered(message) {
+    async fn take(&mut self, message: Message, limits: &Limits, events: &mut Vec<Delivered>) -> Result<()> {
+        let event = match delivered(&message) {
             Ok(event) => event,
             Err(error) => {
                 self.caller.wrong(format!("{}: {error:#}", self.kind.name()));
                 bail!("message is not what it should be");
             }
         };
-        let (position, next) = (event.position, self.reached + 1);
-        if self.kind == Kind::Durable && position > next {
-            // Messages that went to a dead client come again later: until then this one must wait.
-            self.caller.count("put_back");
-            let again = AckKind::Nak(Some(Duration::from_millis(500)));
-            return message.ack_with(again).await.map_err(|error| anyhow::anyhow!("not put back: {error}"));
+        let next = self.reached + 1;
+        if event.position > next && self.kind == Kind::Durable {
+            // What went to a dead client comes again later: until then this one must wait.
+            self.caller.count("early");
+            self.early.insert(event.position, (message, event));
+            return Ok(());
         }
-        if position > next {
+        if event.position > next {
             // A message's position is its sequence, so a hole is what was purged; a reader that counts
             // waits until it is published again. One that stays lets the run end without the end. It is
             // written down: whether anybody purged something is for the checker to know.
             self.caller.count("hole");
+            let position = event.position;
             events.push(event);
             bail!("position {next} is due, and {position} came");
         }
-        events.push(event);
-        if position == next {
-            (self.reached, self.came) = (position, Instant::now());
+        self.consume(&message, event, limits, events).await?;
+        while let Some((message, event)) = self.early.remove(&(self.reached + 1)) {
+            self.consume(&message, event, limits, events).await?;
         }
+        Ok(())
+    }
+
+    /// Takes the next event, or one that is there already.
+    async fn consume(
+        &mut self,
+        message: &Message,
+        event: Delivered,
+        limits: &Limits,
+        events: &mut Vec<Delivered>,
+    ) -> Result<()> {
+        let again = event.position <= self.reached;
+        if !again {
+            (self.reached, self.came) = (event.position, Instant::now());
+        }
+        events.push(event);
         match self.kind {
             Kind::Ordered => self.caller.count("ordered"),
             Kind::Durable => {
-                self.caller.count(if position < next { "redelivered" } else { "durable" });
+                self.caller.count(if again { "redelivered" } else { "durable" });
                 // Some acknowledgements are never sent, as if it had died before; not at the end, where none comes back.
-                if position < next || limits.to_the_end() || self.caller.rng.chance(99) {
+                if again || limits.to_the_end() || self.caller.rng.chance(99) {
                     message.ack().await.map_err(|error| anyhow::anyhow!("not acknowledged: {error}"))?;
                 }
             }

@@ -13,5 +13,5 @@ mod thread;
 pub(crate) use self::{
     fold::{Basis, judge},
     memory::{Folded, Memory, Slot},
-    thread::Invariant,
+    thread::{Invariant, Walk},
 };

@@ -14,15 +14,18 @@ mod invariant;
 pub mod jetstream;
 pub mod live;
 pub mod local_feed;
+pub mod moment;
 pub mod observe;
 pub mod outbox;
 pub mod projection;
 pub mod reducer;
 pub mod router;
 pub mod rules;
+pub mod states;
 mod stream;
 mod supervisor;
 mod transaction;
+pub mod upcast;
 pub mod workers;
 
 pub use admission::AdmissionBounds;

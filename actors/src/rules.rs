@@ -14,6 +14,6 @@ mod schema;
 pub use schema::{SchemaFault, inspect_schema};
 
 pub(crate) use self::{
-    book::Rulebooks,
+    book::{Rulebook, Rulebooks},
     judge::{Judgement, judge},
 };

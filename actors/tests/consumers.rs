@@ -15,6 +15,7 @@ use uuid::Uuid;
 use weir_actors::{
     consumers::{Delivery, Desk, DeskEnded, DeskStart, DeskStore, Ledger, Settle, Writing},
     live::Hub,
+    upcast::Upcasting,
 };
 use weir_types::{
     ClusterId, ConsumerGroup, ConsumerGroupName, ConsumerTerms, EntityId, GroupId, NodeId, Pattern, Position,
@@ -53,13 +54,14 @@ fn desk(log: &MemoryLog, number: u64) -> Desk {
         after: Position::ZERO,
         terms,
     };
+    let upcasting = Arc::new(Upcasting::new(GroupId::DEFAULT, Arc::new(log.clone())));
     let (desk, served) = Desk::open(DeskStart {
         number,
         group,
         ledger: Ledger::default(),
         replayed: Vec::new(),
         store: Arc::new(Paper),
-        hub: Hub::start(Arc::new(log.clone()), ClusterId(Uuid::from_u128(1)), GroupId::DEFAULT),
+        hub: Hub::start(Arc::new(log.clone()), upcasting, ClusterId(Uuid::from_u128(1)), GroupId::DEFAULT),
         clock: Arc::new(ManualClock::at(Timestamp(1))),
         stop: CancellationToken::new(),
     });

@@ -12,7 +12,10 @@ use futures::executor::block_on;
 use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
-use weir_actors::live::{EndReason, Frame, Hub, Subscriber};
+use weir_actors::{
+    live::{EndReason, Frame, Hub, Subscriber},
+    upcast::Upcasting,
+};
 use weir_types::{
     ClusterId, Cursor, EntityId, GroupId, NodeId, Pattern, Position, Selector, Slow, StreamVersion,
     SubscribeRequest, SubscriptionStart,
@@ -25,7 +28,8 @@ const GROUP: GroupId = GroupId::DEFAULT;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn hub(log: &MemoryLog) -> Hub {
-    Hub::start(Arc::new(log.clone()), ClusterId(Uuid::from_u128(1)), GROUP)
+    let upcasting = Arc::new(Upcasting::new(GROUP, Arc::new(log.clone())));
+    Hub::start(Arc::new(log.clone()), upcasting, ClusterId(Uuid::from_u128(1)), GROUP)
 }
 
 fn write_to(log: &MemoryLog, stream: &str) {

@@ -12,6 +12,7 @@ mod list;
 mod projections;
 mod proto_json;
 mod read;
+mod snapshot;
 mod subscribe;
 mod worker;
 
@@ -26,6 +27,7 @@ pub use projections::{
     WaitCatchupRequest, WaitCatchupResponse, WaitForEventRequest, WaitFrame, WaitFrameKind,
 };
 pub use read::{ReadStreamRequest, ReadStreamResponse};
+pub use snapshot::{CreateSnapshotRequest, CreateSnapshotResponse, GetSnapshotRequest, GetSnapshotResponse};
 pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
 pub use worker::{
     NamedProjectionRequest, OkResponse, PollProjectionRequest, PollProjectionResponse, ProjectionEvent,

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use connectrpc::PreEncoded;
-use weir_types::{LogSlice, Position, RecordedEvent, StreamPage, StreamVersion};
+use weir_types::{LogSlice, Position, RecordedEvent, StreamPage, StreamVersion, Timestamp};
 
 use crate::{
     ApiError,
     event::{event_from_view, event_view, id_text},
+    format_timestamp, parse_timestamp,
     proto::v1,
     v1::{Freshness, LogQuery, ReadQuery},
 };
@@ -27,10 +28,14 @@ pub fn stream_query(message: &v1::ReadStreamRequest) -> ReadQuery {
         consistency,
         min_position,
         wait_ms: given(message.wait_ms),
+        raw: message.raw,
+        as_of: message.as_of.map(|time| format_timestamp(Timestamp(time))),
+        at: message.at.map(|time| format_timestamp(Timestamp(time))),
+        as_of_version: message.as_of_version,
     }
 }
 
-/// The message that asks what a query asks.
+/// The message that asks what a query asks. A time that is none is left out: the query was made of times.
 #[must_use]
 pub fn stream_request(entity_id: &str, query: &ReadQuery) -> v1::ReadStreamRequest {
     use v1::read_stream_request::Freshness as Asked;
@@ -46,6 +51,10 @@ pub fn stream_request(entity_id: &str, query: &ReadQuery) -> v1::ReadStreamReque
         backward: query.direction.as_deref() == Some("backward"),
         freshness,
         wait_ms: query.wait_ms.unwrap_or_default(),
+        raw: query.raw,
+        as_of: micros(query.as_of.as_deref()),
+        at: micros(query.at.as_deref()),
+        as_of_version: query.as_of_version,
         ..Default::default()
     }
 }
@@ -69,6 +78,7 @@ pub fn log_query(message: v1::ReadLogRequest) -> LogQuery {
         tag: named(message.tag),
         consistency,
         min_position,
+        raw: message.raw,
     }
 }
 
@@ -89,8 +99,14 @@ pub fn log_request(query: &LogQuery) -> v1::ReadLogRequest {
         name: query.name.clone().unwrap_or_default(),
         entity_type: query.entity_type.clone().unwrap_or_default(),
         tag: query.tag.clone().unwrap_or_default(),
+        raw: query.raw,
         ..Default::default()
     }
+}
+
+/// A time in microseconds.
+fn micros(time: Option<&str>) -> Option<i64> {
+    time.and_then(|time| parse_timestamp(time).ok()).map(|time| time.0)
 }
 
 /// A number that a message leaves out by saying 0.
@@ -98,13 +114,14 @@ fn given(number: u64) -> Option<u64> {
     Some(number).filter(|number| *number > 0)
 }
 
-/// The message of a page of a stream.
-pub fn stream_page(page: &StreamPage) -> PreEncoded<v1::ReadStreamResponse> {
+/// The message of a page of a stream; of its past, with the last version of the moment.
+pub fn stream_page(page: &StreamPage, as_of: Option<StreamVersion>) -> PreEncoded<v1::ReadStreamResponse> {
     let ids: Vec<_> = page.events.iter().map(id_text).collect();
     PreEncoded::from_view(&v1::ReadStreamResponseView {
         version: page.head.as_ref().map_or(0, |head| head.version.0),
         position: page.applied.0,
         next_version: page.next.map(|version| version.0),
+        as_of_version: as_of.map(|version| version.0),
         events: page.events.iter().zip(&ids).map(|(event, id)| event_view(event, id)).collect(),
         ..Default::default()
     })
@@ -132,6 +149,8 @@ pub struct EventPage {
     pub next: Option<StreamVersion>,
     /// The position that the answering node had applied.
     pub applied: Position,
+    /// Of the past: the last version that was recorded until the moment, and is not beyond the one asked for.
+    pub as_of: Option<StreamVersion>,
 }
 
 /// The page that a message is; `message` is its bytes, which the events share.
@@ -144,6 +163,7 @@ pub fn event_page(view: &v1::ReadStreamResponseView<'_>, message: &Bytes) -> Res
         events: events(&view.events, message)?,
         next: view.next_version.map(StreamVersion),
         applied: Position(view.position),
+        as_of: view.as_of_version.map(StreamVersion),
     })
 }
 
@@ -203,7 +223,13 @@ mod tests {
         let stream = [
             ReadQuery::default(),
             ReadQuery { limit: Some(7), consistency: Some(Freshness::Local), ..ReadQuery::default() },
-            ReadQuery { min_position: Some(0), wait_ms: Some(3), ..ReadQuery::default() },
+            ReadQuery { min_position: Some(0), wait_ms: Some(3), raw: true, ..ReadQuery::default() },
+            ReadQuery {
+                as_of: Some("2026-01-02T03:04:05.000006Z".into()),
+                at: Some("1969-12-31T23:59:59.000000Z".into()),
+                as_of_version: Some(0),
+                ..ReadQuery::default()
+            },
             ReadQuery { from_version: Some(0), direction: Some("backward".into()), ..ReadQuery::default() },
         ];
         for query in stream {
@@ -213,7 +239,12 @@ mod tests {
             LogQuery::default(),
             LogQuery { consistency: Some(Freshness::Linearizable), ..LogQuery::default() },
             LogQuery { from_position: Some(9), direction: Some("backward".into()), ..LogQuery::default() },
-            LogQuery { name: Some("order.*".into()), tag: Some("vip".into()), ..LogQuery::default() },
+            LogQuery {
+                name: Some("order.*".into()),
+                tag: Some("vip".into()),
+                raw: true,
+                ..LogQuery::default()
+            },
             LogQuery { min_position: Some(4), entity_type: Some("order".into()), ..LogQuery::default() },
         ];
         for query in log {
@@ -237,12 +268,12 @@ mod tests {
             next: Some(StreamVersion(3)),
             applied: Position(50),
         };
-        let message = stream_page(&page).encode(CodecFormat::Proto).unwrap();
+        let message = stream_page(&page, Some(StreamVersion(4))).encode(CodecFormat::Proto).unwrap();
         let view = v1::ReadStreamResponseView::decode_view(&message).unwrap();
         let read = event_page(&view, &message).unwrap();
         assert_eq!(
-            (read.version.0, &read.events, read.next, read.applied),
-            (5, &page.events, page.next, page.applied)
+            (read.version.0, &read.events, read.next, read.applied, read.as_of.map(|version| version.0)),
+            (5, &page.events, page.next, page.applied, Some(4))
         );
 
         let slice = LogSlice { events: page.events, next: Position(43), applied: Position(50) };

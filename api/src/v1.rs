@@ -20,9 +20,12 @@ mod projection_fault;
 mod read;
 mod rebuild;
 mod rules;
+mod snapshot;
+mod state;
 mod stream;
 mod subscribe;
 mod transaction;
+mod upcaster;
 mod wait;
 
 pub use crate::view_update::StateUpdate;
@@ -72,12 +75,17 @@ pub use rules::{
     EventSchemasQuery, MetadataKind, MetadataRuleBody, RulesBody, RulesList, RulesResult, RulesView,
     SchemaModeKind,
 };
+pub use snapshot::{
+    Snapshot, SnapshotBody, SnapshotCreated, SnapshotList, SnapshotQuery, SnapshotRead, SnapshotView,
+};
+pub use state::{StateQuery, StateView};
 pub use stream::{ListPage, ListQuery, StreamSummary};
 pub use subscribe::{Beginning, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};
 pub(crate) use subscribe::{heartbeat_of, slow_of};
 pub use transaction::{
     ConditionBody, StreamAppendBody, StreamCheckBody, TransactionBody, TransactionResult, Validated,
 };
+pub use upcaster::{UpcastBody, UpcastResult, UpcastStep, UpcasterBody, UpcasterList, UpcasterView};
 pub use wait::{
     CatchupBatchBody, CatchupBatchResult, CatchupItem, CatchupOutcome, CatchupQuery, Wait, WaitForEventBody,
     WaitResult,

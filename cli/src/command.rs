@@ -18,8 +18,10 @@ use crate::{
     projection::ProjectionCommand,
     rules::{RulesCommand, SchemaCommand},
     sandbox::Sandbox,
+    snapshot::SnapshotCommand,
     stream::StreamCommand,
     transact::TransactArgs,
+    upcaster::UpcasterCommand,
 };
 
 /// The nouns of the command line. The `weir` binary flattens them beside its own.
@@ -27,6 +29,8 @@ use crate::{
 pub enum Command {
     /// Append to streams, read and watch them
     Stream(Noun<StreamCommand>),
+    /// Keep states of streams, and read from them on
+    Snapshot(Noun<SnapshotCommand>),
     /// Read events of all streams, by position
     Log(Alone<LogArgs>),
     /// Append to several streams, all of it or nothing
@@ -43,6 +47,8 @@ pub enum Command {
     Rules(Noun<RulesCommand>),
     /// Register JSON Schemas of events
     Schema(Noun<SchemaCommand>),
+    /// Lead events of older schema versions to newer ones, where they are read
+    Upcaster(Noun<UpcasterCommand>),
     /// Look at the cluster and change its members
     Cluster(Noun<ClusterCommand>),
     /// Look at what is published to JetStream
@@ -90,6 +96,7 @@ impl Command {
     fn global(&self) -> &GlobalArgs {
         match self {
             Self::Stream(noun) => &noun.global,
+            Self::Snapshot(noun) => &noun.global,
             Self::Log(alone) => &alone.global,
             Self::Transact(alone) => &alone.global,
             Self::Import(alone) => &alone.global,
@@ -98,6 +105,7 @@ impl Command {
             Self::Projection(noun) => &noun.global,
             Self::Rules(noun) => &noun.global,
             Self::Schema(noun) => &noun.global,
+            Self::Upcaster(noun) => &noun.global,
             Self::Cluster(noun) => &noun.global,
             Self::Outbox(noun) => &noun.global,
             Self::OpenApi(alone) => &alone.global,
@@ -110,6 +118,7 @@ async fn dispatch(command: &Command, sandbox: Option<&dyn Sandbox>, output: &Out
     let client = command.global().client()?;
     match command {
         Command::Stream(noun) => crate::stream::run(&noun.verb, &client, output).await,
+        Command::Snapshot(noun) => crate::snapshot::run(&noun.verb, &client, output).await,
         Command::Log(alone) => crate::log::run(&alone.args, &client, output).await,
         Command::Transact(alone) => crate::transact::run(&alone.args, &client, output).await,
         Command::Import(alone) => crate::import::run(&alone.args, &client, output).await,
@@ -118,6 +127,7 @@ async fn dispatch(command: &Command, sandbox: Option<&dyn Sandbox>, output: &Out
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, sandbox, output).await,
         Command::Rules(noun) => crate::rules::run(&noun.verb, &client, output).await,
         Command::Schema(noun) => crate::rules::run_schema(&noun.verb, &client, output).await,
+        Command::Upcaster(noun) => crate::upcaster::run(&noun.verb, &client, output).await,
         Command::Cluster(noun) => crate::cluster::run(&noun.verb, &client, output).await,
         Command::Outbox(noun) => crate::outbox::run(&noun.verb, &client, output).await,
         Command::OpenApi(alone) => crate::openapi::run(&alone.args, output),
@@ -174,6 +184,16 @@ mod tests {
             "weir projection new p --dir d",
             "weir schema register order.placed s.json --version 2",
             "weir schema rm order.placed --version 2",
+            "weir upcaster set order.placed up.js --from 1 --to 3",
+            "weir upcaster test order.placed {} --from 1",
+            "weir upcaster rm order.placed --from 1",
+            "weir stream read o-1 --raw",
+            "weir stream state o-1 --at 2026-01-02T03:04:05Z",
+            "weir snapshot create o-1 {} --version 7",
+            "weir snapshot get o-1 --before 6",
+            "weir snapshot read o-1 --as-of-version 6",
+            "weir stream read o-1 --as-of 2026-01-02T03:04:05Z --at 2026-01-01T00:00:00Z --as-of-version 7",
+            "weir log --raw",
             "weir rules set rules.json --type account",
             "weir rules get",
             "weir rules set --type account --invariant account.js",

@@ -14,6 +14,7 @@ mod group;
 mod import;
 mod kv;
 mod log;
+mod moment;
 mod openapi;
 mod outbox;
 mod output;
@@ -23,8 +24,10 @@ mod projection;
 mod rebuild;
 mod rules;
 mod sandbox;
+mod snapshot;
 mod stream;
 mod transact;
+mod upcaster;
 mod verify;
 
 pub use command::Command;

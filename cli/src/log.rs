@@ -33,6 +33,9 @@ pub struct LogArgs {
     /// Be content with what the answering node has applied
     #[arg(long)]
     local: bool,
+    /// Events as they are in the log, without upcasters
+    #[arg(long)]
+    raw: bool,
 }
 
 pub(crate) async fn run(args: &LogArgs, client: &Client, output: &Output) -> Result<(), CliError> {
@@ -72,6 +75,7 @@ impl LogArgs {
             entity_type: self.entity_type.clone(),
             tag: self.tag.clone(),
             consistency: Some(if self.local { Freshness::Local } else { Freshness::Linearizable }),
+            raw: self.raw,
             ..LogQuery::default()
         }
     }

@@ -1,13 +1,13 @@
 //! `weir stream …`
 
 mod append;
-mod read;
+pub(crate) mod read;
 mod watch;
 
 use clap::Subcommand;
 use weir_client::{Client, v1::ListQuery, v1::StreamSummary};
 
-use crate::{error::CliError, output::Output};
+use crate::{error::CliError, moment::MomentArgs, output::Output};
 
 #[derive(Debug, Subcommand)]
 pub enum StreamCommand {
@@ -19,6 +19,13 @@ pub enum StreamCommand {
     Info {
         /// The entity
         entity: String,
+    },
+    /// Show the state of a stream, through the invariant of its entity type
+    State {
+        /// The entity
+        entity: String,
+        #[command(flatten)]
+        moment: MomentArgs,
     },
     /// List streams, in the order of their creation
     #[command(alias = "ls")]
@@ -45,9 +52,18 @@ pub(crate) async fn run(command: &StreamCommand, client: &Client, output: &Outpu
         StreamCommand::Append(args) => append::run(args, client, output).await,
         StreamCommand::Read(args) => read::run(args, client, output).await,
         StreamCommand::Info { entity } => info(entity, client, output).await,
+        StreamCommand::State { entity, moment } => state(entity, moment, client, output).await,
         StreamCommand::List(args) => list(args, client, output).await,
         StreamCommand::Watch(args) => watch::run(args, client, output).await,
     }
+}
+
+async fn state(entity: &str, moment: &MomentArgs, client: &Client, output: &Output) -> Result<(), CliError> {
+    let found = client.state(entity, moment.to_moment()?).await?;
+    if output.is_json() {
+        return output.json(&found);
+    }
+    output.line(found.state.get())
 }
 
 async fn info(entity: &str, client: &Client, output: &Output) -> Result<(), CliError> {

@@ -26,10 +26,12 @@ mod read_session;
 mod retry;
 mod rules;
 mod session;
+mod snapshots;
 mod sse;
 mod stream;
 mod subscribe;
 mod transaction;
+mod upcasters;
 mod worker;
 
 pub use append::Append;

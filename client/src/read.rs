@@ -2,8 +2,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use futures::{Stream, stream};
 use reqwest::Method;
-use weir_api::v1::{EventView, Freshness, LogPage, LogQuery, ReadPage, ReadQuery, paths};
-use weir_types::Direction;
+use weir_api::{
+    format_timestamp,
+    v1::{EventView, Freshness, LogPage, LogQuery, ReadPage, ReadQuery, StateQuery, StateView, paths},
+};
+use weir_types::{Direction, Moment};
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
 
@@ -32,6 +35,10 @@ pub struct ReadOptions {
     pub min_position: Option<u64>,
     /// How long the server waits for an event when there is none.
     pub wait: Duration,
+    /// Whether events are given as they are in the log, without upcasters.
+    pub raw: bool,
+    /// The moment of the stream's past that is asked for; now where no part of it is given.
+    pub moment: Moment,
 }
 
 impl ReadOptions {
@@ -46,6 +53,10 @@ impl ReadOptions {
             consistency: self.freshness,
             min_position: self.min_position,
             wait_ms: u64::try_from(self.wait.as_millis()).ok().filter(|wait| *wait > 0),
+            raw: self.raw,
+            as_of: self.moment.as_of.map(format_timestamp),
+            at: self.moment.at.map(format_timestamp),
+            as_of_version: self.moment.as_of_version.map(|version| version.0),
         }
     }
 }
@@ -90,6 +101,21 @@ impl Client {
             }
             Ok(pages.ready.pop_front().map(|event| (event, pages)))
         })
+    }
+
+    /// A stream's state as of any moment, through the invariant of its entity type.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `rules_not_found` where the type has no invariant, `state_failed`.
+    pub async fn state(&self, entity_id: &str, moment: Moment) -> Result<StateView, ClientError> {
+        let path = paths::fill(paths::STREAM_STATE, entity_id);
+        let query = StateQuery {
+            as_of: moment.as_of.map(format_timestamp),
+            at: moment.at.map(format_timestamp),
+            as_of_version: moment.as_of_version.map(|version| version.0),
+            ..StateQuery::default()
+        };
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(&query)).await
     }
 
     /// Events by position, oldest first, from what the answering node has applied.

@@ -18,12 +18,13 @@ use tracing::debug;
 use weir_api::{
     ApiError, ErrorCode,
     connect::{
-        AppendEventRequest, AppendEventResponse, GetEntityHistoryRequest, GetEntityHistoryResponse,
+        AppendEventRequest, AppendEventResponse, CreateSnapshotRequest, CreateSnapshotResponse,
+        GetEntityHistoryRequest, GetEntityHistoryResponse, GetSnapshotRequest, GetSnapshotResponse,
         GetStreamInfoRequest, GetStreamInfoResponse, ListStreamsRequest, ListStreamsResponse,
         ReadStreamRequest, ReadStreamResponse,
     },
 };
-use weir_types::{Consistency, StreamVersion, TraceContext};
+use weir_types::{Consistency, EntityId, StreamVersion, TraceContext};
 
 use crate::{
     engine::Engine,
@@ -72,6 +73,8 @@ async fn answer(engine: &Engine, method: &str, request: Request) -> Result<Respo
         "GetStreamInfo" => info(engine, &body).await,
         "ListStreams" => list(engine, &body).await,
         "GetEntityHistory" => history(engine, &body).await,
+        "CreateSnapshot" => create_snapshot(engine, &body).await,
+        "GetSnapshot" => snapshot(engine, &body).await,
         _ => Err(ApiError::new(ErrorCode::Unimplemented, "method is not served here")),
     }
 }
@@ -140,6 +143,20 @@ async fn list(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
     let (entity_type, offset, limit) = request.to_page()?;
     let (heads, total) = engine.list(entity_type.as_ref(), offset, limit, Consistency::Linearizable).await?;
     json(ListStreamsResponse::new(&heads, total))
+}
+
+async fn create_snapshot(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+    let (entity, body) = parse_json::<CreateSnapshotRequest>(body)?.into_body();
+    let (snapshot_id, _) = engine.create_snapshot(&EntityId::new(entity)?, body).await?;
+    json(CreateSnapshotResponse { snapshot_id })
+}
+
+async fn snapshot(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {
+    let request: GetSnapshotRequest = parse_json(body)?;
+    let before = Some(StreamVersion(request.before_version)).filter(|version| version.0 > 0);
+    let entity = EntityId::new(&request.entity_id)?;
+    let snapshot = engine.snapshot(&entity, before, Consistency::Linearizable).await?;
+    json(GetSnapshotResponse::from(&snapshot))
 }
 
 async fn history(engine: &Engine, body: &Bytes) -> Result<Response, ApiError> {

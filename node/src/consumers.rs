@@ -465,7 +465,8 @@ impl Consumers {
     }
 
     async fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ApiError> {
-        Ok(self.parts.ports.reader.read_log(GroupId::DEFAULT, position, 1).await?.pop())
+        let read = self.parts.ports.reader.read_log(GroupId::DEFAULT, position, 1).await?;
+        Ok(self.parts.hub.upcasting().first_part(read).await?.pop())
     }
 }
 

@@ -19,7 +19,10 @@ mod read;
 mod readiness;
 mod rebuilds;
 mod rules;
+mod snapshots;
+mod states;
 mod subscribe;
+mod upcasters;
 mod waits;
 mod watch;
 mod workers;
@@ -34,7 +37,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weir_actors::{OutboxHandle, RouterHandle, live::Hub, projection::ProjectionsHandle};
+use weir_actors::{OutboxHandle, RouterHandle, live::Hub, projection::ProjectionsHandle, states::States};
 use weir_raft::{PeerNode, RaftNode};
 use weir_types::{GroupId, NodeId, Timestamp, limits, ports::Ports};
 
@@ -90,6 +93,8 @@ pub struct Engine {
     /// The places of those who follow the states of projections.
     watches: Arc<Semaphore>,
     workers: Arc<Workers>,
+    /// Where states of streams are folded when they are asked for.
+    states: States,
     outbox: Option<OutboxHandle>,
     leader_wait: Duration,
     closing: CancellationToken,
@@ -120,6 +125,7 @@ impl Engine {
             leader_wait,
             closing,
         } = parts;
+        let states = States::new(GroupId::DEFAULT, ports.reader.clone(), ports.rules.clone());
         Self {
             node,
             own,
@@ -134,6 +140,7 @@ impl Engine {
             waits: Arc::new(Semaphore::new(limits::PROJECTION_WAITS_MAX)),
             watches: Arc::new(Semaphore::new(limits::PROJECTION_WATCHES_MAX)),
             workers,
+            states,
             outbox,
             leader_wait,
             closing,

@@ -18,11 +18,13 @@ mod projections;
 mod rebuilds;
 mod routes;
 mod rules;
+mod snapshots;
 mod starting;
 mod streams;
 pub(crate) mod to_leader;
 pub(crate) mod trace;
 mod transactions;
+mod upcasters;
 pub(crate) mod waits;
 pub(crate) mod workers;
 

@@ -11,6 +11,7 @@ use weir_actors::{
     live::Hub,
     projection::{ProjectionsArguments, ProjectionsHandle},
     reducer::ReducerLimits,
+    upcast::Upcasting,
 };
 use weir_raft::{RaftNode, RaftOptions, RaftTiming};
 use weir_storage::{folder::DataFolder, log::LogThread};
@@ -99,10 +100,11 @@ pub async fn wire(
     // The bus knows a node by its seat, whose consumers it takes over with whatever folder.
     let bus = open_bus(plan.node, cluster, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
-    let projections = start_projections(plan.node, &ports, bus.as_ref()).await?;
+    let upcasting = Arc::new(Upcasting::new(GroupId::DEFAULT, ports.rules.clone()));
+    let projections = start_projections(plan.node, &ports, &upcasting, bus.as_ref()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
     let keeper = tokio::spawn(keeper::keep(ports.clone(), raft.buckets(), buckets.clone(), closing.clone()));
-    let live = Hub::start(ports.reader.clone(), cluster, GroupId::DEFAULT);
+    let live = Hub::start(ports.reader.clone(), upcasting.clone(), cluster, GroupId::DEFAULT);
     let consumers = Consumers::new(ConsumersParts {
         node,
         ports: ports.clone(),
@@ -111,7 +113,7 @@ pub async fn wire(
         hub: live.clone(),
         stop: closing.clone(),
     });
-    let (workers, effects) = start_workers(node, &ports, &raft, &buckets, &closing);
+    let (workers, effects) = start_workers(node, &ports, upcasting, &raft, &buckets, &closing);
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -210,6 +212,7 @@ async fn open_bus(
 fn start_workers(
     node: NodeId,
     ports: &Ports,
+    upcasting: Arc<Upcasting>,
     raft: &RaftNode,
     buckets: &Arc<Buckets>,
     closing: &CancellationToken,
@@ -217,6 +220,7 @@ fn start_workers(
     let workers = Workers::new(WorkersParts {
         node,
         ports: ports.clone(),
+        upcasting,
         reader: raft.buckets(),
         buckets: buckets.clone(),
         stop: closing.clone(),
@@ -235,6 +239,7 @@ async fn start_outbox(ports: &Ports, bus: Option<&Connection>) -> Result<Option<
 async fn start_projections(
     node: NodeId,
     ports: &Ports,
+    upcasting: &Arc<Upcasting>,
     bus: Option<&Connection>,
 ) -> Result<ProjectionsHandle, StartError> {
     let feed = bus.map(|bus| Arc::new(JetStreamFeed::new(bus.clone(), node)) as Arc<dyn Feed>);
@@ -243,6 +248,7 @@ async fn start_projections(
         reader: ports.reader.clone(),
         views: ports.views.clone(),
         feed,
+        upcasting: upcasting.clone(),
         limits: ReducerLimits::default(),
     };
     ProjectionsHandle::start(arguments).await.map_err(|error| StartError::part("projections", &error))

@@ -18,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt as _;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
+use weir_actors::upcast::Upcasting;
 use weir_api::{
     ApiError, ErrorCode,
     connect::{
@@ -48,6 +49,7 @@ const TRIES: usize = 4;
 pub(crate) struct WorkersParts {
     pub(crate) node: NodeId,
     pub(crate) ports: Ports,
+    pub(crate) upcasting: Arc<Upcasting>,
     pub(crate) reader: Arc<BucketReader>,
     pub(crate) buckets: Arc<Buckets>,
     /// Ends what waits.
@@ -60,6 +62,7 @@ pub struct Workers {
     /// For what the cluster itself sends.
     http: reqwest::Client,
     ports: Ports,
+    upcasting: Arc<Upcasting>,
     store: Store,
     stop: CancellationToken,
     desks: Slots<Desk>,
@@ -100,11 +103,12 @@ pub enum Registered {
 
 impl Workers {
     pub(crate) fn new(parts: WorkersParts) -> Arc<Self> {
-        let WorkersParts { node, ports, reader, buckets, stop } = parts;
+        let WorkersParts { node, ports, upcasting, reader, buckets, stop } = parts;
         Arc::new(Self {
             node,
             http: reqwest::Client::new(),
             ports,
+            upcasting,
             store: Store { reader, buckets },
             stop,
             desks: Slots::default(),
@@ -411,7 +415,7 @@ impl Workers {
         }
         held.set(None);
         self.lead_and_ready().await?;
-        let desk = Desk::open(&self.store, name, seen.term).await?.ok_or_else(not_found)?;
+        let desk = Desk::open(&self.store, &self.upcasting, name, seen.term).await?.ok_or_else(not_found)?;
         tracing::debug!(projection = %name, revision = desk.revision().0, "desk of a worker-run projection opened");
         held.set(Some(desk));
         Ok(())

@@ -15,10 +15,7 @@ use weir_storage::{
     log::RecordKind,
 };
 use weir_types::{
-    AppendOutcome, DecidedAppend, Direction, EntityId, EntityType, EventPattern, GroupId, IdempotencyKey,
-    Judged, LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionKind,
-    ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome, Rules, RulesChanged,
-    RulesCommand, RulesError, RulesScope, SchemaMode, StreamRead, StreamVersion, limits,
+    AppendOutcome, DecidedAppend, Direction, EntityId, EntityType, EventName, EventPattern, GroupId, IdempotencyKey, Judged, LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome, Rules, RulesChanged, RulesCommand, RulesError, RulesScope, SchemaMode, StreamRead, StreamVersion, Timestamp, Upcaster, limits,
     ports::{Checkpoint, View, ViewChange},
 };
 
@@ -476,6 +473,54 @@ fn a_replay_compares_with_the_rules_of_that_place_in_the_log() {
         assert_eq!(scene.store.state.rules().unwrap(), rules, "without {lost:?}");
     }
     assert!(taken(&scene.append(&[judged(4, 8)])));
+}
+
+#[test]
+fn an_upcaster_is_kept_for_as_long_as_a_projection_folds_by_it() {
+    let mut scene = Scene::new(10);
+    let set = |source: &str| {
+        let upcaster = Upcaster {
+            name: EventName::new("e").unwrap(),
+            from: 1,
+            to: 2,
+            source: source.into(),
+            description: String::new(),
+            registered_at: Timestamp(0),
+        };
+        RegistryCommand::Rules(RulesCommand::SetUpcaster(upcaster))
+    };
+    let delete = RegistryCommand::Rules(RulesCommand::DeleteUpcaster(EventName::new("e").unwrap(), 1));
+    let known = |scene: &Scene| scene.store.state.rules().unwrap().upcasters;
+    let sets = |scene: &Scene| known(scene).records.iter().map(|record| record.set.0).collect::<Vec<_>>();
+    for (command, kept) in [
+        (set("a"), vec![1]),
+        (deploy("p", "1"), vec![1]),
+        (set("b"), vec![1, 3]),
+        (delete.clone(), vec![1, 4]),
+        (remove("p"), vec![1, 4]),
+        (delete.clone(), vec![1, 4]),
+        (set("c"), vec![7]),
+        (delete.clone(), vec![]),
+        (set("d"), vec![9]),
+    ] {
+        register(&mut scene, &command);
+        assert_eq!(sets(&scene), kept, "{command:?}");
+    }
+    assert_eq!(
+        register(
+            &mut scene,
+            &RegistryCommand::Rules(RulesCommand::DeleteUpcaster(EventName::new("e").unwrap(), 2))
+        ),
+        RegistryOutcome::RulesRefused(RulesError::UpcasterNotFound)
+    );
+    let (before, upcasters) = (scene.fingerprint(), known(&scene));
+    assert_eq!(upcasters.revision, LogIndex(9));
+    for lost in [&["index"][..], &["state"], &["index", "state"], &[]] {
+        scene =
+            scene.reopen(|dir| lost.iter().for_each(|store| fs::remove_dir_all(dir.join(store)).unwrap()));
+        assert_eq!(scene.fingerprint(), before, "without {lost:?}");
+        assert_eq!(known(&scene), upcasters, "without {lost:?}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) use kv::{StoredBucket, StoredKvHead, StoredKvMark};
 pub(crate) use projection::{
     StoredBadEvent, StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView,
 };
-pub(crate) use rules::{StoredRules, StoredSchema, scope_of, scope_text};
+pub(crate) use rules::{StoredRules, StoredSchema, StoredUpcaster, scope_of, scope_text};
 pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun};
 
 use serde::{Deserialize, Serialize};

@@ -25,6 +25,8 @@
 //! | state | `g` rules revision | | last log index that changed rules |
 //! | state | `u` rules | entity type, or nothing for the namespace | log index that set them, rules |
 //! | state | `e` schema | event name, NUL, version | schema |
+//! | state | `p` upcaster | event name, NUL, version, log index | what stands from there on, if anything does |
+//! | state | `q` upcasters revision | | last log index that changed upcasters |
 //! | state | `k` key-value mark | | last log index of a key-value command, its time, buckets numbered so far |
 //! | state | `b` bucket | bucket name | its number, what was asked for, counts |
 //! | state | `d` bucket that is gone | bucket number | nothing: keys are still to be dropped |
@@ -236,6 +238,10 @@ pub enum StateKey<'a> {
     Rules(&'a str),
     /// The schema of a version of events of a name.
     Schema(&'a str, u32),
+    /// The last log index that changed upcasters.
+    UpcastersRevision,
+    /// The upcaster of events of a name from a version, as a log index left it.
+    Upcaster(&'a str, u32, LogIndex),
 }
 
 impl<'a> StateKey<'a> {
@@ -280,6 +286,14 @@ impl<'a> StateKey<'a> {
                 out.push(NUL);
                 push_number(&mut out, version.into());
             }
+            Self::UpcastersRevision => out.push(b'q'),
+            Self::Upcaster(name, from, set) => {
+                out.push(b'p');
+                out.extend_from_slice(name.as_bytes());
+                out.push(NUL);
+                push_number(&mut out, from.into());
+                push_number(&mut out, set.0);
+            }
             kv => kv.encode_kv(&mut out),
         }
         out
@@ -287,8 +301,17 @@ impl<'a> StateKey<'a> {
 
     /// What the keys of all schemas begin with.
     pub(crate) fn schemas(group: GroupId) -> Vec<u8> {
+        Self::family(group, b'e')
+    }
+
+    /// What the keys of all upcasters begin with.
+    pub(crate) fn upcasters(group: GroupId) -> Vec<u8> {
+        Self::family(group, b'p')
+    }
+
+    fn family(group: GroupId, family: u8) -> Vec<u8> {
         let mut prefix = Self::Rules("").encode(group);
-        *prefix.last_mut().expect("a key has a family byte") = b'e';
+        *prefix.last_mut().expect("a key has a family byte") = family;
         prefix
     }
 
@@ -369,6 +392,12 @@ impl<'a> StateKey<'a> {
             b'e' => {
                 let (name, version) = until_nul(rest)?;
                 Self::Schema(name, u32::try_from(number(version)?).ok()?)
+            }
+            b'q' if rest.is_empty() => Self::UpcastersRevision,
+            b'p' => {
+                let (name, rest) = until_nul(rest)?;
+                let (from, set) = take_number(rest)?;
+                Self::Upcaster(name, u32::try_from(from).ok()?, LogIndex(number(set)?))
             }
             family => Self::decode_kv(*family, rest)?,
         };
@@ -471,6 +500,8 @@ mod tests {
                 StateKey::RulesRevision,
                 StateKey::Rules(&a),
                 StateKey::Schema(&a, x as u32),
+                StateKey::UpcastersRevision,
+                StateKey::Upcaster(&a, x as u32, LogIndex(x / 3)),
             ] {
                 let bytes = key.encode(GROUP);
                 prop_assert_eq!(StateKey::decode(&bytes), Some((GROUP, key)));

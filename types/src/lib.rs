@@ -13,6 +13,7 @@ mod invariant;
 mod kv;
 pub mod limits;
 mod log_id;
+mod moment;
 pub mod planted;
 pub mod ports;
 mod position;
@@ -50,6 +51,7 @@ pub use kv::{
     KvOperation, KvOutcome, KvRead, KvReadError, KvVersions, KvWrite, Revision, StampedKv,
 };
 pub use log_id::LogId;
+pub use moment::Moment;
 pub use planted::{Planted, planted};
 pub use position::{LogIndex, Position, StreamVersion, Term};
 pub use projection::{
@@ -61,7 +63,8 @@ pub use read::{
 };
 pub use rules::{
     EventSchema, Judged, MetadataRule, MetadataType, RuleFault, RuleFaults, RuleKind, RuleSet, Rules,
-    RulesChanged, RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode,
+    RulesChanged, RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode, UpcastError, Upcaster,
+    UpcasterRecord, Upcasters,
 };
 pub(crate) use subject::fnv1a;
 pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};

@@ -135,10 +135,24 @@ pub const INVARIANT_EVENTS_MAX: usize = 1_000_000;
 pub const INVARIANT_SORTED_EVENTS_MAX: usize = 100_000;
 /// Bytes of their data and metadata.
 pub const INVARIANT_SORTED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Events of a stream that are folded for one answer, beyond a state that is kept.
+pub const STATE_EVENTS_MAX: usize = 100_000;
+/// States of streams that a node folds at once.
+pub const STATES_AT_ONCE_MAX: usize = 32;
+/// Bytes of such states that a node keeps, so that the next fold goes on from them.
+pub const STATES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long an invariant may take over one append, or over one page of a stream.
 pub const INVARIANT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// Bytes of an invariant's source.
 pub const INVARIANT_SOURCE_BYTES_MAX: usize = 256 * 1024;
+/// Upcasters of one group.
+pub const UPCASTERS_MAX: usize = 256;
+/// The same with those before them that projections still fold by, and with removals.
+pub const UPCASTER_RECORDS_MAX: usize = 1_024;
+/// Bytes of an upcaster's source.
+pub const UPCASTER_SOURCE_BYTES_MAX: usize = 64 * 1024;
+/// How long events are upcast in one go, beyond the first.
+pub const UPCAST_TURN_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 /// Bytes of one partition's state, as JSON.
 pub const VIEW_STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Folds of a projection's past that a node keeps at once.
@@ -195,6 +209,10 @@ pub const KV_FEED_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const KV_WATCH_BEGIN_MAX: usize = 10_000;
 /// Watches of buckets at once on one node.
 pub const KV_WATCHES_MAX: usize = 1_024;
+/// Snapshots that are kept of one stream; the oldest go.
+pub const SNAPSHOTS_MAX: usize = 16;
+/// Bytes of the state of a snapshot, as JSON.
+pub const SNAPSHOT_STATE_BYTES_MAX: usize = KV_VALUE_BYTES_MAX - 8 * 1024;
 /// Keys in one page of a listing.
 pub const KV_LIST_MAX: usize = 1_000;
 /// Keys that one page of a listing looks at, whether they match its filter or not.

@@ -2,6 +2,7 @@
 
 use crate::{
     EntityId, EntityType, EventPattern, GroupId, Position, RecordedEvent, StreamVersion, Tag, Timestamp,
+    UpcastError,
 };
 
 /// Which way a read walks.
@@ -161,5 +162,13 @@ pub enum ReadError {
     Storage {
         /// Why.
         reason: String,
+    },
+    /// An event of an older schema version could not be read as one of the newest.
+    #[error("event at position {position}: {error}")]
+    Upcast {
+        /// The event.
+        position: Position,
+        /// Why.
+        error: UpcastError,
     },
 }

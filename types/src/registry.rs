@@ -1,11 +1,15 @@
 //! The registry of projections and of rules, and what becomes of a command to it: pure, and the same on every replica.
 
 mod rules;
+mod upcasters;
 
 use std::collections::BTreeMap;
 
-pub use self::rules::RulesChange;
 use self::rules::{RuleBook, judge_rules};
+pub use self::{
+    rules::RulesChange,
+    upcasters::{UpcasterChange, UpcasterKey},
+};
 use crate::{
     Deployment, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, Rebuild, RegistryCommand,
     RegistryError, RegistryOutcome, RuleSet, Timestamp, limits,
@@ -66,12 +70,14 @@ impl Registry {
             RegistryCommand::Remove(name) => {
                 self.judge_named(name, |_| (RegistryChange::Remove(name.clone()), RegistryOutcome::Removed))
             }
-            RegistryCommand::Rules(command) => match judge_rules(&self.rules, index, command) {
-                Ok((change, changed)) => {
-                    (RegistryChange::Rules(Box::new(change)), RegistryOutcome::RulesChanged(changed))
+            RegistryCommand::Rules(command) => {
+                match judge_rules(&self.rules, index, command, &self.folding()) {
+                    Ok((change, changed)) => {
+                        (RegistryChange::Rules(Box::new(change)), RegistryOutcome::RulesChanged(changed))
+                    }
+                    Err(error) => (RegistryChange::None, RegistryOutcome::RulesRefused(error)),
                 }
-                Err(error) => (RegistryChange::None, RegistryOutcome::RulesRefused(error)),
-            },
+            }
             RegistryCommand::Pause(name) => self.judge_named(name, |standing| match standing.paused {
                 true => (RegistryChange::None, RegistryOutcome::Changed),
                 false => changed(Deployment { paused: true, ..standing.clone() }),
@@ -85,6 +91,11 @@ impl Registry {
             RegistryCommand::CancelRebuild(name) => self.judge_named(name, judge_cancel),
             RegistryCommand::Switch(one, other) => self.judge_switch(one, other),
         }
+    }
+
+    /// The log indexes of all generations that a node may fold.
+    fn folding(&self) -> Vec<LogIndex> {
+        self.deployed.values().flat_map(|one| one.generations().map(|(id, _)| id.deployed)).collect()
     }
 
     fn judge_named(

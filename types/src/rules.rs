@@ -1,11 +1,13 @@
 //! What events must keep to before they are appended: schemas, metadata, and
-//! the invariants of the streams of an entity type.
+//! the invariants of the streams of an entity type; and how older events are read as newer ones.
 
 mod fault;
+mod upcaster;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use fault::{RuleFault, RuleFaults, RuleKind};
+pub use upcaster::{UpcastError, Upcaster, UpcasterRecord, Upcasters};
 
 use crate::{EntityType, EventId, EventName, LogIndex, Timestamp, limits};
 
@@ -157,6 +159,10 @@ pub enum RulesCommand {
     Set(RulesScope, Rules),
     /// Remove the rules of a scope.
     Delete(RulesScope),
+    /// Set an upcaster, in the place of any other of its name and first version.
+    SetUpcaster(Upcaster),
+    /// Remove the upcaster of a name and first version.
+    DeleteUpcaster(EventName, u32),
 }
 
 /// What apply made of a change of rules.
@@ -189,6 +195,15 @@ pub enum RulesError {
     /// There is no such schema.
     #[error("schema not found")]
     SchemaNotFound,
+    /// The upcaster is not legal.
+    #[error("{reason}")]
+    UpcasterInvalid {
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no such upcaster.
+    #[error("upcaster not found")]
+    UpcasterNotFound,
     /// The group has as many schemas, rules or invariants as it may.
     #[error("group has {max} {what}, which is the limit")]
     TooMany {
@@ -208,6 +223,8 @@ pub enum RulesLimit {
     Rules,
     /// Invariants.
     Invariants,
+    /// Upcasters, with those before them that projections still fold by.
+    Upcasters,
 }
 
 impl fmt::Display for RulesLimit {
@@ -216,6 +233,7 @@ impl fmt::Display for RulesLimit {
             Self::Schemas => "schemas",
             Self::Rules => "rules",
             Self::Invariants => "invariants",
+            Self::Upcasters => "upcasters",
         })
     }
 }
@@ -229,6 +247,8 @@ pub struct RuleSet {
     pub rules: Vec<(RulesScope, Rules, LogIndex)>,
     /// In order of names and versions.
     pub schemas: Vec<EventSchema>,
+    /// Upcasters of events.
+    pub upcasters: Upcasters,
 }
 
 /// What an append was judged against. Apply refuses it against anything else.

@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_types::{
-    ConsumerGroup, Pattern, Position, RecordedEvent, Selector, Settlement, Slow, SubscribeRequest,
+    ConsumerGroup, Pattern, Position, ReadError, RecordedEvent, Selector, Settlement, Slow, SubscribeRequest,
     SubscriptionStart, Timestamp, Verdict, limits, ports::Clock,
 };
 
@@ -27,6 +27,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// After a subscription that was not to be had.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// The same where an event cannot be read as one of the newest schema version, which somebody has to mend.
+const UPCAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a desk is of no use any more: the node leads no longer, or it stops. Whoever asks the leader again is served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -377,6 +379,12 @@ impl Server {
                 // It goes on from where it was.
                 Frame::Ended { reason: EndReason::Slow, .. } => self.subscriber = None,
                 Frame::Ended { reason: EndReason::Unavailable(reason), .. } => return Err(reason),
+                // All before it is given; it waits at this one.
+                Frame::Ended { reason: EndReason::Failed(error @ ReadError::Upcast { .. }), cursor } => {
+                    warn!(%error, "consumer group cannot go on");
+                    self.dispatcher.pass(cursor.position);
+                    (self.subscriber, self.retry_at) = (None, Instant::now() + UPCAST_PAUSE);
+                }
                 Frame::Ended { reason: EndReason::Failed(error), .. } => return Err(error.to_string()),
             }
             let more = self.dispatcher.has_room();

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     reducer::event_text,
     stream::actor::{StreamPorts, nothing_written, unread},
+    upcast::Upcasts,
 };
 
 /// What is known of the stream that events are to be appended to.
@@ -43,6 +44,7 @@ pub(crate) struct Verdict {
 pub(crate) async fn judge(
     ports: &StreamPorts,
     invariant: &Invariant,
+    upcasts: &Upcasts,
     basis: Basis,
     append: &DecidedAppend,
 ) -> Result<Option<Verdict>, AppendError> {
@@ -50,7 +52,7 @@ pub(crate) async fn judge(
     let hot = |folded: &Folded| {
         folded.set == invariant.set && folded.version == append.base && !planted(Planted::JudgedOnOlderState)
     };
-    let judging = Judging { ports, invariant, append, retroactive };
+    let judging = Judging { ports, invariant, upcasts, append, retroactive };
     let before = match basis.folded.filter(hot) {
         Some(folded) => folded,
         None => match judging.fold_from_log(basis.term, basis.durable).await? {
@@ -72,6 +74,7 @@ pub(crate) async fn judge(
 struct Judging<'a> {
     ports: &'a StreamPorts,
     invariant: &'a Invariant,
+    upcasts: &'a Upcasts,
     append: &'a DecidedAppend,
     retroactive: bool,
 }
@@ -88,8 +91,8 @@ impl Judging<'_> {
         event.occurred_at.unwrap_or(self.append.recorded_at)
     }
 
-    /// The new events as they will be recorded, save for their positions, which the code does not see.
-    fn recorded(&self) -> Vec<RecordedEvent> {
+    /// The new events as they will be read, save for their positions, which the code does not see.
+    async fn recorded(&self) -> Result<Vec<RecordedEvent>, AppendError> {
         let append = self.append;
         let recorded = |(number, event): (u64, &DecidedEvent)| RecordedEvent {
             id: event.id,
@@ -107,7 +110,23 @@ impl Judging<'_> {
             source: event.source,
             tags: event.tags.clone(),
         };
-        (1..).zip(&append.events).map(recorded).collect()
+        let mut rest: Vec<_> = (1..).zip(&append.events).map(recorded).collect();
+        let mut events = Vec::with_capacity(rest.len());
+        while !rest.is_empty() {
+            let upcast = self.upcast(rest.clone()).await?;
+            rest.drain(..upcast.len());
+            events.extend(upcast);
+        }
+        Ok(events)
+    }
+
+    /// A first part of events, of the newest schema version: at least one.
+    async fn upcast(&self, events: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, AppendError> {
+        let upcast = self.upcasts.upcast(events).await;
+        match upcast.fault {
+            Some(fault) if upcast.events.is_empty() => Err(self.invariant.failed(&fault.error.to_string())),
+            _ => Ok(upcast.events),
+        }
     }
 
     /// The number of a new event among those of the append.
@@ -116,7 +135,7 @@ impl Judging<'_> {
     }
 
     async fn at_the_end(&self, before: &Folded) -> Result<Judged, AppendError> {
-        let mut events = self.recorded();
+        let mut events = self.recorded().await?;
         if self.retroactive {
             events.sort_by_key(place);
         }
@@ -129,7 +148,7 @@ impl Judging<'_> {
     /// Judges the new events where they occurred, and all that occurred after the first of them.
     async fn among_the_others(&self) -> Result<Option<Judged>, AppendError> {
         let Some(mut events) = self.all_of_stream().await? else { return Ok(None) };
-        events.extend(self.recorded());
+        events.extend(self.recorded().await?);
         events.sort_by_key(place);
         let is_new = |event: &RecordedEvent| event.version > self.append.base;
         let first = events.iter().position(is_new).expect("an append has events");
@@ -256,7 +275,8 @@ impl Judging<'_> {
             limit: left.min(PAGE_EVENTS),
         };
         let page = self.ports.reader.read_stream(read).await.map_err(unread)?;
-        Ok(Some(page.events).filter(|events| !events.is_empty()))
+        let events = self.upcast(page.events).await?;
+        Ok(Some(events).filter(|events| !events.is_empty()))
     }
 }
 

@@ -26,20 +26,20 @@ pub(crate) struct Invariant {
 }
 
 /// Events that lead from a state to another.
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// Where it begins; empty is the initial state.
-    pub(super) state: Arc<str>,
+    pub(crate) state: Arc<str>,
     /// Events as JSON, in order, and whether each is judged.
-    pub(super) events: Vec<(String, bool)>,
+    pub(crate) events: Vec<(String, bool)>,
 }
 
 /// Where a walk ended.
-pub(super) struct Walked {
-    pub(super) state: Arc<str>,
+pub(crate) struct Walked {
+    pub(crate) state: Arc<str>,
     /// Events that were judged, up to and with the one that has faults.
-    pub(super) judged: usize,
+    pub(crate) judged: usize,
     /// Path and message.
-    pub(super) faults: Vec<(String, String)>,
+    pub(crate) faults: Vec<(String, String)>,
 }
 
 enum Job {
@@ -53,11 +53,11 @@ impl Invariant {
     }
 
     /// Whether events are folded in the order in which they occurred.
-    pub(super) async fn retroactive(&self) -> Result<bool, AppendError> {
+    pub(crate) async fn retroactive(&self) -> Result<bool, AppendError> {
         self.retroactive.get_or_try_init(|| self.ask(Job::Declare)).await.copied()
     }
 
-    pub(super) async fn walk(&self, walk: Walk) -> Result<Walked, AppendError> {
+    pub(crate) async fn walk(&self, walk: Walk) -> Result<Walked, AppendError> {
         self.ask(|answer| Job::Walk(walk, answer)).await
     }
 

@@ -23,6 +23,7 @@ use super::{
     subscriber::{EndReason, Subscriber},
     tail,
 };
+use crate::upcast::Upcasting;
 
 /// The node has as many subscriptions as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,7 @@ struct Tail {
 
 pub(super) struct Inner {
     pub(super) reader: Arc<dyn EventReader>,
+    pub(super) upcasting: Arc<Upcasting>,
     pub(super) group: GroupId,
     cluster: ClusterId,
     shared: Mutex<Shared>,
@@ -88,14 +90,26 @@ pub(super) struct Waiting {
 impl Hub {
     /// A hub over what is applied here, and its tail.
     #[must_use]
-    pub fn start(reader: Arc<dyn EventReader>, cluster: ClusterId, group: GroupId) -> Self {
+    pub fn start(
+        reader: Arc<dyn EventReader>,
+        upcasting: Arc<Upcasting>,
+        cluster: ClusterId,
+        group: GroupId,
+    ) -> Self {
         let (ends, _) = watch::channel((0, EndReason::Slow));
         let shared = Mutex::default();
-        let inner = Arc::new(Inner { reader, group, cluster, shared, wanted: Notify::new(), ends });
+        let inner =
+            Arc::new(Inner { reader, upcasting, group, cluster, shared, wanted: Notify::new(), ends });
         let stop = CancellationToken::new();
         let task = Mutex::new(Some(tokio::spawn(tail::follow(inner.clone(), stop.clone()))));
         let tail = Tail { _ends_with_it: stop.clone().drop_guard(), stop, task };
         Self { inner, tail: Arc::new(tail) }
+    }
+
+    /// What leads events to the newest schema version.
+    #[must_use]
+    pub fn upcasting(&self) -> &Arc<Upcasting> {
+        &self.inner.upcasting
     }
 
     /// Ends the tail, and returns when it holds nothing any more. Subscriptions get nothing from then on.

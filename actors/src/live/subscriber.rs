@@ -6,6 +6,7 @@ use tokio::{
 };
 use weir_types::{
     Cursor, Direction, Position, ReadError, RecordedEvent, Selector, Slow, StreamRead, SubscribeRequest,
+    limits::SUBSCRIPTION_PAGE_BYTES_MAX,
 };
 
 use super::{
@@ -63,6 +64,19 @@ pub enum Frame {
     },
 }
 
+impl Frame {
+    fn cursor(&self) -> Cursor {
+        match self {
+            Self::Opened { cursor, .. }
+            | Self::Event { cursor, .. }
+            | Self::CaughtUp { cursor }
+            | Self::Heartbeat { cursor }
+            | Self::LeftOut { cursor, .. }
+            | Self::Ended { cursor, .. } => *cursor,
+        }
+    }
+}
+
 /// Why a subscription ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndReason {
@@ -81,6 +95,10 @@ pub struct Subscriber {
     slow: Slow,
     follower: Option<Arc<Follower>>,
     ready: VecDeque<Frame>,
+    /// How many of them are of the newest schema versions.
+    upcast: usize,
+    /// Where the last frame was that was given.
+    given: Cursor,
     heartbeat: Duration,
     due: Instant,
     ends: watch::Receiver<(u64, EndReason)>,
@@ -98,13 +116,17 @@ impl Subscriber {
         let ready = VecDeque::from([Frame::Opened { cursor: flow.cursor(), found }]);
         let (slow, heartbeat) = (wish.slow, wish.heartbeat);
         let due = Instant::now() + heartbeat;
-        Self { slot, flow, slow, follower: None, ready, heartbeat, due, ends, ended: false }
+        let given = flow.cursor();
+        Self { slot, flow, slow, follower: None, ready, upcast: 0, given, heartbeat, due, ends, ended: false }
     }
 
     /// The next frame; `None` after the last. Waits for it. Dropping the future loses none.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
-            if let Some(frame) = self.ready.pop_front() {
+            if self.upcast == 0 && !self.ready.is_empty() {
+                self.upcast().await;
+            }
+            if let Some(frame) = self.ready() {
                 self.due = Instant::now() + self.heartbeat;
                 return Some(frame);
             }
@@ -120,7 +142,44 @@ impl Subscriber {
 
     /// The next frame that needs no waiting, so that several are sent in one go.
     pub fn ready(&mut self) -> Option<Frame> {
-        self.ready.pop_front()
+        self.upcast = self.upcast.checked_sub(1)?;
+        let frame = self.ready.pop_front()?;
+        self.given = frame.cursor();
+        Some(frame)
+    }
+
+    /// Makes the next events those of the newest schema versions, as many as a page's bytes allow and one at least; it
+    /// ends before one that cannot be. Dropped before it is done, it is made anew.
+    async fn upcast(&mut self) {
+        let upcasts = match self.slot.hub().upcasting.newest().await {
+            Ok(upcasts) => upcasts,
+            Err(error) => return self.end_before(0, error),
+        };
+        let mut bytes = 0;
+        for at in 0..self.ready.len() {
+            if let Frame::Event { event, cursor } = &self.ready[at] {
+                let (position, cursor) = (event.event().position, *cursor);
+                match event.upcast(&upcasts).await {
+                    Ok(event) => {
+                        bytes += event.weight();
+                        self.ready[at] = Frame::Event { event, cursor };
+                    }
+                    Err(error) => return self.end_before(at, ReadError::Upcast { position, error }),
+                }
+            }
+            self.upcast = at + 1;
+            if bytes > SUBSCRIPTION_PAGE_BYTES_MAX {
+                break;
+            }
+        }
+    }
+
+    /// Ends it before a frame that is ready.
+    fn end_before(&mut self, at: usize, error: ReadError) {
+        self.ready.truncate(at);
+        let cursor = self.ready.back().map_or(self.given, Frame::cursor);
+        self.ready.push_back(Frame::Ended { reason: EndReason::Failed(error), cursor });
+        (self.ended, self.upcast) = (true, self.ready.len());
     }
 
     /// Ends it: the last frame comes after those that are ready.

@@ -15,7 +15,7 @@ use super::{
     progress::{Progress, ProgressSender},
     supervisor::Message as SupervisorMessage,
 };
-use crate::reducer::ReducerLimits;
+use crate::{reducer::ReducerLimits, upcast::Upcasting};
 
 /// From how near to the generation before that one is stopped until it is reached.
 const NEAR_EVENTS: u64 = 4_000;
@@ -55,6 +55,7 @@ pub(super) struct Arguments {
     pub(super) reader: Arc<dyn EventReader>,
     pub(super) views: Arc<dyn ViewStore>,
     pub(super) feed: Option<Arc<dyn Feed>>,
+    pub(super) upcasting: Arc<Upcasting>,
     pub(super) limits: ReducerLimits,
     pub(super) progress: Arc<ProgressSender>,
     /// When the projection was told to go on last: what is parked since before tries again.
@@ -103,7 +104,7 @@ impl Actor for ProjectionActor {
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { group, id, definition, reader, views, feed, limits, progress, .. } = arguments;
-        let Arguments { resumed, brake, before, supervisor, .. } = arguments;
+        let Arguments { upcasting, resumed, brake, before, supervisor, .. } = arguments;
         let mut checkpoint = views.checkpoint(group, &id).await?;
         if planted(Planted::FoldedTwiceAfterRestart) {
             checkpoint.position = Position(checkpoint.position.0.saturating_sub(1));
@@ -125,7 +126,8 @@ impl Actor for ProjectionActor {
         }
         let progress = state.progress.clone();
         let kind = definition.kind;
-        let fold = Fold::start(group, id.clone(), definition, views, limits, resumed)?;
+        let upcasts = upcasting.as_of(id.deployed).await?;
+        let fold = Fold::start(group, id.clone(), definition, views, upcasts, limits, resumed)?;
         let stores = Stores { group, id: id.clone(), kind, reader, feed, progress: progress.clone() };
         let follow = Follow::new(stores, myself.clone(), checkpoint.position);
         let following = tokio::spawn(follow.run());

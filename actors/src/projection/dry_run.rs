@@ -163,10 +163,13 @@ async fn fold(
     scratch: &ProjectionId,
 ) -> Result<DryRunEnd, String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
-    let ProjectionsArguments { group, views, limits, .. } = stands_on;
+    let ProjectionsArguments { group, views, upcasting, limits, .. } = stands_on;
     views.forget(*group, scratch).await.map_err(|e| told(&e))?;
     let definition = Arc::new(wanted.definition.clone());
-    let fold = Fold::start(*group, scratch.clone(), definition, views.clone(), *limits, LogIndex::ZERO)
+    // As of an index that no command has: by those that a rebuild would fold by now.
+    let upcasts = upcasting.as_of(scratch.deployed).await.map_err(|e| told(&e))?;
+    let (id, views_of) = (scratch.clone(), views.clone());
+    let fold = Fold::start(*group, id, definition, views_of, upcasts, *limits, LogIndex::ZERO)
         .map_err(|e| told(&e))?;
     let mut checkpoint = Checkpoint::default();
     loop {

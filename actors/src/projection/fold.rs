@@ -8,8 +8,12 @@ use weir_types::{
     ports::{Checkpoint, Parked, ViewChange, ViewStore},
 };
 
-use crate::reducer::{
-    Fault, FoldOutcome, FoldResult, ReducerGone, ReducerLimits, ReducerThread, dead_letter_digest,
+use crate::{
+    reducer::{
+        Fault, FoldFailure, FoldOutcome, FoldResult, ReducerGone, ReducerLimits, ReducerThread,
+        dead_letter_digest,
+    },
+    upcast::{UpcastFault, Upcasted, Upcasts},
 };
 
 /// States that are loaded at once.
@@ -41,6 +45,9 @@ pub(super) struct Fold {
     id: ProjectionId,
     views: Arc<dyn ViewStore>,
     reducer: ReducerThread,
+    definition: Arc<ProjectionDefinition>,
+    /// Those that stood when it was deployed.
+    upcasts: Arc<Upcasts>,
     policy: Policy,
 }
 
@@ -60,12 +67,13 @@ impl Fold {
         id: ProjectionId,
         definition: Arc<ProjectionDefinition>,
         views: Arc<dyn ViewStore>,
+        upcasts: Arc<Upcasts>,
         limits: ReducerLimits,
         resumed: LogIndex,
     ) -> Result<Self, FoldError> {
         let policy = Policy { on_error: definition.on_error, resumed };
-        let reducer = ReducerThread::start(definition, limits)?;
-        Ok(Self { group, id, views, reducer, policy })
+        let reducer = ReducerThread::start(definition.clone(), limits)?;
+        Ok(Self { group, id, views, reducer, definition, upcasts, policy })
     }
 
     /// Folds events that follow `checkpoint` without a hole, all or a first
@@ -78,7 +86,7 @@ impl Fold {
         for (event, expected) in events.iter().zip(checkpoint.position.next().0..) {
             assert_eq!(event.position.0, expected, "P2: events are folded in position order without a hole");
         }
-        let result = self.reduce(events.clone()).await?;
+        let result = self.upcast_and_reduce(&events).await?;
         let FoldResult { unkeyed, .. } = result;
         let mut next = advance(checkpoint, &events, &result);
         let mut passed = result.passed;
@@ -100,6 +108,29 @@ impl Fold {
         let change = ViewChange { checkpoint: next.clone(), views: result.views, dead_letters };
         self.views.commit(self.group, &self.id, change).await?;
         Ok(Folded { checkpoint: next, passed, unkeyed, changed })
+    }
+
+    /// Folds events as they are by the upcasters that stood when the projection was deployed. An event that they
+    /// cannot lead on is one that cannot be folded.
+    async fn upcast_and_reduce(&self, events: &Arc<Vec<RecordedEvent>>) -> Result<FoldResult, FoldError> {
+        let folds = |event: &RecordedEvent| self.definition.folds(&event.name);
+        if !events.iter().any(|event| folds(event) && self.upcasts.concerns(event)) {
+            return self.reduce(events.clone()).await;
+        }
+        let Upcasted { events: upcast, fault } = self.upcasts.upcast_where(events.to_vec(), folds).await;
+        let there = upcast.len();
+        let mut result = match there {
+            0 => FoldResult::default(),
+            _ => self.reduce(Arc::new(upcast)).await?,
+        };
+        if let (None, Some(UpcastFault { error, of_event })) = (&result.failure, fault)
+            && result.passed == there
+        {
+            let (position, event) = (events[there].position, events[there].name.to_string());
+            let fault = Fault { of_event, ..Fault::new(error.to_string()) };
+            result.failure = Some(FoldFailure { position, event, fault });
+        }
+        Ok(result)
     }
 
     /// Notes, in one write, that this generation answers from `checkpoint` on.

@@ -252,6 +252,7 @@ impl ProjectionsHandle {
         let receiver = progress.subscribe();
         let folding = Folding {
             stands_on: self.arguments().clone(),
+            deployed: id.deployed,
             scratch: scratch.clone(),
             definition: Arc::new(definition),
             moment,
@@ -289,6 +290,8 @@ impl Drop for Kept {
 
 struct Folding {
     stands_on: ProjectionsArguments,
+    /// When its source was deployed: it is folded by the upcasters of then.
+    deployed: LogIndex,
     scratch: ProjectionId,
     definition: Arc<ProjectionDefinition>,
     moment: Moment,
@@ -307,9 +310,10 @@ impl Folding {
     /// Folds from the log's beginning up to the moment.
     async fn fold(&self) -> Result<PastEnd, String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
-        let ProjectionsArguments { group, views, limits, .. } = &self.stands_on;
+        let ProjectionsArguments { group, views, upcasting, limits, .. } = &self.stands_on;
+        let upcasts = upcasting.as_of(self.deployed).await.map_err(|e| told(&e))?;
         let (id, definition) = (self.scratch.clone(), self.definition.clone());
-        let fold = Fold::start(*group, id, definition, views.clone(), *limits, LogIndex::ZERO);
+        let fold = Fold::start(*group, id, definition, views.clone(), upcasts, *limits, LogIndex::ZERO);
         let fold = fold.map_err(|e| told(&e))?;
         let (mut at, began) = (Checkpoint::default(), Instant::now());
         while at.position < self.target {

@@ -22,7 +22,7 @@ use super::{
     plan::{Plan, plan},
     progress::{Progress, ProgressSender},
 };
-use crate::reducer::ReducerLimits;
+use crate::{reducer::ReducerLimits, upcast::Upcasting};
 
 /// After how long a projection that failed is started again, at first and at most.
 const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -41,6 +41,8 @@ pub struct ProjectionsArguments {
     pub views: Arc<dyn ViewStore>,
     /// The bus, if there is one. Without it, or while it fails, the local log is followed.
     pub feed: Option<Arc<dyn Feed>>,
+    /// What leads events of older schema versions to the newest.
+    pub upcasting: Arc<Upcasting>,
     /// What each reducer may use.
     pub limits: ReducerLimits,
 }
@@ -308,7 +310,7 @@ impl State {
         if child.actor.is_some() || child.paused {
             return;
         }
-        let ProjectionsArguments { group, reader, views, feed, limits } = self.arguments.clone();
+        let ProjectionsArguments { group, reader, views, feed, upcasting, limits } = self.arguments.clone();
         let (definition, progress, resumed) =
             (child.definition.clone(), child.progress.clone(), child.resumed);
         let (id_of_actor, brake, supervisor) = (id.clone(), child.brake.clone(), myself.clone());
@@ -320,6 +322,7 @@ impl State {
             reader,
             views,
             feed,
+            upcasting,
             limits,
             progress,
             resumed,

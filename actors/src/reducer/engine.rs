@@ -13,6 +13,8 @@ pub(crate) enum Role {
     Projection,
     /// It folds a stream and judges what comes next.
     Invariant,
+    /// It leads the data of events from one schema version to another.
+    Upcaster,
 }
 
 impl Role {
@@ -21,6 +23,7 @@ impl Role {
         match self {
             Self::Projection => "projection",
             Self::Invariant => "invariant",
+            Self::Upcaster => "upcaster",
         }
     }
 
@@ -29,6 +32,7 @@ impl Role {
         match self {
             Self::Projection => "projection.js",
             Self::Invariant => "invariant.js",
+            Self::Upcaster => "upcaster.js",
         }
     }
 }

@@ -28,7 +28,7 @@ impl Fault {
     }
 
     /// The same, and no event is to blame.
-    pub(super) fn of_no_event(self) -> Self {
+    pub(crate) fn of_no_event(self) -> Self {
         Self { of_event: false, ..self }
     }
 

@@ -130,3 +130,16 @@ pub fn inspect_invariant(source: &str) -> Result<(), ReducerError> {
     let loaded = Engine::load_module(Role::Invariant, source, ReducerLimits::default());
     loaded.map(drop).map_err(|fault| ReducerError::Module { fault })
 }
+
+/// Checks an upcaster's module, in an engine of its own. Blocks as [`inspect`] does.
+///
+/// # Errors
+/// [`ReducerError`], whose text is meant for the module's author.
+pub fn inspect_upcaster(source: &str) -> Result<(), ReducerError> {
+    let (bytes, max) = (source.len(), limits::UPCASTER_SOURCE_BYTES_MAX);
+    if bytes > max {
+        return Err(ReducerError::TooLong { bytes, max });
+    }
+    let loaded = Engine::load_module(Role::Upcaster, source, ReducerLimits::default());
+    loaded.map(drop).map_err(|fault| ReducerError::Module { fault })
+}

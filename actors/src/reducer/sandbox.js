@@ -125,11 +125,11 @@
     }
     return null;
   };
-  const check = (state, budget) => {
+  const check = (state, budget, what = 'state') => {
     if (isPlain(state)) return;
     left = budget;
     const wrong = flaw(state, new Set());
-    if (wrong !== null) throw new TypeError(`state${wrong}, which JSON cannot hold`);
+    if (wrong !== null) throw new TypeError(`${what}${wrong}, which JSON cannot hold`);
   };
 
   // What a module exports: by name, or as members of its default export.
@@ -292,5 +292,35 @@
     };
   };
 
-  return { invariant, projection };
+  // Data of one schema version becomes that of a later one.
+  const upcaster = (namespace) => {
+    const { self, demand } = exported(namespace);
+    const upcast = demand('upcast', isCode, 'a function');
+    let data = null;
+
+    return {
+      declared: '{}',
+      load(_, text) {
+        data = parse(text);
+      },
+      step(_, text) {
+        const event = parse(text);
+        delete event.position;
+        const held = event.data;
+        const answer = apply(upcast, self, [held, event]);
+        if (answer instanceof Promise) throw new TypeError('`upcast` must not be async');
+        if (answer === undefined && (held === null || typeof held !== 'object')) {
+          throw new TypeError(`\`upcast\` returned nothing, and data that is ${kindOf(held)} cannot be changed in place`);
+        }
+        data = answer === undefined ? held : answer;
+        check(data, Infinity, 'data');
+      },
+      collect(_) {
+        return stringify(data);
+      },
+      drop(_) {},
+    };
+  };
+
+  return { invariant, projection, upcaster };
 })()

@@ -12,7 +12,10 @@ use weir_types::{
 };
 
 use super::schema::{self, SchemaFault};
-use crate::invariant::Invariant;
+use crate::{
+    invariant::Invariant,
+    upcast::{Upcasting, Upcasts},
+};
 
 /// All rules as of one log index.
 #[derive(Default)]
@@ -21,6 +24,7 @@ pub(crate) struct Rulebook {
     namespace: Rules,
     types: HashMap<EntityType, TypeRules>,
     schemas: HashMap<EventName, BTreeMap<u32, Schema>>,
+    upcasts: Arc<Upcasts>,
 }
 
 /// The rules of an entity type.
@@ -47,12 +51,15 @@ pub(super) enum Known<'a> {
 
 impl Rulebook {
     /// Invariants that stand as they stood in the book `before` go on with their threads.
-    fn new(set: RuleSet, before: Option<&Self>) -> Self {
-        let mut book = Self { revision: set.revision, ..Self::default() };
+    fn new(set: RuleSet, upcasts: Arc<Upcasts>, before: Option<&Self>) -> Self {
+        let changed = set.upcasters.revision;
+        let mut book = Self { revision: set.revision, upcasts, ..Self::default() };
         for (scope, rules, at) in set.rules {
             match scope {
                 RulesScope::Namespace => book.namespace = rules,
                 RulesScope::Type(entity_type) => {
+                    // By other upcasters the same events fold to another state.
+                    let at = at.max(changed);
                     let stood = before.and_then(|before| before.invariant(&entity_type));
                     let invariant = rules.invariant.clone().map(|source| match stood {
                         Some(stood) if stood.set == at => Arc::clone(stood),
@@ -94,6 +101,11 @@ impl Rulebook {
         self.types.get(entity_type).and_then(|found| found.invariant.as_ref())
     }
 
+    /// What leads events of older schema versions to the newest.
+    pub(crate) fn upcasts(&self) -> &Upcasts {
+        &self.upcasts
+    }
+
     /// The schema of an event.
     pub(super) fn schema(&self, name: &EventName, version: u32) -> Known<'_> {
         match self.schemas.get(name).map(|versions| versions.get(&version)) {
@@ -121,6 +133,7 @@ impl Schema {
 pub(crate) struct Rulebooks {
     group: GroupId,
     store: Arc<dyn RuleStore>,
+    upcasting: Upcasting,
     newest: Mutex<Option<Arc<Rulebook>>>,
     /// One at a time reads the rules.
     reading: tokio::sync::Mutex<()>,
@@ -128,7 +141,8 @@ pub(crate) struct Rulebooks {
 
 impl Rulebooks {
     pub(crate) fn new(group: GroupId, store: Arc<dyn RuleStore>) -> Self {
-        Self { group, store, newest: Mutex::default(), reading: tokio::sync::Mutex::default() }
+        let upcasting = Upcasting::new(group, Arc::clone(&store));
+        Self { group, store, upcasting, newest: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
     /// Whether there never were any rules, as of what is applied here.
@@ -150,7 +164,9 @@ impl Rulebooks {
             return Ok(Some(book));
         }
         let before = self.of(LogIndex::ZERO);
-        let book = Arc::new(Rulebook::new(self.store.rules(self.group).await?, before.as_deref()));
+        let set = self.store.rules(self.group).await?;
+        let upcasts = self.upcasting.of(&set.upcasters);
+        let book = Arc::new(Rulebook::new(set, upcasts, before.as_deref()));
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&book));
         Ok(Some(book))
     }

@@ -38,7 +38,7 @@ pub(crate) async fn judge(
         // What it would fold is not of the shape that its author counts on.
         Some(_) if !well_formed => before = basis.folded,
         Some(invariant) => {
-            let verdict = invariant::judge(ports, invariant, basis, &append).await?;
+            let verdict = invariant::judge(ports, invariant, book.upcasts(), basis, &append).await?;
             let Some(verdict) = verdict else { return Ok(None) };
             judged.last = verdict.on;
             faults.extend(verdict.faults);

@@ -226,7 +226,7 @@ async fn load(args: &mut Arguments) -> Result<StreamState, AppendError> {
 pub(crate) fn unread(error: ReadError) -> AppendError {
     match error {
         ReadError::Unavailable { reason } => AppendError::Unavailable { reason },
-        ReadError::Stale { .. } | ReadError::TooWide { .. } => {
+        ReadError::Stale { .. } | ReadError::TooWide { .. } | ReadError::Upcast { .. } => {
             AppendError::Unavailable { reason: error.to_string() }
         }
         ReadError::Damaged { detail } => AppendError::Storage { reason: detail },

@@ -138,12 +138,18 @@ impl Window {
         }
     }
 
+    /// Whether an event is the projection's.
+    #[must_use]
+    pub fn folds(&self, event: &RecordedEvent) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(&event.name))
+    }
+
     /// Which of the log's events are the projection's, and of which partitions.
     #[must_use]
     pub fn sort(&self, events: Vec<RecordedEvent>) -> Sorted {
         let mut sorted = Sorted::default();
         for event in events {
-            if !self.patterns.iter().any(|pattern| pattern.matches(&event.name)) {
+            if !self.folds(&event) {
                 continue;
             }
             let event = Arc::new(event);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use weir_actors::{
     projection::{ProjectionSnapshot, ProjectionsArguments, ProjectionsHandle, ViewAnswer, ViewError},
     reducer::{ReducerLimits, inspect},
+    upcast::Upcasting,
 };
 use weir_types::{
     Consistency, GroupId, NodeId, PartitionKey, Position, ProjectionId, ProjectionName, RegistryCommand,
@@ -19,6 +20,7 @@ use crate::{events, eventually::eventually};
 pub const GROUP: GroupId = GroupId::DEFAULT;
 
 /// Counts all events, by name, and sums `data.v`.
+#[allow(dead_code, reason = "not every test file asks for all")]
 pub const COUNTER: &str = "export default {name: 'counter', events: ['*'], initialState: () => ({n: 0, sum: 0}), \
                            handler(state, event) { state.n += 1; state.sum += event.data.v; \
                            if (event.name === 'poison') throw new Error('poisoned') }}";
@@ -38,6 +40,7 @@ impl Node {
             reader: Arc::new(log.clone()),
             views: Arc::new(log.clone()),
             feed,
+            upcasting: Arc::new(Upcasting::new(GROUP, Arc::new(log.clone()))),
             limits: ReducerLimits::default(),
         };
         Self { log: log.clone(), projections: ProjectionsHandle::start(arguments).await.unwrap() }

@@ -111,7 +111,7 @@ codes! {
     RebuildConflict = "rebuild_conflict",
     /// The key is at another revision.
     RevisionConflict = "revision_conflict",
-    /// The group has as many rules, schemas or invariants as it may.
+    /// The group has as many rules, schemas, invariants or upcasters as it may.
     RulesFull = "rules_full",
     /// The rules are not legal.
     RulesInvalid = "rules_invalid",
@@ -123,8 +123,12 @@ codes! {
     SchemaNotFound = "schema_not_found",
     /// Too much waited for a subscriber.
     SlowSubscriber = "slow_subscriber",
+    /// There is no such snapshot of the stream.
+    SnapshotNotFound = "snapshot_not_found",
     /// The position asked for was not reached in time.
     Stale = "stale",
+    /// The state of a stream could not be folded.
+    StateFailed = "state_failed",
     /// Bytes on disk are damaged.
     StorageDamaged = "storage_damaged",
     /// The node's disk failed.
@@ -143,6 +147,14 @@ codes! {
     Unimplemented = "unimplemented",
     /// The body is not of a type that the server reads.
     UnsupportedMediaType = "unsupported_media_type",
+    /// An upcaster did not give the data of the next schema version.
+    UpcastFailed = "upcast_failed",
+    /// No upcaster leads from an event's schema version to the newest.
+    UpcastGap = "upcast_gap",
+    /// The upcaster is not legal.
+    UpcasterInvalid = "upcaster_invalid",
+    /// There is no such upcaster.
+    UpcasterNotFound = "upcaster_not_found",
     /// The stream is at another version.
     VersionConflict = "version_conflict",
 }
@@ -159,7 +171,8 @@ impl ErrorCode {
             | Self::InvalidRequest
             | Self::ProjectionInvalid
             | Self::RulesInvalid
-            | Self::SchemaInvalid => 400,
+            | Self::SchemaInvalid
+            | Self::UpcasterInvalid => 400,
             Self::BucketNotFound
             | Self::ConsumerGroupNotFound
             | Self::EventNotFound
@@ -168,7 +181,9 @@ impl ErrorCode {
             | Self::ProjectionNotFound
             | Self::RulesNotFound
             | Self::SchemaNotFound
-            | Self::StreamNotFound => 404,
+            | Self::SnapshotNotFound
+            | Self::StreamNotFound
+            | Self::UpcasterNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::AlreadyInitialized
             | Self::BucketExists
@@ -193,7 +208,12 @@ impl ErrorCode {
             Self::RevisionConflict => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::EventInvalid | Self::InvariantFailed | Self::InvariantViolated => 422,
+            Self::EventInvalid
+            | Self::InvariantFailed
+            | Self::InvariantViolated
+            | Self::StateFailed
+            | Self::UpcastFailed
+            | Self::UpcastGap => 422,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => 429,
             Self::Internal | Self::StorageDamaged | Self::StorageFailed => 500,
             Self::Unimplemented => 501,
@@ -216,7 +236,8 @@ impl ErrorCode {
             | Self::RulesInvalid
             | Self::SchemaInvalid
             | Self::TooLarge
-            | Self::UnsupportedMediaType => ConnectCode::InvalidArgument,
+            | Self::UnsupportedMediaType
+            | Self::UpcasterInvalid => ConnectCode::InvalidArgument,
             Self::BucketNotFound
             | Self::ConsumerGroupNotFound
             | Self::EventNotFound
@@ -225,7 +246,9 @@ impl ErrorCode {
             | Self::ProjectionNotFound
             | Self::RulesNotFound
             | Self::SchemaNotFound
-            | Self::StreamNotFound => ConnectCode::NotFound,
+            | Self::SnapshotNotFound
+            | Self::StreamNotFound
+            | Self::UpcasterNotFound => ConnectCode::NotFound,
             Self::AlreadyInitialized
             | Self::BucketExists
             | Self::ConsumerGroupExists
@@ -248,7 +271,10 @@ impl ErrorCode {
             | Self::ProjectionPaused
             | Self::ProjectionsFull
             | Self::RebuildConflict
-            | Self::RulesFull => ConnectCode::FailedPrecondition,
+            | Self::RulesFull
+            | Self::StateFailed
+            | Self::UpcastFailed
+            | Self::UpcastGap => ConnectCode::FailedPrecondition,
             Self::Overloaded | Self::SlowSubscriber | Self::SubscriptionsFull => {
                 ConnectCode::ResourceExhausted
             }
@@ -319,12 +345,18 @@ impl ErrorCode {
             | Self::RulesNotFound
             | Self::SchemaInvalid
             | Self::SchemaNotFound
+            | Self::SnapshotNotFound
+            | Self::StateFailed
             | Self::StorageDamaged
             | Self::StreamNotFound
             | Self::TooLarge
             | Self::TransactionRefused
             | Self::Unimplemented
             | Self::UnsupportedMediaType
+            | Self::UpcastFailed
+            | Self::UpcastGap
+            | Self::UpcasterInvalid
+            | Self::UpcasterNotFound
             | Self::VersionConflict => false,
         }
     }
@@ -378,7 +410,9 @@ impl ErrorCode {
             | Self::SchemaInvalid
             | Self::SchemaNotFound
             | Self::SlowSubscriber
+            | Self::SnapshotNotFound
             | Self::Stale
+            | Self::StateFailed
             | Self::StorageDamaged
             | Self::StreamNotFound
             | Self::SubscriptionsFull
@@ -387,6 +421,10 @@ impl ErrorCode {
             | Self::Unavailable
             | Self::Unimplemented
             | Self::UnsupportedMediaType
+            | Self::UpcastFailed
+            | Self::UpcastGap
+            | Self::UpcasterInvalid
+            | Self::UpcasterNotFound
             | Self::VersionConflict => false,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use weir_types::{
     AppendError, CursorError, ExpectedVersion, KvError, KvReadError, NameError, PatternError, ReadError,
-    RegistryError, RuleFault, RulesError, Violation, limits, ports::BusError,
+    RegistryError, RuleFault, RulesError, UpcastError, Violation, limits, ports::BusError,
 };
 
 use super::{ApiError, ErrorCode};
@@ -117,6 +117,8 @@ impl From<RulesError> for ApiError {
             RulesError::SchemaInvalid { .. } => of(ErrorCode::SchemaInvalid),
             RulesError::NotFound => of(ErrorCode::RulesNotFound),
             RulesError::SchemaNotFound => of(ErrorCode::SchemaNotFound),
+            RulesError::UpcasterInvalid { .. } => of(ErrorCode::UpcasterInvalid),
+            RulesError::UpcasterNotFound => of(ErrorCode::UpcasterNotFound),
             RulesError::TooMany { what, max } => {
                 of(ErrorCode::RulesFull).with("what", what.to_string()).with("max", max)
             }
@@ -136,6 +138,18 @@ impl From<ReadError> for ApiError {
             ReadError::Unavailable { .. } => of(ErrorCode::Unavailable),
             ReadError::Damaged { .. } => of(ErrorCode::StorageDamaged),
             ReadError::Storage { .. } => of(ErrorCode::StorageFailed),
+            ReadError::Upcast { position, error } => match error {
+                UpcastError::Gap { name, from, newest } => of(ErrorCode::UpcastGap)
+                    .with("eventName", name.as_str())
+                    .with("fromVersion", from)
+                    .with("newestVersion", newest),
+                UpcastError::Failed { name, from, to, reason } => of(ErrorCode::UpcastFailed)
+                    .with("eventName", name.as_str())
+                    .with("fromVersion", from)
+                    .with("toVersion", to)
+                    .with("reason", reason),
+            }
+            .with("position", position.0),
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::{
         LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded, PositionPassed,
         ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked, ProjectionPaused,
         ProjectionsFull, RebuildConflict, RevisionConflict, RulesFull, RulesInvalid, RulesNotFound,
-        SchemaInvalid, SchemaNotFound, Stale, StorageDamaged, StorageFailed, StreamNotFound,
-        SubscriptionsFull, TooLarge, TransactionRefused, Unavailable, VersionConflict,
+        SchemaInvalid, SchemaNotFound, SnapshotNotFound, Stale, StateFailed, StorageDamaged, StorageFailed,
+        StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable, UpcastFailed,
+        UpcastGap, UpcasterInvalid, UpcasterNotFound, VersionConflict,
     },
     connect,
     v1::{self, paths},
@@ -130,13 +131,17 @@ operations! {
             .body::<v1::AppendBody>().gives::<v1::AppendResult>(201).gives::<v1::AppendResult>(200)
             .gives::<v1::Validated>(200).fails(&[VersionConflict, EntityTypeConflict]);
         /// Reads events of a stream.
-        ReadEvents = Member Get paths::STREAM_EVENTS, |spec| read(spec).query::<v1::ReadQuery>().gives::<v1::ReadPage>(200);
+        ReadEvents = Member Get paths::STREAM_EVENTS, |spec| events(spec).query::<v1::ReadQuery>().gives::<v1::ReadPage>(200);
         /// What is known of a stream.
         GetStream = Member Get paths::STREAM, |spec| read(spec)
             .query::<v1::ReadQuery>().gives::<v1::StreamSummary>(200).fails(&[StreamNotFound]);
         /// Reads events of a stream as SDKs of the contract do.
-        GetHistory = Member Get paths::STREAM_HISTORY, |spec| read(spec)
+        GetHistory = Member Get paths::STREAM_HISTORY, |spec| events(spec)
             .query::<v1::ReadQuery>().gives::<v1::HistoryPage>(200);
+        /// The state of a stream as of any moment, through the invariant of its entity type.
+        GetState = Member Get paths::STREAM_STATE, |spec| events(spec)
+            .query::<v1::StateQuery>().gives::<v1::StateView>(200)
+            .fails(&[StreamNotFound, RulesNotFound, StateFailed, Overloaded]);
         /// Lists streams in the order of their creation.
         ListStreams = Member Get paths::STREAMS, |spec| read(spec).query::<v1::ListQuery>().gives::<v1::ListPage>(200);
         /// Appends to several streams, with checks and conditions, all of it or nothing.
@@ -144,7 +149,25 @@ operations! {
             .body::<v1::TransactionBody>().gives::<v1::TransactionResult>(201).gives::<v1::TransactionResult>(200)
             .gives::<v1::Validated>(200).fails(&[TransactionRefused]);
         /// Reads events by position.
-        ReadLog = Member Get paths::LOG, |spec| read(spec).query::<v1::LogQuery>().gives::<v1::LogPage>(200);
+        ReadLog = Member Get paths::LOG, |spec| events(spec).query::<v1::LogQuery>().gives::<v1::LogPage>(200);
+    }
+    snapshots {
+        /// Keeps the state that a stream has folded to at a version.
+        CreateSnapshot = Member Post paths::STREAM_SNAPSHOTS, |spec| change(spec)
+            .body::<v1::SnapshotBody>().gives::<v1::SnapshotCreated>(201)
+            .fails(&[StreamNotFound, VersionConflict, EntityTypeConflict, TooLarge, Overloaded]);
+        /// The newest snapshot of a stream, or the newest that is not beyond a version.
+        GetSnapshot = Member Get paths::STREAM_SNAPSHOTS, |spec| read(spec)
+            .query::<v1::SnapshotQuery>().gives::<v1::SnapshotView>(200).fails(&[StreamNotFound, SnapshotNotFound]);
+        /// The versions of which snapshots are kept.
+        ListSnapshots = Member Get paths::STREAM_SNAPSHOT_VERSIONS, |spec| read(spec)
+            .query::<v1::SnapshotQuery>().gives::<v1::SnapshotList>(200).fails(&[StreamNotFound]);
+        /// Drops a snapshot.
+        DeleteSnapshot = Member Delete paths::STREAM_SNAPSHOT, |spec| change(spec)
+            .gives_nothing(204, "dropped").fails(&[StreamNotFound, SnapshotNotFound]);
+        /// The newest snapshot of a stream, and the events after it.
+        ReadFromSnapshot = Member Get paths::STREAM_FROM_SNAPSHOT, |spec| events(spec)
+            .query::<v1::ReadQuery>().gives::<v1::SnapshotRead>(200);
     }
     subscriptions {
         /// The events that a pattern takes, as they come, as server-sent events.
@@ -246,6 +269,25 @@ operations! {
         /// Removes the rules of an entity type.
         DeleteTypeRules = Member Delete paths::RULES_TYPE, |spec| change(spec)
             .gives_nothing(204, "removed").fails(&[RulesNotFound]);
+    }
+    upcasters {
+        /// Lists upcasters.
+        ListUpcasters = Member Get paths::UPCASTERS, |spec| read(spec).gives::<v1::UpcasterList>(200);
+        /// The upcaster of events of a name from a schema version.
+        GetUpcaster = Member Get paths::UPCASTER, |spec| read(spec)
+            .gives::<v1::UpcasterView>(200).fails(&[UpcasterNotFound]);
+        /// Sets an upcaster.
+        SetUpcaster = Member Put paths::UPCASTER, |spec| change(spec)
+            .body::<v1::UpcasterBody>().gives::<v1::RulesResult>(200).fails(&[UpcasterInvalid, RulesFull, TooLarge]);
+        /// Removes an upcaster.
+        DeleteUpcaster = Member Delete paths::UPCASTER, |spec| change(spec)
+            .gives_nothing(204, "removed").fails(&[UpcasterNotFound]);
+        /// Tries the upcasters of a name on data, and shows each step.
+        TestUpcasters = Member Post paths::UPCASTER_TEST, |spec| read(spec)
+            .body::<v1::UpcastBody>().gives::<v1::UpcastResult>(200).fails(&[UpcasterNotFound]);
+        /// The same as SDKs of the contract ask for it.
+        UpcastEvent = Member Post paths::EVENT_UPCAST, |spec| read(spec)
+            .body::<v1::UpcastBody>().gives::<v1::UpcastResult>(200).fails(&[UpcasterNotFound]);
     }
     projections {
         /// Deploys a projection.
@@ -420,6 +462,11 @@ fn change(spec: Spec<'_>) -> Spec<'_> {
 
 fn read(spec: Spec<'_>) -> Spec<'_> {
     spec.fails(&[InvalidRequest, InvalidName, TooLarge, Stale, StorageFailed, StorageDamaged])
+}
+
+/// A read of events, which are upcast.
+fn events(spec: Spec<'_>) -> Spec<'_> {
+    read(spec).fails(&[UpcastGap, UpcastFailed])
 }
 
 fn subscribe(spec: Spec<'_>) -> Spec<'_> {

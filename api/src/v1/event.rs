@@ -23,7 +23,7 @@ pub struct EventView {
     pub position: u64,
     /// The version of the data's schema.
     pub schema_version: u32,
-    /// The data, byte for byte as it was appended; in base64 when `content_type` is there.
+    /// The data, byte for byte as it was appended, or as upcasters gave it; in base64 when `content_type` is there.
     pub data: JsonText,
     /// A JSON object, if there is any metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -48,6 +48,9 @@ pub struct LogQuery {
         skip_serializing_if = "Option::is_none"
     )]
     pub min_position: Option<u64>,
+    /// Whether events are given as they are in the log, without upcasters.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
 }
 
 impl LogQuery {

@@ -8,6 +8,16 @@ pub const STREAM_EVENTS: &str = "/api/v1/streams/{id}/events";
 pub const STREAM: &str = "/api/v1/streams/{id}";
 /// GET: the history of a stream, as SDKs of the contract read it.
 pub const STREAM_HISTORY: &str = "/api/v1/streams/{id}/history";
+/// POST keeps one, GET gives the newest: snapshots of a stream.
+pub const STREAM_SNAPSHOTS: &str = "/api/v1/streams/{id}/snapshots";
+/// GET: the versions of which snapshots of a stream are kept.
+pub const STREAM_SNAPSHOT_VERSIONS: &str = "/api/v1/streams/{id}/snapshots/versions";
+/// DELETE: a snapshot of a stream.
+pub const STREAM_SNAPSHOT: &str = "/api/v1/streams/{id}/snapshots/{version}";
+/// GET: the newest snapshot of a stream, and the events after it.
+pub const STREAM_FROM_SNAPSHOT: &str = "/api/v1/streams/{id}/from-snapshot";
+/// GET: the state of a stream, through the invariant of its entity type.
+pub const STREAM_STATE: &str = "/api/v1/streams/{id}/state";
 /// GET: all streams.
 pub const STREAMS: &str = "/api/v1/streams";
 /// POST: appends to several streams, all of it or nothing.
@@ -98,6 +108,14 @@ pub const EVENT_SCHEMAS: &str = "/api/v1/events/schemas";
 pub const EVENT_SCHEMA_NEWEST: &str = "/api/v1/events/schemas/{name}";
 /// GET: a schema; DELETE: remove it.
 pub const EVENT_SCHEMA: &str = "/api/v1/events/schemas/{name}/{version}";
+/// GET: all upcasters.
+pub const UPCASTERS: &str = "/api/v1/upcasters";
+/// GET, PUT, DELETE: the upcaster of events of a name from a schema version.
+pub const UPCASTER: &str = "/api/v1/upcasters/{name}/{from_version}";
+/// POST: try the upcasters of a name on data.
+pub const UPCASTER_TEST: &str = "/api/v1/upcasters/{name}/test";
+/// POST: the same as SDKs of the contract ask for it.
+pub const EVENT_UPCAST: &str = "/api/v1/events/upcast";
 /// GET: all rules.
 pub const RULES: &str = "/api/v1/rules";
 /// GET, PUT, DELETE: the rules of the namespace.
@@ -177,6 +195,23 @@ pub fn event_schema(name: &str, version: Option<u32>) -> String {
     if let Some(version) = version {
         write!(path, "/{version}").expect("writing to a string cannot fail");
     }
+    path
+}
+
+/// The path of a snapshot of a stream.
+#[must_use]
+pub fn snapshot(entity_id: &str, version: u64) -> String {
+    let mut path = fill(STREAM_SNAPSHOTS, entity_id);
+    write!(path, "/{version}").expect("writing to a string cannot fail");
+    path
+}
+
+/// The path of the upcaster of events of a name from a schema version.
+#[must_use]
+pub fn upcaster(name: &str, from: u32) -> String {
+    let mut path = format!("{UPCASTERS}/");
+    encode_segment(&mut path, name);
+    write!(path, "/{from}").expect("writing to a string cannot fail");
     path
 }
 

@@ -3,11 +3,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    Consistency, Direction, EntityId, GroupId, Position, StreamPage, StreamRead, StreamVersion, limits,
+    Consistency, Direction, EntityId, GroupId, Moment, Position, StreamPage, StreamRead, StreamVersion,
+    limits,
 };
 
 use super::EventView;
-use crate::{ApiError, ErrorCode, number};
+use crate::{ApiError, ErrorCode, number, parse_timestamp};
 
 /// The freshness that a query asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +86,23 @@ pub struct ReadQuery {
         skip_serializing_if = "Option::is_none"
     )]
     pub wait_ms: Option<u64>,
+    /// Whether events are given as they are in the log, without upcasters.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
+    /// Only what was recorded until then, RFC 3339.
+    #[serde(alias = "asOf", default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
+    /// Only what occurred until then, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Only what is up to this version.
+    #[serde(
+        alias = "asOfVersion",
+        default,
+        deserialize_with = "number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub as_of_version: Option<u64>,
 }
 
 impl ReadQuery {
@@ -100,6 +118,18 @@ impl ReadQuery {
             direction: direction_of(self.direction.as_deref().unwrap_or_default())?,
             limit: limit_of(self.limit, limits::READ_EVENTS_DEFAULT, limits::READ_EVENTS_MAX)?,
         })
+    }
+
+    /// The moment of the stream's past that is asked for.
+    ///
+    /// # Errors
+    /// `invalid_request` when a time is none, or the past is to be waited for.
+    pub fn to_moment(&self) -> Result<Moment, ApiError> {
+        let moment = moment_of(self.as_of.as_deref(), self.at.as_deref(), self.as_of_version)?;
+        if !moment.is_now() && self.wait_ms.is_some_and(|wait| wait > 0) {
+            return Err(ApiError::invalid("a read of the past waits for nothing"));
+        }
+        Ok(moment)
     }
 
     /// How fresh the answer must be.
@@ -122,6 +152,19 @@ impl ReadQuery {
         }
         Ok(Duration::from_millis(wait))
     }
+}
+
+/// The moment that is asked for.
+pub(crate) fn moment_of(
+    as_of: Option<&str>,
+    at: Option<&str>,
+    as_of_version: Option<u64>,
+) -> Result<Moment, ApiError> {
+    Ok(Moment {
+        as_of: as_of.map(parse_timestamp).transpose()?,
+        at: at.map(parse_timestamp).transpose()?,
+        as_of_version: as_of_version.map(StreamVersion),
+    })
 }
 
 /// The direction that a word means; the empty word is forward.
@@ -148,24 +191,30 @@ pub struct ReadPage {
     pub next_version: Option<u64>,
     /// The position that the answering node had applied.
     pub position: u64,
+    /// Of the past: the last version that was recorded until the moment, and is not beyond the one asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of_version: Option<u64>,
 }
 
 impl ReadPage {
     /// The page of a stream.
     #[must_use]
-    pub fn new(entity_id: &EntityId, page: &StreamPage) -> Self {
+    pub fn new(entity_id: &EntityId, page: &StreamPage, as_of: Option<StreamVersion>) -> Self {
         Self {
             entity_id: entity_id.as_str().into(),
             version: page.head.as_ref().map_or(0, |head| head.version.0),
             events: page.events.iter().map(EventView::from).collect(),
             next_version: page.next.map(|version| version.0),
             position: page.applied.0,
+            as_of_version: as_of.map(|version| version.0),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use weir_types::Timestamp;
+
     use super::*;
 
     fn query(json: &str) -> Result<ReadQuery, serde_json::Error> {
@@ -203,6 +252,24 @@ mod tests {
             r#"{"min_postion":5}"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_moment_has_three_parts() {
+        let moment = |json: &str| query(json).unwrap().to_moment();
+        assert!(moment("{}").unwrap().is_now());
+        let all =
+            moment(r#"{"asOf":"1970-01-01T00:00:01Z","at":"1970-01-01T01:00:00+01:00","asOfVersion":"3"}"#);
+        let expected = Moment {
+            as_of: Some(Timestamp(1_000_000)),
+            at: Some(Timestamp(0)),
+            as_of_version: Some(StreamVersion(3)),
+        };
+        assert_eq!(all, Ok(expected));
+        assert_eq!(moment(r#"{"as_of_version":0}"#).unwrap().as_of_version, Some(StreamVersion(0)));
+        for bad in [r#"{"asOf":"today"}"#, r#"{"at":"7"}"#, r#"{"asOfVersion":1,"waitMs":5}"#] {
+            assert!(moment(bad).is_err(), "{bad}");
         }
     }
 

@@ -7,7 +7,7 @@ use weir_client::{
 };
 use weir_types::Direction;
 
-use crate::{error::CliError, output::Output};
+use crate::{error::CliError, moment::MomentArgs, output::Output};
 
 #[derive(Debug, clap::Args)]
 pub struct ReadArgs {
@@ -28,6 +28,11 @@ pub struct ReadArgs {
     /// A position that the answer must reflect
     #[arg(long, value_name = "POSITION")]
     min_position: Option<u64>,
+    /// Events as they are in the log, without upcasters
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    moment: MomentArgs,
 }
 
 pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Result<(), CliError> {
@@ -37,6 +42,8 @@ pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Re
         page: args.limit.map(|limit| limit.clamp(1, 1_000) as u64),
         freshness: args.local.then_some(Freshness::Local),
         min_position: args.min_position,
+        raw: args.raw,
+        moment: args.moment.to_moment()?,
         ..ReadOptions::default()
     };
     let mut events = pin!(client.read(&args.entity, options).take(args.limit.unwrap_or(usize::MAX)));
@@ -53,9 +60,9 @@ pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Re
     output.table(HEAD, &rows)
 }
 
-pub(super) const HEAD: [&str; 5] = ["VERSION", "POSITION", "NAME", "RECORDED", "DATA"];
+pub(crate) const HEAD: [&str; 5] = ["VERSION", "POSITION", "NAME", "RECORDED", "DATA"];
 
-pub(super) fn row(event: &EventView) -> [String; 5] {
+pub(crate) fn row(event: &EventView) -> [String; 5] {
     [
         event.version.to_string(),
         event.position.to_string(),

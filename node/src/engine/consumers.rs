@@ -114,7 +114,8 @@ impl Engine {
         for DeliveryView { event, attempt, desk } in deliveries {
             let position = Position(event.position);
             self.ready(Consistency::AtLeast(position)).await?;
-            let event = self.ports.reader.read_log(self.group, position, 1).await?.pop();
+            let event = self.ports.reader.read_log(self.group, position, 1).await?;
+            let event = self.live.upcasting().first_part(event).await?.pop();
             let lost = || ApiError::new(ErrorCode::Internal, "event is not where the leader has it");
             taken.push(Taken { event: Arc::new(event.ok_or_else(lost)?), attempt: *attempt, desk: *desk });
         }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
+use weir_actors::moment::{Past, read_past};
+use weir_api::{ApiError, v1::ReadQuery};
 use weir_types::{
-    Consistency, Direction, EntityId, EntityType, LogRead, LogSlice, Position, ReadError, StreamHead,
-    StreamPage, StreamRead,
+    Consistency, Direction, EntityId, EntityType, LogRead, LogSlice, Moment, Position, ReadError, StreamHead,
+    StreamPage, StreamRead, StreamVersion,
 };
 
 use super::Engine;
@@ -15,11 +17,65 @@ use super::Engine;
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 impl Engine {
-    /// One page of a stream. When it is empty, waits up to `wait` for an event to be there.
+    /// One page of a stream, as [`Engine::read_raw`], of the newest schema versions.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn read(
+        &self,
+        read: StreamRead,
+        consistency: Consistency,
+        wait: Duration,
+    ) -> Result<StreamPage, ReadError> {
+        let page = self.read_raw(read, consistency, wait).await?;
+        self.live.upcasting().stream_page(page).await
+    }
+
+    /// One page of a stream as of a moment of its past.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_past(
+        &self,
+        read: StreamRead,
+        moment: Moment,
+        raw: bool,
+        consistency: Consistency,
+    ) -> Result<Past, ReadError> {
+        let _timer = Timer::start("past");
+        self.ready(consistency).await?;
+        let Past { page, last } = read_past(&*self.ports.reader, read, moment).await?;
+        let page = if raw { page } else { self.live.upcasting().stream_page(page).await? };
+        Ok(Past { page, last })
+    }
+
+    /// A page of a stream as a query asks for it, and of its past the last version of the moment.
+    ///
+    /// # Errors
+    /// Those of the query, and of a read.
+    pub async fn page(
+        &self,
+        entity: EntityId,
+        query: &ReadQuery,
+    ) -> Result<(StreamPage, Option<StreamVersion>), ApiError> {
+        let (read, moment) = (query.to_read(self.group, entity)?, query.to_moment()?);
+        let (consistency, wait) = (query.to_consistency()?, query.to_wait()?);
+        if !moment.is_now() {
+            let past = self.read_past(read, moment, query.raw, consistency).await?;
+            return Ok((past.page, Some(past.last)));
+        }
+        let page = match query.raw {
+            true => self.read_raw(read, consistency, wait).await?,
+            false => self.read(read, consistency, wait).await?,
+        };
+        Ok((page, None))
+    }
+
+    /// One page of a stream as it is in the log. When it is empty, waits up to `wait` for an event to be there.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_raw(
         &self,
         read: StreamRead,
         consistency: Consistency,
@@ -81,11 +137,20 @@ impl Engine {
         self.ports.reader.list_streams(self.group, entity_type, offset, limit).await
     }
 
-    /// One page of the log, through a filter.
+    /// One page of the log, through a filter, of the newest schema versions.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn log(&self, read: LogRead, consistency: Consistency) -> Result<LogSlice, ReadError> {
+        let slice = self.log_raw(read, consistency).await?;
+        self.live.upcasting().log_slice(slice).await
+    }
+
+    /// The same as it is in the log.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn log_raw(&self, read: LogRead, consistency: Consistency) -> Result<LogSlice, ReadError> {
         let _timer = Timer::start("log");
         self.ready(consistency).await?;
         self.ports.reader.search_log(read).await

@@ -51,9 +51,8 @@ async fn read_stream(
 ) -> Result<PreEncoded<ReadStreamResponse>, ApiError> {
     engine.must_be_in_cluster()?;
     let query = reading::stream_query(&message);
-    let read = query.to_read(engine.group(), EntityId::new(&message.entity_id)?)?;
-    let page = engine.read(read, query.to_consistency()?, query.to_wait()?).await?;
-    Ok(reading::stream_page(&page))
+    let (page, as_of) = engine.page(EntityId::new(&message.entity_id)?, &query).await?;
+    Ok(reading::stream_page(&page, as_of))
 }
 
 /// A way through the log, and where on it the next page begins.
@@ -61,6 +60,7 @@ struct Walk {
     engine: Arc<Engine>,
     read: LogRead,
     consistency: Consistency,
+    raw: bool,
     ended: bool,
 }
 
@@ -69,14 +69,17 @@ impl Walk {
         engine.must_be_in_cluster()?;
         let query = reading::log_query(message);
         let (read, consistency) = (query.to_read(engine.group())?, query.to_consistency()?);
-        Ok(Self { engine: engine.clone(), read, consistency, ended: false })
+        Ok(Self { engine: engine.clone(), read, consistency, raw: query.raw, ended: false })
     }
 
     async fn next(&mut self) -> Result<LogSlice, ApiError> {
         if self.engine.closing().is_cancelled() {
             return Err(ApiError::new(ErrorCode::Unavailable, "node is stopping; go on at another one"));
         }
-        let slice = self.engine.log(self.read.clone(), self.consistency).await?;
+        let slice = match self.raw {
+            true => self.engine.log_raw(self.read.clone(), self.consistency).await?,
+            false => self.engine.log(self.read.clone(), self.consistency).await?,
+        };
         // What the first page waited for, the others have.
         self.consistency = Consistency::Local;
         self.read.from = Some(slice.next);

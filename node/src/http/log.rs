@@ -11,6 +11,10 @@ pub(super) async fn read(
     State(engine): State<Arc<Engine>>,
     Search(query): Search<LogQuery>,
 ) -> Result<Response, HttpError> {
-    let slice = engine.log(query.to_read(engine.group())?, query.to_consistency()?).await?;
+    let (read, consistency) = (query.to_read(engine.group())?, query.to_consistency()?);
+    let slice = match query.raw {
+        true => engine.log_raw(read, consistency).await?,
+        false => engine.log(read, consistency).await?,
+    };
     events_json(&LogPage::from(&slice), &slice.events)
 }

@@ -11,8 +11,7 @@ use axum::{
 use weir_api::openapi::{Answerer, Method, Operation};
 
 use super::{
-    cluster, consumers, health, kv, log, openapi, outbox, past, projections, rebuilds, rules, streams,
-    transactions, waits, workers,
+    cluster, consumers, health, kv, log, openapi, outbox, past, projections, rebuilds, rules, snapshots, streams, transactions, upcasters, waits, workers,
 };
 use crate::{connect, engine::Engine, live};
 
@@ -35,9 +34,15 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::ReadEvents => by.this(streams::read),
         Op::GetStream => by.this(streams::info),
         Op::GetHistory => by.this(streams::history),
+        Op::GetState => by.this(streams::state),
         Op::ListStreams => by.this(streams::list),
         Op::Transact => by.this(transactions::transact),
         Op::ReadLog => by.this(log::read),
+        Op::CreateSnapshot => by.this(snapshots::create),
+        Op::GetSnapshot => by.this(snapshots::get),
+        Op::ListSnapshots => by.this(snapshots::list),
+        Op::DeleteSnapshot => by.this(snapshots::delete),
+        Op::ReadFromSnapshot => by.this(snapshots::read),
         Op::Subscribe => by.this(live::sse::by_pattern),
         Op::SubscribeToStream => by.this(live::sse::by_stream),
         Op::OpenSocket => by.this(live::socket::upgrade),
@@ -70,6 +75,12 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::GetTypeRules => by.this(rules::of_type),
         Op::SetTypeRules => by.this(rules::set_type),
         Op::DeleteTypeRules => by.this(rules::delete_type),
+        Op::ListUpcasters => by.this(upcasters::list),
+        Op::GetUpcaster => by.this(upcasters::get),
+        Op::SetUpcaster => by.this(upcasters::set),
+        Op::DeleteUpcaster => by.this(upcasters::delete),
+        Op::TestUpcasters => by.this(upcasters::test),
+        Op::UpcastEvent => by.this(upcasters::upcast),
         Op::DeployProjection => by.this(projections::deploy),
         Op::ListProjections => by.this(projections::list),
         Op::GetProjection => by.this(projections::view),

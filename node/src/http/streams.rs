@@ -11,11 +11,11 @@ use axum::{
 use weir_api::{
     ApiError,
     v1::{
-        AppendBody, AppendResult, HistoryPage, ListPage, ListQuery, ReadPage, ReadQuery, StreamSummary,
-        Validated,
+        AppendBody, AppendResult, HistoryPage, ListPage, ListQuery, ReadPage, ReadQuery, StateQuery,
+        StateView, StreamSummary, Validated,
     },
 };
-use weir_types::{EntityId, StreamPage};
+use weir_types::EntityId;
 
 use super::{
     error::HttpError,
@@ -45,32 +45,23 @@ pub(super) async fn append(
 }
 
 pub(super) async fn read(
-    engine: State<Arc<Engine>>,
-    params: Params<String>,
-    query: Search<ReadQuery>,
-) -> Result<Response, HttpError> {
-    let (entity, page) = page(engine, params, query).await?;
-    events_json(&ReadPage::new(&entity, &page), &page.events)
-}
-
-pub(super) async fn history(
-    engine: State<Arc<Engine>>,
-    params: Params<String>,
-    query: Search<ReadQuery>,
-) -> Result<Response, HttpError> {
-    let (entity, page) = page(engine, params, query).await?;
-    events_json(&HistoryPage::new(&entity, &page), &page.events)
-}
-
-async fn page(
     State(engine): State<Arc<Engine>>,
     Params(id): Params<String>,
     Search(query): Search<ReadQuery>,
-) -> Result<(EntityId, StreamPage), HttpError> {
+) -> Result<Response, HttpError> {
     let entity = EntityId::new(id)?;
-    let read = query.to_read(engine.group(), entity.clone())?;
-    let page = engine.read(read, query.to_consistency()?, query.to_wait()?).await?;
-    Ok((entity, page))
+    let (page, as_of) = engine.page(entity.clone(), &query).await?;
+    events_json(&ReadPage::new(&entity, &page, as_of), &page.events)
+}
+
+pub(super) async fn history(
+    State(engine): State<Arc<Engine>>,
+    Params(id): Params<String>,
+    Search(query): Search<ReadQuery>,
+) -> Result<Response, HttpError> {
+    let entity = EntityId::new(id)?;
+    let (page, _) = engine.page(entity.clone(), &query).await?;
+    events_json(&HistoryPage::new(&entity, &page), &page.events)
 }
 
 pub(super) async fn info(
@@ -78,9 +69,20 @@ pub(super) async fn info(
     Params(id): Params<String>,
     Search(query): Search<ReadQuery>,
 ) -> Result<Json<StreamSummary>, HttpError> {
+    if !query.to_moment()?.is_now() {
+        return Err(ApiError::invalid("what is known of a stream is as of now").into());
+    }
     let head = engine.head(&EntityId::new(id)?, query.to_consistency()?).await?;
     let head = head.ok_or_else(ApiError::stream_not_found)?;
     Ok(Json(StreamSummary::from(&head)))
+}
+
+pub(super) async fn state(
+    State(engine): State<Arc<Engine>>,
+    Params(id): Params<String>,
+    Search(query): Search<StateQuery>,
+) -> Result<Json<StateView>, HttpError> {
+    Ok(Json(engine.state(EntityId::new(id)?, &query).await?))
 }
 
 pub(super) async fn list(

@@ -8,14 +8,17 @@
 
 mod upkeep;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::time::Instant;
-use weir_actors::workers::{Batch, Sorted, Window};
+use weir_actors::{
+    upcast::Upcasting,
+    workers::{Batch, Blocked, Sorted, Window},
+};
 use weir_api::{ApiError, ErrorCode, JsonText, connect::SaveProjectionRequest};
 use weir_types::{
     Direction, EventPattern, GroupId, KvGuard, KvKey, KvWrite, LogFilter, LogRead, PartitionKey, Position,
-    ProjectionName, Revision, Term, Timestamp, limits, ports::Ports,
+    ProjectionName, RecordedEvent, Revision, Term, Timestamp, limits, ports::Ports,
 };
 
 use super::{
@@ -92,6 +95,7 @@ struct Step<'a> {
 
 /// The projection, as long as this node leads.
 pub(super) struct Desk {
+    upcasting: Arc<Upcasting>,
     pub(super) name: ProjectionName,
     pub(super) term: Term,
     pub(super) registration: Registration,
@@ -113,6 +117,7 @@ impl Desk {
     /// Opens the desk of a projection. What is read must be fresh.
     pub(super) async fn open(
         store: &Store,
+        upcasting: &Arc<Upcasting>,
         name: &ProjectionName,
         term: Term,
     ) -> Result<Option<Self>, ApiError> {
@@ -136,6 +141,7 @@ impl Desk {
         let window = Window::new(patterns, registration.partition_key.as_deref(), Position(ledger.position))
             .map_err(|error| internal(&error))?;
         Ok(Some(Self {
+            upcasting: upcasting.clone(),
             name: name.clone(),
             term,
             registration,
@@ -304,8 +310,8 @@ impl Desk {
                 filter: LogFilter { names: self.window.only_pattern().cloned(), ..LogFilter::default() },
             };
             let slice = ports.reader.search_log(read).await.map_err(ApiError::from)?;
-            let looked = Position(slice.next.0.saturating_sub(1));
-            let sorted = self.window.sort(slice.events);
+            let mut looked = Position(slice.next.0.saturating_sub(1));
+            let sorted = self.sort(slice.events, &mut looked).await?;
             let sorted = self.without_saved(store, sorted).await?;
             let before = self.window.looked();
             self.window.add(sorted, looked);
@@ -314,6 +320,23 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// The projection's events of a page, of the newest schema versions. Where it is cut, so is what was looked at.
+    async fn sort(&self, events: Vec<RecordedEvent>, looked: &mut Position) -> Result<Sorted, ApiError> {
+        let upcasts = self.upcasting.newest().await?;
+        let original = (!upcasts.is_empty()).then(|| events.clone()).unwrap_or_default();
+        let upcast = upcasts.upcast_where(events, |event| self.window.folds(event)).await;
+        let next = original.get(upcast.events.len());
+        let mut sorted = self.window.sort(upcast.events);
+        if let (Some(next), None) = (next, &sorted.blocked) {
+            *looked = Position(next.position.0 - 1);
+            sorted.blocked = upcast.fault.map(|fault| {
+                let (event, reason) = (Arc::new(next.clone()), fault.error.to_string());
+                Blocked { event, reason }
+            });
+        }
+        Ok(sorted)
     }
 
     /// Of a partition more may be saved than of all.

@@ -232,6 +232,7 @@ impl Workers {
             }
             let position = weir_types::Position(letter.position);
             let read = self.ports.reader.read_log(weir_types::GroupId::DEFAULT, position, 1).await?;
+            let read = self.upcasting.first_part(read).await?;
             let Some(event) = read.first() else { continue };
             let told = self.send(&sink, name, &ProjectionEvent::from(event), letter.deliveries + 1).await;
             if let Err(reason) = told {

@@ -117,6 +117,8 @@ impl Digest {
                     RulesError::NotFound => 2,
                     RulesError::SchemaNotFound => 3,
                     RulesError::TooMany { .. } => 4,
+                    RulesError::UpcasterInvalid { .. } => 5,
+                    RulesError::UpcasterNotFound => 6,
                 },
             ]),
         }

@@ -4,11 +4,11 @@ use uuid::Uuid;
 use weir_types::{
     AppendError, EntityId, EntityType, EventId, EventName, EventSchema, Judged, LogIndex, MetadataRule,
     MetadataType, RegistryCommand, RegistryOutcome, RuleFault, RuleFaults, RuleKind, Rules, RulesChanged,
-    RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode, Timestamp, Violation,
+    RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode, Timestamp, Upcaster, Violation,
 };
 
 use super::{
-    StoredRules, StoredSchema, command, decode, encode,
+    StoredRules, StoredSchema, StoredUpcaster, command, decode, encode,
     forward::{ForwardRequest, ForwardResponse},
     golden::golden,
     samples,
@@ -19,6 +19,17 @@ fn schema() -> EventSchema {
         name: EventName::new("order.placed").unwrap(),
         version: 300,
         schema: r#"{"type":"object"}"#.into(),
+        description: "größe".into(),
+        registered_at: Timestamp(1_760_000_000_000_000),
+    }
+}
+
+fn upcaster() -> Upcaster {
+    Upcaster {
+        name: EventName::new("order.placed").unwrap(),
+        from: 1,
+        to: 300,
+        source: "export const upcast = (data) => data; // ü".into(),
         description: "größe".into(),
         registered_at: Timestamp(1_760_000_000_000_000),
     }
@@ -56,6 +67,8 @@ fn commands_of_rules_keep_their_bytes() {
     ];
     let set = |schemas| RulesCommand::Set(RulesScope::Namespace, Rules { schemas, ..Rules::default() });
     commands.extend(modes.map(set));
+    commands.push(RulesCommand::SetUpcaster(upcaster()));
+    commands.push(RulesCommand::DeleteUpcaster(upcaster().name, 300));
     for (number, command) in commands.into_iter().enumerate() {
         let command = RegistryCommand::Rules(command);
         let payload = golden(&format!("command_rules_{number}"), &command::encode_registry(&command));
@@ -97,6 +110,9 @@ fn outcomes_and_refusals_of_rules_keep_their_bytes() {
         ForwardResponse::Append(Err(AppendError::Invalid { faults })),
         ForwardResponse::Append(Err(AppendError::InvariantFailed { entity_type, reason: reason() })),
         ForwardResponse::Transact(Err(AppendError::Violated { violations })),
+        refused(RulesError::UpcasterInvalid { reason: reason() }),
+        refused(RulesError::UpcasterNotFound),
+        refused(too_many(RulesLimit::Upcasters)),
     ];
     for (number, value) in values.into_iter().enumerate() {
         let bytes = golden(&format!("forward_response_rules_{number:02}"), &value.encode());
@@ -129,4 +145,9 @@ fn rules_in_the_state_keep_their_bytes() {
         EventSchema::try_from(decode::<StoredSchema<'_>>("schema", &bytes).unwrap()).unwrap(),
         schema()
     );
+    for (name, stored) in [("state_upcaster", Some(upcaster())), ("state_upcaster_removed", None)] {
+        let bytes = golden(name, &encode(&stored.as_ref().map(StoredUpcaster::from)));
+        let read = decode::<Option<StoredUpcaster<'_>>>("upcaster", &bytes).unwrap();
+        assert_eq!(read.map(|read| Upcaster::try_from(read).unwrap()), stored);
+    }
 }

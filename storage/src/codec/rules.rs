@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weir_types::{
     EntityId, EntityType, EventName, EventSchema, LogIndex, MetadataRule, MetadataType, RuleFault,
     RuleFaults, RuleKind, Rules, RulesChanged, RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode,
-    Timestamp,
+    Timestamp, Upcaster,
 };
 
 use super::CodecError;
@@ -56,6 +56,44 @@ impl TryFrom<StoredSchema<'_>> for EventSchema {
             name: EventName::new(stored.name).map_err(CodecError::name(WHAT))?,
             version: stored.version,
             schema: stored.schema.into(),
+            description: stored.description.to_owned(),
+            registered_at: Timestamp(stored.registered_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredUpcaster<'a> {
+    name: &'a str,
+    from: u32,
+    to: u32,
+    source: &'a str,
+    description: &'a str,
+    registered_at: i64,
+}
+
+impl<'a> From<&'a Upcaster> for StoredUpcaster<'a> {
+    fn from(upcaster: &'a Upcaster) -> Self {
+        Self {
+            name: upcaster.name.as_str(),
+            from: upcaster.from,
+            to: upcaster.to,
+            source: &upcaster.source,
+            description: &upcaster.description,
+            registered_at: upcaster.registered_at.0,
+        }
+    }
+}
+
+impl TryFrom<StoredUpcaster<'_>> for Upcaster {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredUpcaster<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            name: EventName::new(stored.name).map_err(CodecError::name(WHAT))?,
+            from: stored.from,
+            to: stored.to,
+            source: stored.source.into(),
             description: stored.description.to_owned(),
             registered_at: Timestamp(stored.registered_at),
         })
@@ -155,6 +193,8 @@ pub(super) enum StoredRulesCommand<'a> {
     DeleteSchema(&'a str, u32),
     Set(&'a str, #[serde(borrow)] StoredRules<'a>),
     Delete(&'a str),
+    SetUpcaster(#[serde(borrow)] StoredUpcaster<'a>),
+    DeleteUpcaster(&'a str, u32),
 }
 
 impl<'a> From<&'a RulesCommand> for StoredRulesCommand<'a> {
@@ -164,6 +204,8 @@ impl<'a> From<&'a RulesCommand> for StoredRulesCommand<'a> {
             RulesCommand::DeleteSchema(name, version) => Self::DeleteSchema(name.as_str(), *version),
             RulesCommand::Set(scope, rules) => Self::Set(scope_text(scope), rules.into()),
             RulesCommand::Delete(scope) => Self::Delete(scope_text(scope)),
+            RulesCommand::SetUpcaster(upcaster) => Self::SetUpcaster(upcaster.into()),
+            RulesCommand::DeleteUpcaster(name, from) => Self::DeleteUpcaster(name.as_str(), *from),
         }
     }
 }
@@ -180,6 +222,10 @@ impl TryFrom<StoredRulesCommand<'_>> for RulesCommand {
             }
             Stored::Set(scope, rules) => Self::Set(scope_of(scope)?, rules.into()),
             Stored::Delete(scope) => Self::Delete(scope_of(scope)?),
+            Stored::SetUpcaster(upcaster) => Self::SetUpcaster(upcaster.try_into()?),
+            Stored::DeleteUpcaster(name, from) => {
+                Self::DeleteUpcaster(EventName::new(name).map_err(CodecError::name(WHAT))?, from)
+            }
         })
     }
 }
@@ -212,6 +258,9 @@ pub(crate) enum StoredRulesError<'a> {
     TooManySchemas { max: u64 },
     TooManyRules { max: u64 },
     TooManyInvariants { max: u64 },
+    UpcasterInvalid { reason: &'a str },
+    UpcasterNotFound,
+    TooManyUpcasters { max: u64 },
 }
 
 impl<'a> From<&'a RulesError> for StoredRulesError<'a> {
@@ -221,12 +270,15 @@ impl<'a> From<&'a RulesError> for StoredRulesError<'a> {
             RulesError::SchemaInvalid { reason } => Self::SchemaInvalid { reason },
             RulesError::NotFound => Self::NotFound,
             RulesError::SchemaNotFound => Self::SchemaNotFound,
+            RulesError::UpcasterInvalid { reason } => Self::UpcasterInvalid { reason },
+            RulesError::UpcasterNotFound => Self::UpcasterNotFound,
             RulesError::TooMany { what, max } => {
                 let max = *max as u64;
                 match what {
                     RulesLimit::Schemas => Self::TooManySchemas { max },
                     RulesLimit::Rules => Self::TooManyRules { max },
                     RulesLimit::Invariants => Self::TooManyInvariants { max },
+                    RulesLimit::Upcasters => Self::TooManyUpcasters { max },
                 }
             }
         }
@@ -245,6 +297,9 @@ impl From<StoredRulesError<'_>> for RulesError {
             Stored::TooManySchemas { max } => too_many(RulesLimit::Schemas, max),
             Stored::TooManyRules { max } => too_many(RulesLimit::Rules, max),
             Stored::TooManyInvariants { max } => too_many(RulesLimit::Invariants, max),
+            Stored::UpcasterInvalid { reason } => Self::UpcasterInvalid { reason: reason.to_owned() },
+            Stored::UpcasterNotFound => Self::UpcasterNotFound,
+            Stored::TooManyUpcasters { max } => too_many(RulesLimit::Upcasters, max),
         }
     }
 }

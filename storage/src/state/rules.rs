@@ -1,11 +1,14 @@
 //! The replicated rules and schemas of events.
 
 use serde::{Deserialize, Serialize};
-use weir_types::{EventName, EventSchema, LogIndex, RuleSet, Rules, RulesScope, registry::RulesChange};
+use weir_types::{
+    EventName, EventSchema, LogIndex, RuleSet, Rules, RulesScope, UpcasterRecord, Upcasters,
+    registry::{RulesChange, UpcasterChange},
+};
 
 use super::{State, StateError};
 use crate::{
-    codec::{StoredRules, StoredSchema, decode, encode, scope_of, scope_text},
+    codec::{CodecError, StoredRules, StoredSchema, StoredUpcaster, decode, encode, scope_of, scope_text},
     schema::StateKey,
 };
 
@@ -27,7 +30,8 @@ impl State {
     pub fn rules(&self) -> Result<RuleSet, StateError> {
         for _ in 0..READS_MAX {
             let revision = self.rules_revision()?;
-            let set = RuleSet { revision, rules: self.scopes()?, schemas: self.schemas()? };
+            let (rules, schemas, upcasters) = (self.scopes()?, self.schemas()?, self.upcasters()?);
+            let set = RuleSet { revision, rules, schemas, upcasters };
             if self.rules_revision()? == revision {
                 return Ok(set);
             }
@@ -65,6 +69,29 @@ impl State {
         Ok(schemas)
     }
 
+    fn upcasters(&self) -> Result<Upcasters, StateError> {
+        let revision = match self.get(StateKey::UpcastersRevision)? {
+            Some(bytes) => decode("upcasters revision", &bytes)
+                .map(LogIndex)
+                .map_err(|e| self.damaged("upcasters revision", e))?,
+            None => LogIndex::ZERO,
+        };
+        let mut records = Vec::new();
+        for entry in self.tree.scan_prefix(StateKey::upcasters(self.group)) {
+            let (key, value) = entry.map_err(|error| self.failed("upcaster", error))?;
+            let Some((_, StateKey::Upcaster(name, from, set))) = StateKey::decode(&key) else {
+                return Err(self.damaged("upcaster", "a key is malformed"));
+            };
+            let name = EventName::new(name).map_err(|e| self.damaged("upcaster", e))?;
+            let stored: Option<StoredUpcaster<'_>> =
+                decode("upcaster", &value).map_err(|e| self.damaged("upcaster", e))?;
+            let upcaster = stored.map(TryInto::try_into).transpose();
+            let upcaster = upcaster.map_err(|e: CodecError| self.damaged("upcaster", e))?;
+            records.push(UpcasterRecord { name, from, set, upcaster });
+        }
+        Ok(Upcasters { revision, records })
+    }
+
     pub(super) fn put_rules(&self, index: LogIndex, change: &RulesChange, batch: &mut sled::Batch) {
         let scope_key = |scope| StateKey::Rules(scope_text(scope)).encode(self.group);
         let schema_key =
@@ -79,6 +106,18 @@ impl State {
                 batch.insert(scope_key(scope), encode(&stored));
             }
             RulesChange::Delete(scope) => batch.remove(scope_key(scope)),
+            RulesChange::Upcaster(UpcasterChange { record, dropped }) => {
+                let key = |name: &EventName, from, set| {
+                    StateKey::Upcaster(name.as_str(), from, set).encode(self.group)
+                };
+                let stored = record.upcaster.as_ref().map(StoredUpcaster::from);
+                batch.insert(key(&record.name, record.from, record.set), encode(&stored));
+                // After it, for it may be among them.
+                for (name, from, set) in dropped {
+                    batch.remove(key(name, *from, *set));
+                }
+                batch.insert(StateKey::UpcastersRevision.encode(self.group), encode(&index.0));
+            }
         }
         batch.insert(StateKey::RulesRevision.encode(self.group), encode(&index.0));
     }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{Inner, MemoryLog};
 use crate::{
     DecidedAppend, GroupId, LogIndex, ReadError, RegistryCommand, RegistryOutcome, RuleSet, RulesChanged,
-    RulesCommand,
+    RulesCommand, UpcasterRecord,
     ports::RuleStore,
     registry::{RegistryChange, RulesChange},
 };
@@ -44,7 +44,7 @@ impl Inner {
     /// Keeps what the registry knows of rules only by name.
     pub(super) fn take_rules(&mut self, revision: LogIndex, change: &RegistryChange) {
         let RegistryChange::Rules(change) = change else { return };
-        let RuleSet { rules, schemas, .. } = &mut self.rules;
+        let RuleSet { rules, schemas, upcasters, .. } = &mut self.rules;
         match &**change {
             RulesChange::Set(scope, set) => {
                 rules.retain(|(found, ..)| found != scope);
@@ -57,6 +57,13 @@ impl Inner {
             }
             RulesChange::DeleteSchema(name, version) => {
                 schemas.retain(|found| (&found.name, found.version) != (name, *version));
+            }
+            RulesChange::Upcaster(change) => {
+                upcasters.revision = revision;
+                let key = |record: &UpcasterRecord| (record.name.clone(), record.from, record.set);
+                upcasters.records.push(change.record.clone());
+                upcasters.records.retain(|record| !change.dropped.contains(&key(record)));
+                upcasters.records.sort_by_key(key);
             }
         }
         rules.sort_by(|a, b| a.0.cmp(&b.0));

@@ -72,6 +72,7 @@ impl Look {
             freshness,
             min_position,
             wait: Duration::from_millis(self.wait_ms),
+            ..ReadOptions::default()
         }
     }
 
@@ -344,5 +345,6 @@ fn page_of(stream: &str, page: &EventPage) -> ReadPage {
         events: page.events.iter().map(EventView::from).collect(),
         next_version: page.next.map(|version| version.0),
         position: page.applied.0,
+        as_of_version: None,
     }
 }

@@ -22,6 +22,7 @@ mod fold;
 mod inspect;
 mod limits;
 mod meter;
+mod own_thread;
 mod partition;
 mod thread;
 
@@ -35,6 +36,6 @@ pub use thread::{ReducerGone, ReducerThread};
 pub(crate) use self::{
     engine::{Engine, Role},
     event_text::event_text,
+    own_thread::{OwnThread, ThreadError},
     partition::PartitionPath,
-    thread::THREAD_STACK_BYTES,
 };

@@ -5,7 +5,10 @@ pub(crate) mod read;
 mod watch;
 
 use clap::Subcommand;
-use weir_client::{Client, v1::ListQuery, v1::StreamSummary};
+use weir_client::{
+    Client,
+    v1::{ListQuery, StateView, StreamSummary},
+};
 
 use crate::{error::CliError, moment::MomentArgs, output::Output};
 
@@ -20,10 +23,13 @@ pub enum StreamCommand {
         /// The entity
         entity: String,
     },
-    /// Show the state of a stream, through the invariant of its entity type
+    /// Show the state of a stream, through the invariant of its entity type or a virtual projection
     State {
         /// The entity
         entity: String,
+        /// The virtual projection that folds it
+        #[arg(long, value_name = "NAME")]
+        projection: Option<String>,
         #[command(flatten)]
         moment: MomentArgs,
     },
@@ -52,16 +58,18 @@ pub(crate) async fn run(command: &StreamCommand, client: &Client, output: &Outpu
         StreamCommand::Append(args) => append::run(args, client, output).await,
         StreamCommand::Read(args) => read::run(args, client, output).await,
         StreamCommand::Info { entity } => info(entity, client, output).await,
-        StreamCommand::State { entity, moment } => state(entity, moment, client, output).await,
+        StreamCommand::State { entity, projection, moment } => {
+            let found = client.state(entity, projection.as_deref(), moment.to_moment()?).await?;
+            state(&found, output)
+        }
         StreamCommand::List(args) => list(args, client, output).await,
         StreamCommand::Watch(args) => watch::run(args, client, output).await,
     }
 }
 
-async fn state(entity: &str, moment: &MomentArgs, client: &Client, output: &Output) -> Result<(), CliError> {
-    let found = client.state(entity, moment.to_moment()?).await?;
+fn state(found: &StateView, output: &Output) -> Result<(), CliError> {
     if output.is_json() {
-        return output.json(&found);
+        return output.json(found);
     }
     output.line(found.state.get())
 }

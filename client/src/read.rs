@@ -103,13 +103,19 @@ impl Client {
         })
     }
 
-    /// A stream's state as of any moment, through the invariant of its entity type.
+    /// A stream's state as of any moment, through a virtual projection or else through the invariant of its entity type.
     ///
     /// # Errors
-    /// [`ClientError`]; `rules_not_found` where the type has no invariant, `state_failed`.
-    pub async fn state(&self, entity_id: &str, moment: Moment) -> Result<StateView, ClientError> {
+    /// [`ClientError`]; `rules_not_found` where the type has no invariant, `projection_not_found`, `state_failed`.
+    pub async fn state(
+        &self,
+        entity_id: &str,
+        projection: Option<&str>,
+        moment: Moment,
+    ) -> Result<StateView, ClientError> {
         let path = paths::fill(paths::STREAM_STATE, entity_id);
         let query = StateQuery {
+            projection: projection.map(str::to_owned),
             as_of: moment.as_of.map(format_timestamp),
             at: moment.at.map(format_timestamp),
             as_of_version: moment.as_of_version.map(|version| version.0),

@@ -15,7 +15,11 @@ use weir_storage::{
     log::RecordKind,
 };
 use weir_types::{
-    AppendOutcome, DecidedAppend, Direction, EntityId, EntityType, EventName, EventPattern, GroupId, IdempotencyKey, Judged, LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome, Rules, RulesChanged, RulesCommand, RulesError, RulesScope, SchemaMode, StreamRead, StreamVersion, Timestamp, Upcaster, limits,
+    AppendOutcome, DecidedAppend, Direction, EntityId, EntityType, EventName, EventPattern, GroupId,
+    IdempotencyKey, Judged, LogIndex, OnError, PartitionKey, Position, ProjectionDefinition, ProjectionId,
+    ProjectionKind, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome, Rules,
+    RulesChanged, RulesCommand, RulesError, RulesScope, SchemaMode, StreamRead, StreamVersion, Timestamp,
+    Upcaster, limits,
     ports::{Checkpoint, View, ViewChange},
 };
 

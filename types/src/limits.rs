@@ -137,6 +137,10 @@ pub const INVARIANT_SORTED_EVENTS_MAX: usize = 100_000;
 pub const INVARIANT_SORTED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Events of a stream that are folded for one answer, beyond a state that is kept.
 pub const STATE_EVENTS_MAX: usize = 100_000;
+/// Virtual projections whose engines a node keeps ready.
+pub const VIRTUAL_ENGINES_MAX: usize = 16;
+/// How long a virtual projection may take over one page of a stream.
+pub const VIRTUAL_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// States of streams that a node folds at once.
 pub const STATES_AT_ONCE_MAX: usize = 32;
 /// Bytes of such states that a node keeps, so that the next fold goes on from them.

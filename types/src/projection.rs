@@ -101,10 +101,12 @@ pub enum ProjectionKind {
     Async,
     /// No read is behind what the node that answers has applied.
     Inline,
+    /// Not at all: a read folds the one stream that it asks for.
+    Virtual,
 }
 
 impl ProjectionKind {
-    const ALL: [Self; 2] = [Self::Async, Self::Inline];
+    const ALL: [Self; 3] = [Self::Async, Self::Inline, Self::Virtual];
 
     /// Its name, as a source says it.
     #[must_use]
@@ -112,6 +114,7 @@ impl ProjectionKind {
         match self {
             Self::Async => "async",
             Self::Inline => "inline",
+            Self::Virtual => "virtual",
         }
     }
 

@@ -1,17 +1,13 @@
 //! One invariant and the thread that its code runs on.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    thread,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::OnceCell;
 use weir_types::{AppendError, EntityType, LogIndex, limits};
 
-use crate::reducer::{Engine, Fault, ReducerLimits, Role, THREAD_STACK_BYTES};
+use crate::reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError};
 
 /// An invariant as it was set.
 pub(crate) struct Invariant {
@@ -19,9 +15,7 @@ pub(crate) struct Invariant {
     pub(crate) entity_type: EntityType,
     /// The log index of the rules that hold it.
     pub(crate) set: LogIndex,
-    source: Arc<str>,
-    /// Started with the first judgement; ended when the invariant is dropped.
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    judge: OwnThread<Judge>,
     retroactive: OnceCell<bool>,
 }
 
@@ -42,66 +36,34 @@ pub(crate) struct Walked {
     pub(crate) faults: Vec<(String, String)>,
 }
 
-enum Job {
-    Declare(oneshot::Sender<Result<bool, Fault>>),
-    Walk(Walk, oneshot::Sender<Result<Walked, Fault>>),
-}
-
 impl Invariant {
     pub(crate) fn new(entity_type: EntityType, set: LogIndex, source: Arc<str>) -> Self {
-        Self { entity_type, set, source, jobs: Mutex::default(), retroactive: OnceCell::new() }
+        let judge = OwnThread::new("invariant", move || Judge { source: Arc::clone(&source), engine: None });
+        Self { entity_type, set, judge, retroactive: OnceCell::new() }
     }
 
     /// Whether events are folded in the order in which they occurred.
     pub(crate) async fn retroactive(&self) -> Result<bool, AppendError> {
-        self.retroactive.get_or_try_init(|| self.ask(Job::Declare)).await.copied()
+        self.retroactive.get_or_try_init(|| self.ask(Judge::declared)).await.copied()
     }
 
     pub(crate) async fn walk(&self, walk: Walk) -> Result<Walked, AppendError> {
-        self.ask(|answer| Job::Walk(walk, answer)).await
+        self.ask(move |judge| judge.walk(&walk)).await
     }
 
-    async fn ask<T>(
+    async fn ask<T: Send + 'static>(
         &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Job,
+        job: impl FnOnce(&mut Judge) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, AppendError> {
-        let (sender, answer) = oneshot::channel();
-        self.thread()?.send(job(sender)).map_err(|_| self.failed("its thread is gone"))?;
-        match answer.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(fault)) => Err(self.failed(&fault.to_string())),
-            Err(_) => Err(self.failed("its thread is gone")),
+        match self.judge.ask(job).await {
+            Ok(answer) => answer.map_err(|fault| self.failed(&fault.to_string())),
+            Err(ThreadError::Gone) => Err(self.failed(&ThreadError::Gone.to_string())),
+            Err(error @ ThreadError::None(_)) => Err(AppendError::Unavailable { reason: error.to_string() }),
         }
     }
 
     pub(super) fn failed(&self, reason: &str) -> AppendError {
         AppendError::InvariantFailed { entity_type: self.entity_type.clone(), reason: reason.to_owned() }
-    }
-
-    fn thread(&self) -> Result<mpsc::Sender<Job>, AppendError> {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(jobs) = &*jobs {
-            return Ok(jobs.clone());
-        }
-        let (sender, inbox) = mpsc::channel();
-        let source = Arc::clone(&self.source);
-        thread::Builder::new()
-            .name("invariant".into())
-            .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || {
-                let mut judge = Judge { source, engine: None };
-                while let Ok(job) = inbox.recv() {
-                    // Whoever asked may be gone; then the answer has no use.
-                    match job {
-                        Job::Declare(answer) => drop(answer.send(judge.declared())),
-                        Job::Walk(walk, answer) => drop(answer.send(judge.walk(&walk))),
-                    }
-                }
-            })
-            .map_err(|error| AppendError::Unavailable {
-                reason: format!("no thread for an invariant: {error}"),
-            })?;
-        Ok(jobs.insert(sender).clone())
     }
 }
 

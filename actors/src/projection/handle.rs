@@ -35,6 +35,9 @@ pub enum ViewError {
     /// No such projection is deployed.
     #[error("projection not found")]
     NotFound,
+    /// It is virtual: nothing follows the log, and there is a state only when somebody asks for a stream's.
+    #[error("projection is virtual: it is folded when the state of a stream is read through it")]
+    Virtual,
     /// It was not folded that far in time.
     #[error("projection is folded up to {folded} only, not {wanted}")]
     Stale {
@@ -440,7 +443,7 @@ impl ProjectionsHandle {
             let row = self.running(name, deadline).await?;
             let wanted = match row.serving.kind {
                 ProjectionKind::Inline => asked.max(applied),
-                ProjectionKind::Async => asked,
+                ProjectionKind::Async | ProjectionKind::Virtual => asked,
             };
             let mut progress = row.serving.progress.subscribe();
             let waits = row.next.is_some();
@@ -476,8 +479,9 @@ impl ProjectionsHandle {
                 return Ok(found);
             }
             let deployed = self.arguments.views.deployments(self.arguments.group).await?;
-            if !deployed.iter().any(|one| one.name == *name) {
-                return Err(ViewError::NotFound);
+            let found = deployed.iter().find(|one| one.name == *name).ok_or(ViewError::NotFound)?;
+            if found.definition.kind == ProjectionKind::Virtual {
+                return Err(ViewError::Virtual);
             }
             let changed = timeout_at(deadline, changes.changed()).await;
             let stale = ViewError::Stale { wanted: Position::ZERO, folded: Position::ZERO };

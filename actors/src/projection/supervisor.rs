@@ -276,10 +276,11 @@ impl State {
         }
     }
 
-    /// What is deployed, with what this node is to fold of it, and what it keeps.
+    /// What is deployed and follows the log, with what this node is to fold of it, and what it keeps.
     async fn planned_and_kept(&self) -> Result<(Vec<(Deployment, Plan)>, Vec<ProjectionId>), ReadError> {
         let ProjectionsArguments { group, views, .. } = &self.arguments;
-        let deployed = views.deployments(*group).await?;
+        let mut deployed = views.deployments(*group).await?;
+        deployed.retain(|one| one.definition.kind != ProjectionKind::Virtual);
         let kept = views.kept(*group).await?;
         let mut serves = BTreeSet::new();
         for id in &kept {

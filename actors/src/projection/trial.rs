@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weir_types::{
-    LogIndex, PartitionKey, ProjectionDefinition, RecordedEvent, Trial,
+    LogIndex, PartitionKey, ProjectionDefinition, ProjectionKind, RecordedEvent, Trial,
     ports::{Checkpoint, View},
 };
 
@@ -40,6 +40,13 @@ pub async fn trial(
 ) -> Result<Trial, TrialError> {
     let inspected = tokio::task::spawn_blocking(move || inspect(&source)).await;
     let definition = inspected.map_err(|_| ReducerGone)??;
+    let definition = match definition.kind {
+        // Its states are of streams.
+        ProjectionKind::Virtual => {
+            ProjectionDefinition { partition_key: Some("$.entityId".to_owned()), ..definition }
+        }
+        ProjectionKind::Async | ProjectionKind::Inline => definition,
+    };
     let mut running = Running {
         policy: Policy { on_error: definition.on_error, resumed: LogIndex::ZERO },
         reducer: ReducerThread::start(Arc::new(definition.clone()), limits)?,

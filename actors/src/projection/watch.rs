@@ -247,7 +247,7 @@ impl ViewWatch {
                 self.given.clear();
                 Ok(Some(ViewFrame::Redeployed { id }))
             }
-            Err(ViewError::NotFound) => {
+            Err(ViewError::NotFound | ViewError::Virtual) => {
                 self.ended = true;
                 Ok(Some(ViewFrame::Removed))
             }

@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Lets a state go.
-    pub(super) fn drop_state(&mut self, partition: &str) -> Result<(), Fault> {
+    pub(crate) fn drop_state(&mut self, partition: &str) -> Result<(), Fault> {
         self.call(&self.drop, (partition,))
     }
 

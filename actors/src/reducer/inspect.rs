@@ -50,10 +50,16 @@ pub enum ReducerError {
         found: String,
     },
     /// The exported `kind` is none.
-    #[error("exported `kind` is `{found}`, and must be `async` or `inline`")]
+    #[error("exported `kind` is `{found}`, and must be `async`, `inline` or `virtual`")]
     Kind {
         /// What it is.
         found: String,
+    },
+    /// A projection that nobody folds along the log exports what only such a one has a use for.
+    #[error("exported `{what}` has no use: a `virtual` projection is folded for one stream when it is read")]
+    Virtual {
+        /// The name of what it exports.
+        what: &'static str,
     },
     /// The exported `partitionKey` is not a JSONPath.
     #[error("exported `partitionKey` is not a JSONPath: {reason}")]
@@ -106,6 +112,11 @@ fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, Redu
         None => ProjectionKind::default(),
         Some(found) => ProjectionKind::from_name(&found).ok_or(ReducerError::Kind { found })?,
     };
+    if kind == ProjectionKind::Virtual {
+        let useless = declared.partition_key.as_ref().map(|_| "partitionKey");
+        let useless = useless.or((on_error == OnError::Skip).then_some("onError"));
+        useless.map_or(Ok(()), |what| Err(ReducerError::Virtual { what }))?;
+    }
     let definition = ProjectionDefinition {
         name,
         events,

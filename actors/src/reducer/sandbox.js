@@ -243,7 +243,7 @@
     }
     const kind = pick('kind');
     if (kind !== undefined && kind !== null && !isText(kind)) {
-      throw new TypeError('`kind` must be a string: `async` or `inline`');
+      throw new TypeError('`kind` must be a string: `async`, `inline` or `virtual`');
     }
     const declared = stringify({
       name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null, kind: kind ?? null,
@@ -258,7 +258,7 @@
     return {
       declared,
       load(key, text) {
-        states.set(key, parse(text));
+        states.set(key, parse(text === '' ? initial : text));
       },
       step(key, text) {
         const held = states.get(key);

@@ -10,7 +10,7 @@ use weir_types::{PartitionKey, ProjectionDefinition, RecordedEvent};
 use super::{ReducerLimits, fold::FoldOutcome, fold::Folder};
 
 /// Bytes of the thread's stack: the engine's own limit and room for the host around it.
-pub(crate) const THREAD_STACK_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const THREAD_STACK_BYTES: usize = 4 * 1024 * 1024;
 
 /// The thread ended, which only a bug does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

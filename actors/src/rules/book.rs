@@ -102,7 +102,7 @@ impl Rulebook {
     }
 
     /// What leads events of older schema versions to the newest.
-    pub(crate) fn upcasts(&self) -> &Upcasts {
+    pub(crate) fn upcasts(&self) -> &Arc<Upcasts> {
         &self.upcasts
     }
 
@@ -143,6 +143,11 @@ impl Rulebooks {
     pub(crate) fn new(group: GroupId, store: Arc<dyn RuleStore>) -> Self {
         let upcasting = Upcasting::new(group, Arc::clone(&store));
         Self { group, store, upcasting, newest: Mutex::default(), reading: tokio::sync::Mutex::default() }
+    }
+
+    /// The upcasters of any log index.
+    pub(crate) fn upcasting(&self) -> &Upcasting {
+        &self.upcasting
     }
 
     /// Whether there never were any rules, as of what is applied here.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weir_types::{EntityId, EntityType, LogIndex, StreamVersion};
+use weir_types::{EntityId, EntityType, LogIndex, ProjectionId, StreamVersion};
 
 /// What a state costs beside its text.
 const OVERHEAD_BYTES: usize = 512;
@@ -12,6 +12,8 @@ const OVERHEAD_BYTES: usize = 512;
 pub(super) enum Folder {
     /// The invariant of an entity type, as a log index left it.
     Invariant(EntityType, LogIndex),
+    /// A deployment of a virtual projection.
+    Projection(ProjectionId),
 }
 
 type Key = (Folder, EntityId, StreamVersion);

@@ -4,18 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 use weir_types::{
-    AppendError, Direction, EntityId, EntityType, GroupId, LogIndex, Moment, ReadError, RecordedEvent,
-    StreamHead, StreamRead, StreamVersion, Timestamp, limits,
+    Direction, EntityId, EntityType, GroupId, LogIndex, Moment, ProjectionDefinition, ProjectionId,
+    ReadError, RecordedEvent, StreamHead, StreamRead, StreamVersion, Timestamp, limits,
     ports::{EventReader, RuleStore},
 };
 
-use super::cache::{Cache, Folder};
-use crate::{
-    invariant::{Invariant, Walk},
-    moment::last_version,
-    reducer::event_text,
-    rules::{Rulebook, Rulebooks},
+use super::{
+    cache::Cache,
+    code::{Code, Shelf, failed},
 };
+use crate::{moment::last_version, rules::Rulebooks, upcast::Upcasts};
 
 /// Events of a stream that are folded in one go.
 const PAGE_EVENTS: usize = 1_000;
@@ -36,7 +34,8 @@ pub struct StreamState {
     pub head: StreamHead,
     /// The last version that was recorded until the moment, and is not beyond the one asked for.
     pub last: StreamVersion,
-    /// The log index of what folded it: of the rules, or of the upcasters where these were changed later.
+    /// The log index of what folded it: of the rules, or of the upcasters where these were changed later; or of the
+    /// deployment of a projection.
     pub revision: LogIndex,
     /// JSON.
     pub state: Arc<str>,
@@ -84,6 +83,7 @@ pub struct States {
     group: GroupId,
     reader: Arc<dyn EventReader>,
     rules: Rulebooks,
+    shelf: Shelf,
     cache: Mutex<Cache>,
     turns: Semaphore,
 }
@@ -96,6 +96,7 @@ impl States {
             group,
             reader,
             rules: Rulebooks::new(group, rules),
+            shelf: Shelf::default(),
             cache: Mutex::new(Cache::new(limits::STATES_BYTES_MAX)),
             turns: Semaphore::new(limits::STATES_AT_ONCE_MAX),
         }
@@ -106,34 +107,68 @@ impl States {
     /// # Errors
     /// [`StateError`].
     pub async fn through_invariant(&self, read: StateRead) -> Result<StreamState, StateError> {
-        let StateRead { entity_id, moment } = read;
-        let head = self.reader.head(self.group, &entity_id).await?.ok_or(StateError::NoStream)?;
+        let head = self.head(&read).await?;
         let none = || StateError::NoInvariant(head.entity_type.clone());
         let book = self.rules.current().await?.ok_or_else(none)?;
         let invariant = book.invariant(&head.entity_type).ok_or_else(none)?;
         let retroactive = invariant.retroactive().await.map_err(failed)?;
+        let code = Code::Invariant(Arc::clone(invariant));
+        let (last, state) = self.fold(&read, &head, code, Arc::clone(book.upcasts()), retroactive).await?;
+        Ok(StreamState { last, revision: invariant.set, state, head })
+    }
+
+    /// A stream's state through a virtual projection.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn through_projection(
+        &self,
+        (id, definition): (&ProjectionId, &ProjectionDefinition),
+        read: StateRead,
+    ) -> Result<StreamState, StateError> {
+        let head = self.head(&read).await?;
+        // As of its deployment, like any projection.
+        let upcasts = self.rules.upcasting().as_of(id.deployed).await?;
+        let code = Code::Projection(self.shelf.take(id, definition));
+        let (last, state) = self.fold(&read, &head, code, upcasts, false).await?;
+        Ok(StreamState { last, revision: id.deployed, state, head })
+    }
+
+    async fn head(&self, read: &StateRead) -> Result<StreamHead, StateError> {
+        self.reader.head(self.group, &read.entity_id).await?.ok_or(StateError::NoStream)
+    }
+
+    async fn fold(
+        &self,
+        read: &StateRead,
+        head: &StreamHead,
+        code: Code,
+        upcasts: Arc<Upcasts>,
+        retroactive: bool,
+    ) -> Result<(StreamVersion, Arc<str>), StateError> {
+        let moment = read.moment;
         let read = StreamRead {
             group: self.group,
-            entity_id,
+            entity_id: read.entity_id.clone(),
             from: None,
             direction: Direction::Forward,
             limit: PAGE_EVENTS,
         };
-        let last = last_version(&*self.reader, &read, moment, &head).await?;
-        let fold = Fold { states: self, book: &book, invariant, read, last };
+        let last = last_version(&*self.reader, &read, moment, head).await?;
+        let fold = Fold { states: self, code, upcasts, read, last };
         let state = match retroactive || moment.at.is_some() {
             false => fold.by_version().await?,
             true => fold.by_occurrence(moment).await?,
         };
-        Ok(StreamState { last, revision: invariant.set, state, head })
+        Ok((last, state))
     }
 }
 
 /// One state that is being folded.
 struct Fold<'a> {
     states: &'a States,
-    book: &'a Rulebook,
-    invariant: &'a Invariant,
+    code: Code,
+    upcasts: Arc<Upcasts>,
     read: StreamRead,
     last: StreamVersion,
 }
@@ -141,7 +176,7 @@ struct Fold<'a> {
 impl Fold<'_> {
     /// Folds in the order of versions, from the newest state that is kept.
     async fn by_version(&self) -> Result<Arc<str>, StateError> {
-        let folder = Folder::Invariant(self.invariant.entity_type.clone(), self.invariant.set);
+        let folder = self.code.folder();
         let kept = lock(&self.states.cache).newest(&folder, &self.read.entity_id, self.last);
         let (mut version, mut state) = match kept {
             Some((version, state)) if version == self.last => return Ok(state),
@@ -199,7 +234,7 @@ impl Fold<'_> {
             let reason = "stream has fewer events than its head says".to_owned();
             return Err(ReadError::Storage { reason }.into());
         };
-        let upcast = self.book.upcasts().upcast(page.events).await;
+        let upcast = self.upcasts.upcast_where(page.events, |event| self.code.folds(&event.name)).await;
         match upcast.fault {
             Some(fault) if upcast.events.is_empty() => {
                 Err(ReadError::Upcast { position: first, error: fault.error }.into())
@@ -209,8 +244,7 @@ impl Fold<'_> {
     }
 
     async fn walk(&self, state: Arc<str>, events: &[RecordedEvent]) -> Result<Arc<str>, StateError> {
-        let events = events.iter().map(|event| (event_text(event), false)).collect();
-        Ok(self.invariant.walk(Walk { state, events }).await.map_err(failed)?.state)
+        self.code.walk(&self.read.entity_id, state, events).await
     }
 
     fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, StateError> {
@@ -225,13 +259,6 @@ fn check_count(actual: u64, max: usize) -> Result<(), StateError> {
 /// Where an event is in the order of occurrence.
 fn place(event: &RecordedEvent) -> (Timestamp, StreamVersion) {
     (event.occurred_at.unwrap_or(event.recorded_at), event.version)
-}
-
-fn failed(error: AppendError) -> StateError {
-    match error {
-        AppendError::InvariantFailed { reason, .. } => StateError::Failed { reason },
-        other => StateError::Failed { reason: other.to_string() },
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

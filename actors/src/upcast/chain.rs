@@ -1,18 +1,12 @@
 //! The upcasters of one name, and the thread that their code runs on.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    thread,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use weir_types::{EventName, RecordedEvent, UpcastError, limits};
 
 use super::steps::{Step, Steps};
-use crate::reducer::{Engine, Fault, ReducerLimits, Role, THREAD_STACK_BYTES, event_text};
+use crate::reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError, event_text};
 
 /// Why an event was not upcast.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,21 +46,18 @@ pub(super) struct Done {
     pub(super) fault: Option<UpcastFault>,
 }
 
-enum Job {
-    Upcast(Vec<RecordedEvent>, oneshot::Sender<Done>),
-    Test(Box<RecordedEvent>, Option<u32>, oneshot::Sender<Tested>),
-}
-
 /// The upcasters of one name.
 pub(super) struct Chain {
     steps: Arc<Steps>,
-    /// Started with the first event; ended when the chain is dropped.
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    worker: OwnThread<Worker>,
 }
 
 impl Chain {
     pub(super) fn new(steps: Steps) -> Self {
-        Self { steps: Arc::new(steps), jobs: Mutex::default() }
+        let steps = Arc::new(steps);
+        let of_worker = Arc::clone(&steps);
+        let make = move || Worker { steps: Arc::clone(&of_worker), engines: HashMap::new() };
+        Self { steps, worker: OwnThread::new("upcaster", make) }
     }
 
     /// The newest version that a step gives.
@@ -76,53 +67,25 @@ impl Chain {
 
     /// Upcasts a first part of events of the name: at least one, unless it is the fault.
     pub(super) async fn upcast(&self, events: Vec<RecordedEvent>) -> Done {
-        let gone = events.first().map_or(0, |event| event.schema_version);
-        let (answer, done) = oneshot::channel();
-        let sent = self.thread().map(|jobs| jobs.send(Job::Upcast(events, answer)));
-        match sent {
-            Ok(Ok(())) => done.await.unwrap_or_else(|_| self.broken(gone, "its thread is gone")),
-            Ok(Err(_)) => self.broken(gone, "its thread is gone"),
-            Err(error) => self.broken(gone, &error.to_string()),
-        }
+        let from = events.first().map_or(0, |event| event.schema_version);
+        let done = self.worker.ask(|worker| worker.upcast(events)).await;
+        done.unwrap_or_else(|error| Done { events: Vec::new(), fault: Some(self.broken(from, &error)) })
     }
 
     /// Upcasts one event, up to a version, and tells each step.
     pub(super) async fn test(&self, event: RecordedEvent, target: Option<u32>) -> Tested {
         let from = event.schema_version;
-        let (answer, done) = oneshot::channel();
-        let sent = self.thread().map(|jobs| jobs.send(Job::Test(Box::new(event), target, answer)));
-        let broken = |done: Done| Tested { steps: Vec::new(), error: done.fault.map(|fault| fault.error) };
-        match sent {
-            Ok(Ok(())) => done.await.unwrap_or_else(|_| broken(self.broken(from, "its thread is gone"))),
-            Ok(Err(_)) => broken(self.broken(from, "its thread is gone")),
-            Err(error) => broken(self.broken(from, &error.to_string())),
-        }
+        let tested = self.worker.ask(move |worker| worker.test(event, target)).await;
+        tested.unwrap_or_else(|error| {
+            let error = self.broken(from, &error).error;
+            Tested { steps: Vec::new(), error: Some(error) }
+        })
     }
 
-    fn broken(&self, from: u32, reason: &str) -> Done {
+    fn broken(&self, from: u32, reason: &ThreadError) -> UpcastFault {
         let (name, to) = (self.steps.name().clone(), self.steps.newest());
-        let error = UpcastError::Failed { name, from, to, reason: reason.to_owned() };
-        Done { events: Vec::new(), fault: Some(UpcastFault { error, of_event: false }) }
-    }
-
-    fn thread(&self) -> std::io::Result<mpsc::Sender<Job>> {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(jobs) = &*jobs {
-            return Ok(jobs.clone());
-        }
-        let (sender, inbox) = mpsc::channel();
-        let steps = Arc::clone(&self.steps);
-        thread::Builder::new().name("upcaster".into()).stack_size(THREAD_STACK_BYTES).spawn(move || {
-            let mut worker = Worker { steps, engines: HashMap::new() };
-            while let Ok(job) = inbox.recv() {
-                // Whoever asked may be gone; then the answer has no use.
-                match job {
-                    Job::Upcast(events, answer) => drop(answer.send(worker.upcast(events))),
-                    Job::Test(event, target, answer) => drop(answer.send(worker.test(*event, target))),
-                }
-            }
-        })?;
-        Ok(jobs.insert(sender).clone())
+        let error = UpcastError::Failed { name, from, to, reason: reason.to_string() };
+        UpcastFault { error, of_event: false }
     }
 }
 

@@ -105,6 +105,8 @@ codes! {
     ProjectionParked = "projection_parked",
     /// The projection is paused before the position asked for.
     ProjectionPaused = "projection_paused",
+    /// The projection is virtual, and has states of streams alone.
+    ProjectionVirtual = "projection_virtual",
     /// The group has as many projections as it may.
     ProjectionsFull = "projections_full",
     /// A rebuild of the projection runs, or none does.
@@ -200,6 +202,7 @@ impl ErrorCode {
             | Self::ProjectionKindConflict
             | Self::ProjectionParked
             | Self::ProjectionPaused
+            | Self::ProjectionVirtual
             | Self::ProjectionsFull
             | Self::RebuildConflict
             | Self::RulesFull
@@ -269,6 +272,7 @@ impl ErrorCode {
             | Self::PositionPassed
             | Self::ProjectionParked
             | Self::ProjectionPaused
+            | Self::ProjectionVirtual
             | Self::ProjectionsFull
             | Self::RebuildConflict
             | Self::RulesFull
@@ -337,6 +341,7 @@ impl ErrorCode {
             | Self::ProjectionNotFound
             | Self::ProjectionParked
             | Self::ProjectionPaused
+            | Self::ProjectionVirtual
             | Self::ProjectionsFull
             | Self::RebuildConflict
             | Self::RevisionConflict
@@ -401,6 +406,7 @@ impl ErrorCode {
             | Self::ProjectionNotFound
             | Self::ProjectionParked
             | Self::ProjectionPaused
+            | Self::ProjectionVirtual
             | Self::ProjectionsFull
             | Self::RebuildConflict
             | Self::RevisionConflict

@@ -10,10 +10,10 @@ use crate::{
         InvalidName, InvalidPattern, InvalidRequest, InvariantFailed, InvariantViolated, KeyNotFound,
         LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded, PositionPassed,
         ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked, ProjectionPaused,
-        ProjectionsFull, RebuildConflict, RevisionConflict, RulesFull, RulesInvalid, RulesNotFound,
-        SchemaInvalid, SchemaNotFound, SnapshotNotFound, Stale, StateFailed, StorageDamaged, StorageFailed,
-        StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable, UpcastFailed,
-        UpcastGap, UpcasterInvalid, UpcasterNotFound, VersionConflict,
+        ProjectionVirtual, ProjectionsFull, RebuildConflict, RevisionConflict, RulesFull, RulesInvalid,
+        RulesNotFound, SchemaInvalid, SchemaNotFound, SnapshotNotFound, Stale, StateFailed, StorageDamaged,
+        StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable,
+        UpcastFailed, UpcastGap, UpcasterInvalid, UpcasterNotFound, VersionConflict,
     },
     connect,
     v1::{self, paths},
@@ -138,10 +138,10 @@ operations! {
         /// Reads events of a stream as SDKs of the contract do.
         GetHistory = Member Get paths::STREAM_HISTORY, |spec| events(spec)
             .query::<v1::ReadQuery>().gives::<v1::HistoryPage>(200);
-        /// The state of a stream as of any moment, through the invariant of its entity type.
+        /// The state of a stream as of any moment, through the invariant of its entity type or a virtual projection.
         GetState = Member Get paths::STREAM_STATE, |spec| events(spec)
             .query::<v1::StateQuery>().gives::<v1::StateView>(200)
-            .fails(&[StreamNotFound, RulesNotFound, StateFailed, Overloaded]);
+            .fails(&[StreamNotFound, RulesNotFound, StateFailed, Overloaded, ProjectionNotFound, ProjectionKindConflict]);
         /// Lists streams in the order of their creation.
         ListStreams = Member Get paths::STREAMS, |spec| read(spec).query::<v1::ListQuery>().gives::<v1::ListPage>(200);
         /// Appends to several streams, with checks and conditions, all of it or nothing.
@@ -298,7 +298,8 @@ operations! {
         /// Reads the state of one partition.
         GetProjection = Member Get paths::PROJECTION, |spec| of_projection(read(spec))
             .query::<v1::ViewQuery>().header("If-None-Match", "the `ETag` of a state that the client has")
-            .gives::<v1::ProjectionView>(200).gives_nothing(304, "the client has this state").fails(&[ProjectionPaused]);
+            .gives::<v1::ProjectionView>(200).gives_nothing(304, "the client has this state")
+            .fails(&[ProjectionPaused, StateFailed, Overloaded, TooLarge]);
         /// Removes a projection.
         DeleteProjection = Member Delete paths::PROJECTION, |spec| of_projection(change(spec)).gives_nothing(204, "removed");
         /// How far a projection is.
@@ -318,44 +319,45 @@ operations! {
             .gives::<v1::RebuildJob>(200).fails(&[RebuildConflict]);
         /// Gives a rebuild up.
         CancelRebuild = Member Post paths::PROJECTION_CANCEL, |spec| of_projection(change(spec))
-            .gives::<v1::CancelResult>(200).fails(&[RebuildConflict]);
+            .gives::<v1::CancelResult>(200).fails(&[RebuildConflict, ProjectionVirtual]);
         /// Lets each of two names answer from what the other one did.
         SwitchProjections = Member Post paths::PROJECTION_SWITCH, |spec| of_projection(change(spec))
             .body::<v1::SwitchBody>().gives::<v1::ProjectionStatus>(200).fails(&[ProjectionInvalid]);
         /// Compares two projections at one position on the answering node.
         DiffProjections = Member Get paths::PROJECTION_DIFF, |spec| of_projection(read(spec))
-            .query::<v1::DiffQuery>().gives::<v1::ComparisonView>(200);
+            .query::<v1::DiffQuery>().gives::<v1::ComparisonView>(200).fails(&[ProjectionVirtual]);
         /// Holds a projection on the answering node, or tells its digest at a position.
         GetProjectionDigest = Member Post paths::PROJECTION_DIGEST, |spec| of_projection(read(spec))
-            .body::<v1::DigestBody>().gives::<v1::DigestView>(200).fails(&[PositionPassed]);
+            .body::<v1::DigestBody>().gives::<v1::DigestView>(200).fails(&[PositionPassed, ProjectionVirtual]);
         /// Reads one partition's state as it was at a position or a time, by a fold beside what answers.
         GetPastState = Member Get paths::PROJECTION_PAST, |spec| of_projection(read(spec))
             .query::<v1::PastQuery>().gives::<v1::PastView>(200).gives::<v1::PastView>(202)
-            .fails(&[ProjectionParked, Overloaded]);
+            .fails(&[ProjectionParked, ProjectionVirtual, Overloaded]);
         /// Reads all partitions as they were at a position or a time.
         ListPastStates = Member Get paths::PROJECTION_PAST_PARTITIONS, |spec| of_projection(read(spec))
             .query::<v1::PastPageQuery>().gives::<v1::PastPage>(200).gives::<v1::PastPage>(202)
-            .fails(&[ProjectionParked, Overloaded, TooLarge]);
+            .fails(&[ProjectionParked, ProjectionVirtual, Overloaded, TooLarge]);
         /// Lists what a projection passed without folding it.
         ListProjectionDeadLetters = Member Get paths::PROJECTION_DEAD_LETTERS, |spec| of_projection(read(spec))
-            .query::<v1::ProjectionDeadLettersQuery>().gives::<v1::ProjectionDeadLetters>(200);
+            .query::<v1::ProjectionDeadLettersQuery>().gives::<v1::ProjectionDeadLetters>(200).fails(&[ProjectionVirtual]);
         /// Lists the partitions of a projection.
         ListPartitions = Member Get paths::PROJECTION_PARTITIONS, |spec| of_projection(read(spec))
-            .query::<v1::PartitionsQuery>().gives::<v1::PartitionsPage>(200);
+            .query::<v1::PartitionsQuery>().gives::<v1::PartitionsPage>(200).fails(&[ProjectionVirtual]);
         /// The states of a projection, as they come, as server-sent events.
         SubscribeToProjection = Live Get paths::PROJECTION_SUBSCRIBE, |spec| spec.query::<v1::StatesQuery>()
             .gives_text("text/event-stream", "the newest state of each partition, and then every new one")
-            .fails(&[InvalidRequest, InvalidName, ProjectionNotFound, SubscriptionsFull, StorageFailed]);
+            .fails(&[InvalidRequest, InvalidName, ProjectionNotFound, ProjectionVirtual, SubscriptionsFull, StorageFailed]);
         /// Waits until a projection has folded a position.
         WaitForProjection = Live Get paths::PROJECTION_CATCHUP, |spec| wait(spec)
-            .query::<v1::CatchupQuery>().gives::<v1::WaitResult>(200).fails(&[ProjectionNotFound, ProjectionParked]);
+            .query::<v1::CatchupQuery>().gives::<v1::WaitResult>(200)
+            .fails(&[ProjectionNotFound, ProjectionParked, ProjectionVirtual]);
         /// Waits until several projections have folded a position each.
         WaitForProjections = Live Post paths::PROJECTIONS_CATCHUP, |spec| wait(spec)
             .body::<v1::CatchupBatchBody>().gives::<v1::CatchupBatchResult>(200).fails(&[TooLarge]);
         /// Waits until a projection has folded an event.
         WaitForEvent = Live Post paths::PROJECTIONS_WAIT_FOR_EVENT, |spec| wait(spec)
             .body::<v1::WaitForEventBody>().gives::<v1::WaitResult>(200)
-            .fails(&[ProjectionNotFound, ProjectionParked, EventNotFound, StorageFailed, StorageDamaged]);
+            .fails(&[ProjectionNotFound, ProjectionParked, ProjectionVirtual, EventNotFound, StorageFailed, StorageDamaged]);
     }
     workers {
         /// Makes a projection that workers fold, or changes what was asked for.

@@ -180,6 +180,13 @@ impl ProjectionStatus {
         }
     }
 
+    /// The status of a virtual projection: nothing follows the log, so that it is never behind.
+    #[must_use]
+    pub fn of_virtual(deployment: &Deployment, applied: weir_types::Position) -> Self {
+        let checkpoint = Checkpoint { position: applied, ..Checkpoint::default() };
+        Self::new(deployment, &checkpoint, applied)
+    }
+
     /// The same, while another generation catches up.
     #[must_use]
     pub fn rebuilding(self, job: RebuildJob) -> Self {

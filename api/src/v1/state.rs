@@ -14,6 +14,9 @@ use crate::{ApiError, JsonText, number};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StateQuery {
+    /// The virtual projection that folds it. Absent: the invariant of its entity type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projection: Option<String>,
     /// As of what was recorded until then, RFC 3339.
     #[serde(alias = "asOf", default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
@@ -73,7 +76,8 @@ pub struct StateView {
     pub as_of_version: u64,
     /// The state.
     pub state: JsonText,
-    /// The log index of the invariant that folded it, or of upcasters that were changed later.
+    /// The log index of the invariant that folded it, or of upcasters that were changed later; or of the deployment of
+    /// the projection that did.
     pub revision: u64,
     /// The position that the answering node had applied.
     pub position: u64,

@@ -85,7 +85,7 @@ impl Engine {
             PastMoment::AsOf(time) => Moment::AsOf(time),
         };
         // One that is deployed and does not run yet is waited for as for any read.
-        self.deployed(name).await?;
+        self.followed(name).await?;
         let past = self.projections.past(name, moment, patience).await.map_err(refusal)?;
         match &past.end {
             None | Some(PastEnd::Ready(_)) => Ok(past),

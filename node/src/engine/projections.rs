@@ -51,7 +51,9 @@ impl Engine {
                 // too far behind, it is deployed all the same.
                 let deadline = Instant::now() + DEPLOY_PATIENCE;
                 self.projections.reconciled(id.deployed, deadline).await;
-                self.projections.answers(&definition.name, &id, deadline).await;
+                if definition.kind != ProjectionKind::Virtual {
+                    self.projections.answers(&definition.name, &id, deadline).await;
+                }
                 Ok((id, definition))
             }
             RegistryOutcome::Refused(error) => Err(error.into()),
@@ -82,6 +84,7 @@ impl Engine {
             self.workers.pause(&name, true).await?;
             return self.projection(&name).await;
         }
+        self.followed(&name).await?;
         self.change_registry(RegistryCommand::Pause(name.clone())).await?;
         self.status_where(&name, |one| one.paused).await
     }
@@ -95,6 +98,7 @@ impl Engine {
             self.workers.pause(&name, false).await?;
             return self.projection(&name).await;
         }
+        self.followed(&name).await?;
         self.change_registry(RegistryCommand::Resume(name.clone())).await?;
         self.status_where(&name, |one| !one.paused).await
     }
@@ -215,6 +219,9 @@ impl Engine {
     ) -> Result<(ProjectionStatus, Option<View>), ApiError> {
         let _timer = Timer::start("view");
         let answer = self.projections.view(name, partition, consistency, VIEW_PATIENCE).await;
+        if answer == Err(ViewError::Virtual) {
+            return self.virtual_view(name, partition, consistency).await;
+        }
         let answer = answer.map_err(refusal)?;
         let one = self.deployed(name).await?;
         let applied = self.ports.reader.applied(self.group);
@@ -264,7 +271,7 @@ impl Engine {
         let source = match self.workers.is_registered(name).await? {
             true => Source::Workers(name),
             false => {
-                let one = self.deployed(name).await?;
+                let one = self.followed(name).await?;
                 self.is_current(&one).await?;
                 Source::Deployed(self.answering(&one).await?)
             }
@@ -342,7 +349,7 @@ impl Engine {
         after: Position,
         limit: usize,
     ) -> Result<(Vec<BadEvent>, u64), ApiError> {
-        let id = self.answering(&self.deployed(name).await?).await?;
+        let id = self.answering(&self.followed(name).await?).await?;
         let total = self.ports.views.checkpoint(self.group, &id).await?.dead_letters;
         Ok((self.ports.views.dead_letters(self.group, &id, after, limit).await?, total))
     }
@@ -362,7 +369,20 @@ impl Engine {
         found.ok_or_else(|| RegistryError::NotFound.into())
     }
 
+    /// One that follows the log.
+    pub(super) async fn followed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {
+        let one = self.deployed(name).await?;
+        match one.definition.kind {
+            ProjectionKind::Virtual => Err(refusal(ViewError::Virtual)),
+            ProjectionKind::Async | ProjectionKind::Inline => Ok(one),
+        }
+    }
+
     async fn status_of(&self, one: &Deployment) -> Result<ProjectionStatus, ReadError> {
+        let applied = self.ports.reader.applied(self.group);
+        if one.definition.kind == ProjectionKind::Virtual {
+            return Ok(ProjectionStatus::of_virtual(one, applied));
+        }
         let (id, checkpoint) = loop {
             let id = self.answering(one).await?;
             let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, &id).await?;
@@ -371,7 +391,6 @@ impl Engine {
                 break (id, checkpoint);
             }
         };
-        let applied = self.ports.reader.applied(self.group);
         Ok(self.with_job(ProjectionStatus::of_generation(one, &id, &checkpoint, applied), one))
     }
 
@@ -413,6 +432,7 @@ pub(crate) fn refusal(error: ViewError) -> ApiError {
     let message = error.to_string();
     match error {
         ViewError::NotFound => RegistryError::NotFound.into(),
+        ViewError::Virtual => ApiError::new(ErrorCode::ProjectionVirtual, message),
         ViewError::Stale { wanted, folded } => {
             ApiError::new(ErrorCode::Stale, message).with("wanted", wanted.0).with("applied", folded.0)
         }

@@ -40,7 +40,7 @@ impl Engine {
             self.workers.rebuild(&name).await?;
             return self.rebuild_job(&name).await;
         }
-        let _ = self.deployed(&name).await?;
+        self.followed(&name).await?;
         if body.dry_run {
             let upto = match body.to_event_id.as_deref().filter(|id| !id.is_empty()) {
                 Some(id) => Some(self.position_of(id).await?),
@@ -76,7 +76,7 @@ impl Engine {
         if self.workers.is_registered(name).await? {
             return self.worker_job(name).await;
         }
-        let one = self.deployed(name).await?;
+        let one = self.followed(name).await?;
         let asked_at = one.rebuild.map(|rebuild| rebuild.asked_at);
         let dry_run =
             self.projections.dry_run(name).filter(|run| asked_at.is_none_or(|at| at <= run.asked_at));
@@ -123,7 +123,7 @@ impl Engine {
         if self.workers.is_registered(&name).await? {
             return self.workers.cancel_rebuild(&name).await;
         }
-        let _ = self.deployed(&name).await?;
+        self.followed(&name).await?;
         if self.projections.cancel_dry_run(&name).await {
             return Ok(());
         }
@@ -157,6 +157,9 @@ impl Engine {
         right: &ProjectionName,
         limit: usize,
     ) -> Result<ComparisonView, ApiError> {
+        for name in [left, right] {
+            self.followed(name).await?;
+        }
         let compared = self.projections.compare(left, right, limit).await.map_err(refusal)?;
         Ok(comparison_view(&compared))
     }
@@ -170,6 +173,7 @@ impl Engine {
         name: &ProjectionName,
         position: Option<Position>,
     ) -> Result<DigestView, ApiError> {
+        self.followed(name).await?;
         let (id, checkpoint) = match position {
             Some(position) => self.projections.held_at(name, position).await,
             None => self.projections.hold(name, HOLD_MAX).await,

@@ -11,7 +11,8 @@ use axum::{
 use weir_api::openapi::{Answerer, Method, Operation};
 
 use super::{
-    cluster, consumers, health, kv, log, openapi, outbox, past, projections, rebuilds, rules, snapshots, streams, transactions, upcasters, waits, workers,
+    cluster, consumers, health, kv, log, openapi, outbox, past, projections, rebuilds, rules, snapshots,
+    streams, transactions, upcasters, waits, workers,
 };
 use crate::{connect, engine::Engine, live};
 

@@ -26,5 +26,6 @@ mod trace;
 mod transactions;
 mod upcasters;
 mod views;
+mod virtual_projections;
 mod waits;
 mod workers;

@@ -135,7 +135,10 @@ async fn the_state_of_a_stream_is_known_at_any_moment_and_after_a_restart() {
     check(&node).await;
     let client = Client::connect([node.url("")]).await.unwrap();
     let moment = Moment { as_of_version: Some(StreamVersion(1)), ..Moment::default() };
-    assert_eq!(client.state("a-1", moment).await.unwrap().state.get(), r#"{"balance":10,"moves":[10]}"#);
+    assert_eq!(
+        client.state("a-1", None, moment).await.unwrap().state.get(),
+        r#"{"balance":10,"moves":[10]}"#
+    );
     assert_eq!(node.get("/api/v1/streams/none/state").await.1["code"], "stream_not_found");
     assert_eq!(node.get(&format!("{path}?asOf=now")).await.0.as_u16(), 400);
     node.node.stop().await;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 use weir_types::{
     AppendAck, AppendError, BadEvent, Deployment, EntityId, EntityType, EventId, ExpectedVersion,
-    IdempotencyKey, LogId, LogIndex, NodeId, Position, ProjectionId, ProjectionName, Rebuild,
+    IdempotencyKey, LogId, LogIndex, NodeId, Position, ProjectionId, ProjectionKind, ProjectionName, Rebuild,
     RegistryCommand, RegistryError, RegistryOutcome, StreamHead, StreamVersion, Term, Timestamp,
     TransactionAck, Violation,
     ports::{Checkpoint, Parked, View},
@@ -294,9 +294,14 @@ fn index_values_keep_their_bytes() {
 #[test]
 fn state_values_keep_their_bytes() {
     let definition = samples::definition();
-    let bytes = golden("state_definition", &encode(&StoredDefinition::from(&definition)));
-    let read: StoredDefinition<'_> = decode("definition", &bytes).unwrap();
-    assert_eq!(weir_types::ProjectionDefinition::try_from(read).unwrap(), definition);
+    for (file, kind) in
+        [("state_definition", definition.kind), ("state_definition_virtual", ProjectionKind::Virtual)]
+    {
+        let definition = weir_types::ProjectionDefinition { kind, ..definition.clone() };
+        let bytes = golden(file, &encode(&StoredDefinition::from(&definition)));
+        let read: StoredDefinition<'_> = decode("definition", &bytes).unwrap();
+        assert_eq!(weir_types::ProjectionDefinition::try_from(read).unwrap(), definition);
+    }
 
     let outcome = RegistryOutcome::Deployed(ProjectionId { name: definition.name, deployed: LogIndex(7) });
     let bytes = golden("state_registry_outcome", &encode(&StoredRegistryOutcome::from(&outcome)));

@@ -33,6 +33,7 @@ pub(crate) struct StoredDefinition<'a> {
 enum StoredKind {
     Async,
     Inline,
+    Virtual,
 }
 
 impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
@@ -46,6 +47,7 @@ impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
             kind: match definition.kind {
                 ProjectionKind::Async => StoredKind::Async,
                 ProjectionKind::Inline => StoredKind::Inline,
+                ProjectionKind::Virtual => StoredKind::Virtual,
             },
         }
     }
@@ -65,6 +67,7 @@ impl TryFrom<StoredDefinition<'_>> for ProjectionDefinition {
             kind: match stored.kind {
                 StoredKind::Async => ProjectionKind::Async,
                 StoredKind::Inline => ProjectionKind::Inline,
+                StoredKind::Virtual => ProjectionKind::Virtual,
             },
         })
     }

@@ -4,8 +4,8 @@
 //! version, are the first events of it; what occurred until a time may have holes.
 
 use weir_types::{
-    Direction, Moment, ReadError, RecordedEvent, StreamHead, StreamPage, StreamRead, StreamVersion, limits,
-    ports::EventReader,
+    Direction, Moment, Planted, ReadError, RecordedEvent, StreamHead, StreamPage, StreamRead, StreamVersion,
+    limits, planted, ports::EventReader,
 };
 
 /// Events that are looked at in one go where some may not be asked for.
@@ -47,7 +47,8 @@ pub async fn last_version(
             _ => high = middle - 1,
         }
     }
-    Ok(StreamVersion(low))
+    let low = if planted(Planted::AsOfTakesTheNext) { low + 1 } else { low };
+    Ok(StreamVersion(low.min(most.0)))
 }
 
 /// One page of a stream as of a moment.

@@ -14,6 +14,6 @@ mod schema;
 pub use schema::{SchemaFault, inspect_schema};
 
 pub(crate) use self::{
-    book::{Rulebook, Rulebooks},
+    book::Rulebooks,
     judge::{Judgement, judge},
 };

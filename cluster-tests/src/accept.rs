@@ -17,6 +17,7 @@ pub mod paused_leader;
 pub mod projections_bad_reducers;
 pub mod projections_exactly_once;
 pub mod projections_fencing;
+pub mod projections_walkthrough;
 pub mod projections_workers;
 pub mod prove_chaos;
 pub mod prove_crash_points;
@@ -32,6 +33,7 @@ pub mod prove_speed;
 mod prove_storage;
 pub mod streams_bench;
 pub mod streams_groups;
+pub mod streams_orders;
 pub mod streams_slow_subscribers;
 pub mod streams_subscribe;
 pub mod transfers;
@@ -142,6 +144,7 @@ pub const RECIPES: &[Recipe] = &[
     members::RECIPE,
     paused_leader::RECIPE,
     projections_fencing::RECIPE,
+    projections_walkthrough::RECIPE,
     projections_workers::RECIPE,
     fresh_clone::RECIPE,
     kv::RECIPE,
@@ -160,6 +163,7 @@ pub const RECIPES: &[Recipe] = &[
     prove_simulation::RECIPE,
     prove_speed::RECIPE,
     streams_groups::RECIPE,
+    streams_orders::RECIPE,
     streams_bench::RECIPE,
     streams_slow_subscribers::RECIPE,
     streams_subscribe::RECIPE,

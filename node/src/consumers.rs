@@ -31,7 +31,7 @@ use weir_types::{
 };
 
 use self::{shelf::Shelf, slots::Slots};
-use crate::buckets::Buckets;
+use crate::{buckets::Buckets, deciding::deciding};
 
 pub(crate) use self::keys::is_reserved;
 
@@ -316,12 +316,7 @@ impl Consumers {
 
     /// The desk of a group, opened if it is not. Only a leader has any.
     async fn open(&self, name: &ConsumerGroupName) -> Result<Arc<Open>, ApiError> {
-        let seen = self.parts.ports.leadership.current();
-        if !seen.decides {
-            let leader = seen.leader.map(|leader| leader.0);
-            let message = "node does not lead the group";
-            return Err(ApiError::new(ErrorCode::NotLeader, message).with("leader", leader));
-        }
+        let seen = deciding(&*self.parts.ports.leadership, self.parts.node).await?;
         let mut held = self.desks.hold(name).await;
         if let Some(open) = held.desk().filter(|open| open.term == seen.term && !open.desk.is_over()) {
             return Ok(open.clone());

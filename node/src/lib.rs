@@ -9,6 +9,7 @@ mod command;
 pub mod config;
 mod connect;
 mod consumers;
+mod deciding;
 mod dev;
 pub mod engine;
 mod family;

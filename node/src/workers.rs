@@ -38,7 +38,7 @@ use self::{
     stored::{Ledger, Mode, Registration},
     wanted::{abandoned, wanted},
 };
-use crate::buckets::Buckets;
+use crate::{buckets::Buckets, deciding::deciding};
 
 /// Dead letters that are sent again at once.
 const REPLAYS_MAX: usize = 100;
@@ -404,12 +404,7 @@ impl Workers {
     }
 
     async fn open(&self, held: &mut Held<'_, Desk>, name: &ProjectionName) -> Result<(), ApiError> {
-        let seen = self.ports.leadership.current();
-        if !seen.decides {
-            let leader = seen.leader.map(|leader| leader.0);
-            let message = "node does not lead the group";
-            return Err(ApiError::new(ErrorCode::NotLeader, message).with("leader", leader));
-        }
+        let seen = deciding(&*self.ports.leadership, self.node).await?;
         if held.get().is_some_and(|desk| desk.term == seen.term) {
             return Ok(());
         }

@@ -123,6 +123,12 @@ plants! {
     /// A list of streams leaves out the first.
     ListMissesOne = "list-misses-one",
 
+    // The past of streams.
+    /// Moments: what was recorded until a time takes the event after it along.
+    AsOfTakesTheNext = "as-of-takes-the-next",
+    /// Moments: a state is kept for the version after its own, and the next fold leaves that event out.
+    StateKeptForTheNext = "state-kept-for-the-next",
+
     // Subscriptions.
     /// S1: where history ends and the live part begins, one event is left out.
     LiveJoinedLate = "live-joined-late",

@@ -123,7 +123,7 @@ impl Subscriber {
     /// The next frame; `None` after the last. Waits for it. Dropping the future loses none.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
-            if self.upcast == 0 && !self.ready.is_empty() {
+            if self.upcast == 0 && matches!(self.ready.front(), Some(Frame::Event { .. })) {
                 self.upcast().await;
             }
             if let Some(frame) = self.ready() {
@@ -142,7 +142,11 @@ impl Subscriber {
 
     /// The next frame that needs no waiting, so that several are sent in one go.
     pub fn ready(&mut self) -> Option<Frame> {
-        self.upcast = self.upcast.checked_sub(1)?;
+        let is_event = matches!(self.ready.front()?, Frame::Event { .. });
+        if is_event && self.upcast == 0 {
+            return None;
+        }
+        self.upcast = self.upcast.saturating_sub(1);
         let frame = self.ready.pop_front()?;
         self.given = frame.cursor();
         Some(frame)

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 use weir_types::{
-    Direction, EntityId, EntityType, GroupId, LogIndex, Moment, ProjectionDefinition, ProjectionId,
-    ReadError, RecordedEvent, StreamHead, StreamRead, StreamVersion, Timestamp, limits,
+    Direction, EntityId, EntityType, GroupId, LogIndex, Moment, Planted, ProjectionDefinition, ProjectionId,
+    ReadError, RecordedEvent, StreamHead, StreamRead, StreamVersion, Timestamp, limits, planted,
     ports::{EventReader, RuleStore},
 };
 
@@ -193,7 +193,8 @@ impl Fold<'_> {
             version = page.last().map_or(self.last, |event| event.version);
             state = self.walk(state, &page).await?;
         }
-        lock(&self.states.cache).keep(folder, self.read.entity_id.clone(), self.last, Arc::clone(&state));
+        let version = if planted(Planted::StateKeptForTheNext) { self.last.next() } else { self.last };
+        lock(&self.states.cache).keep(folder, self.read.entity_id.clone(), version, Arc::clone(&state));
         Ok(state)
     }
 

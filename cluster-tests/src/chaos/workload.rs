@@ -17,6 +17,7 @@ mod guarded;
 mod imports;
 mod kv;
 mod members;
+mod moments;
 mod projections;
 mod reads;
 mod retries;
@@ -150,6 +151,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(subscribers::Subscribers::default()),
         Arc::new(groups::Groups::default()),
         Arc::new(workers::Workers::default()),
+        Arc::new(moments::Moments),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),
     ]

@@ -25,7 +25,12 @@ impl Default for Catalog {
             is_available,
         };
         Self {
-            customers: vec![customer("ada", "Ada Lovelace", false), customer("mallory", "Mallory", true)],
+            customers: vec![
+                customer("ada", "Ada Lovelace", false),
+                customer("grace", "Grace Hopper", false),
+                customer("alan", "Alan Turing", false),
+                customer("mallory", "Mallory", true),
+            ],
             products: vec![
                 product("tea", "Green tea", 450, true),
                 product("pot", "Tea pot", 2_900, true),

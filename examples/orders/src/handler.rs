@@ -121,6 +121,19 @@ impl Orders {
         self.decide(order_id, metadata, |order| order::ship(order, tracking_number)).await
     }
 
+    /// Calls an order off.
+    ///
+    /// # Errors
+    /// [`HandleError`].
+    pub async fn cancel(
+        &self,
+        order_id: &str,
+        reason: &str,
+        metadata: &CommandMetadata,
+    ) -> Result<Handled, HandleError> {
+        self.decide(order_id, metadata, |order| order::cancel(order, reason)).await
+    }
+
     async fn decide(
         &self,
         order_id: &str,
@@ -135,7 +148,7 @@ impl Orders {
                 *earlier.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
                 return Ok::<_, OrderError>(None);
             }
-            let (name, data) = named(&decide(loaded.and_then(|loaded| loaded.order))?);
+            let (name, data) = named(&decide(loaded.and_then(|loaded| loaded.order.clone()))?);
             let append = append.event(&name, &data).metadata(&about).idempotency_key(&metadata.command_id);
             Ok(Some(append))
         };

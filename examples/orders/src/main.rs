@@ -1,12 +1,15 @@
-//! Places an order, places it again as a retrying client would, ships it, and shows the stream.
+//! Places an order, places it again as a retrying client would, ships it, and shows the stream and the read models.
+
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::TryStreamExt as _;
-use weir_client::{Client, ReadOptions};
+use weir_client::{Client, ReadOptions, v1::ViewQuery};
 use weir_example_orders::{
     catalog::Catalog,
     command::{CommandMetadata, PlaceOrder, Wish},
     handler::Orders,
+    views,
 };
 
 #[tokio::main]
@@ -35,12 +38,29 @@ async fn main() -> Result<()> {
         Ok(_) => println!("placed twice"),
         Err(error) => println!("another command for the same order: {error}"),
     }
-    orders.ship(&order_id, "TRACK-1", &metadata(&format!("ship-{now}"))).await?;
+    let shipped = orders.ship(&order_id, "TRACK-1", &metadata(&format!("ship-{now}"))).await?;
 
     let events: Vec<_> = client.read(&order_id, ReadOptions::default()).try_collect().await?;
     for event in events {
         println!("{} {} {}", event.version, event.name, event.data.get());
     }
+
+    for source in [views::ORDER_DETAIL, views::CUSTOMER_ORDERS] {
+        client.deploy_projection(source).await?;
+    }
+    // Read your writes: wait for the event, or ask for its position.
+    client.wait_for_event("order-detail-view", &shipped.event_id, Duration::from_secs(5)).await?;
+    let detail = client.projection("order-detail-view", &ViewQuery::default()).await?;
+    let state = detail.state.map(|state| state.state).unwrap_or_default();
+    println!("order-detail-view: {}", state["orders"][&order_id]);
+    let of_ada = ViewQuery {
+        partition: Some("ada".into()),
+        min_position: Some(shipped.position),
+        ..ViewQuery::default()
+    };
+    let list = client.projection("customer-orders-list", &of_ada).await?;
+    let state = list.state.map(|state| state.state).unwrap_or_default();
+    println!("customer-orders-list of ada: {}", state["orders"][0]);
     Ok(())
 }
 

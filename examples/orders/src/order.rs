@@ -43,15 +43,30 @@ pub enum OrderEvent {
     /// It was sent.
     #[serde(rename = "order.shipped", rename_all = "camelCase")]
     Shipped {
+        /// The order.
+        order_id: String,
+        /// Whose it is.
+        customer: Who,
         /// Where it is now, at the carrier's.
         tracking_number: String,
     },
     /// It was called off.
-    #[serde(rename = "order.cancelled")]
+    #[serde(rename = "order.cancelled", rename_all = "camelCase")]
     Cancelled {
+        /// The order.
+        order_id: String,
+        /// Whose it is.
+        customer: Who,
         /// Why.
         reason: String,
     },
+}
+
+/// Whose an order is: in every event, so that a read model by customer needs no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// The customer's id.
+    pub id: String,
 }
 
 /// An order as it was placed: names and prices are those of that day, for ever.
@@ -93,9 +108,20 @@ pub struct Line {
     pub quantity: u32,
 }
 
+/// An order, as its events tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The order.
+    pub id: String,
+    /// Whose it is.
+    pub customer: Who,
+    /// Where it stands.
+    pub stage: Stage,
+}
+
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum Stage {
     /// It is paid for and waits.
     Placed,
     /// It is on its way.
@@ -115,7 +141,7 @@ pub enum OrderError {
     Unknown,
     /// It cannot be shipped or cancelled any more.
     #[error("order is {0:?} already")]
-    Over(Order),
+    Over(Stage),
     /// The customer may not order.
     #[error("customer cannot place orders")]
     CustomerBlocked,
@@ -138,11 +164,12 @@ pub enum OrderError {
 /// The order after an event.
 #[must_use]
 pub fn fold(_before: Option<Order>, event: &OrderEvent) -> Order {
-    match event {
-        OrderEvent::Placed(_) => Order::Placed,
-        OrderEvent::Shipped { .. } => Order::Shipped,
-        OrderEvent::Cancelled { .. } => Order::Cancelled,
-    }
+    let (id, customer, stage) = match event {
+        OrderEvent::Placed(placed) => (&placed.order_id, &placed.customer.id, Stage::Placed),
+        OrderEvent::Shipped { order_id, customer, .. } => (order_id, &customer.id, Stage::Shipped),
+        OrderEvent::Cancelled { order_id, customer, .. } => (order_id, &customer.id, Stage::Cancelled),
+    };
+    Order { id: id.clone(), customer: Who { id: customer.clone() }, stage }
 }
 
 /// Decides on placing an order. `products` are of the command's items, in their order.
@@ -191,8 +218,8 @@ pub fn place(
 /// # Errors
 /// Why not.
 pub fn ship(order: Option<Order>, tracking_number: &str) -> Result<OrderEvent, OrderError> {
-    open(order)?;
-    Ok(OrderEvent::Shipped { tracking_number: tracking_number.into() })
+    let Order { id: order_id, customer, .. } = open(order)?;
+    Ok(OrderEvent::Shipped { order_id, customer, tracking_number: tracking_number.into() })
 }
 
 /// Decides on calling an order off.
@@ -200,14 +227,14 @@ pub fn ship(order: Option<Order>, tracking_number: &str) -> Result<OrderEvent, O
 /// # Errors
 /// Why not.
 pub fn cancel(order: Option<Order>, reason: &str) -> Result<OrderEvent, OrderError> {
-    open(order)?;
-    Ok(OrderEvent::Cancelled { reason: reason.into() })
+    let Order { id: order_id, customer, .. } = open(order)?;
+    Ok(OrderEvent::Cancelled { order_id, customer, reason: reason.into() })
 }
 
-fn open(order: Option<Order>) -> Result<(), OrderError> {
+fn open(order: Option<Order>) -> Result<Order, OrderError> {
     match order {
         None => Err(OrderError::Unknown),
-        Some(Order::Placed) => Ok(()),
-        Some(over) => Err(OrderError::Over(over)),
+        Some(order) if order.stage == Stage::Placed => Ok(order),
+        Some(over) => Err(OrderError::Over(over.stage)),
     }
 }

@@ -5,7 +5,7 @@
 use weir_example_orders::{
     catalog::Catalog,
     command::{PlaceOrder, Wish},
-    order::{self, Order, OrderError, OrderEvent},
+    order::{self, Order, OrderError, OrderEvent, Stage, Who},
 };
 
 fn given(events: &[OrderEvent]) -> Option<Order> {
@@ -35,11 +35,15 @@ fn placed() -> OrderEvent {
 }
 
 fn shipped() -> OrderEvent {
-    OrderEvent::Shipped { tracking_number: "t".into() }
+    OrderEvent::Shipped { order_id: "order-1".into(), customer: ada(), tracking_number: "t".into() }
 }
 
 fn cancelled() -> OrderEvent {
-    OrderEvent::Cancelled { reason: "too late".into() }
+    OrderEvent::Cancelled { order_id: "order-1".into(), customer: ada(), reason: "too late".into() }
+}
+
+fn ada() -> Who {
+    Who { id: "ada".into() }
 }
 
 #[test]
@@ -68,13 +72,13 @@ fn an_order_is_shipped_or_cancelled_once() {
         (vec![placed()], Ok(shipped()), Ok(cancelled())),
         (
             vec![placed(), shipped()],
-            Err(OrderError::Over(Order::Shipped)),
-            Err(OrderError::Over(Order::Shipped)),
+            Err(OrderError::Over(Stage::Shipped)),
+            Err(OrderError::Over(Stage::Shipped)),
         ),
         (
             vec![placed(), cancelled()],
-            Err(OrderError::Over(Order::Cancelled)),
-            Err(OrderError::Over(Order::Cancelled)),
+            Err(OrderError::Over(Stage::Cancelled)),
+            Err(OrderError::Over(Stage::Cancelled)),
         ),
     ] {
         assert_eq!(order::ship(given(&events), "t"), ship, "{events:?}");

@@ -37,9 +37,11 @@ impl Engine {
         partition: &PartitionKey,
         consistency: Consistency,
     ) -> Result<(ProjectionStatus, Option<View>), ApiError> {
-        let entity_id = EntityId::new(partition.as_str()).map_err(|_| {
-            ApiError::invalid("`partition`: a virtual projection is read for one stream, by its entity id")
-        })?;
+        if *partition == PartitionKey::global() {
+            let message = "`partition`: a virtual projection is read for one stream, by its entity id";
+            return Err(ApiError::invalid(message));
+        }
+        let entity_id = EntityId::new(partition.as_str())?;
         let applied = self.ready(consistency).await?;
         let one = self.deployed(name).await?;
         let read = StateRead { entity_id, moment: Moment::default() };

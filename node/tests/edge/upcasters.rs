@@ -155,7 +155,7 @@ async fn a_try_shows_each_step_and_what_is_not_legal_is_refused() {
     assert_eq!(tried["steps"], json!([]), "{tried}");
     let (status, error) = node.post("/api/v1/upcasters/none/test", json!({ "data": 7 }).to_string()).await;
     assert_eq!((status.as_u16(), &error["code"]), (404, &json!("upcaster_not_found")));
-    for (from, to, body) in [(0, 1, ""), (2, 2, ""), (3, 2, ""), (1, 2, "}{")] {
+    for (from, to, body) in [(0, 1, ""), (2, 2, ""), (3, 2, ""), (1, 2, "}{{")] {
         let (status, error) = node.set_upcaster(from, to, body).await;
         assert_eq!((status.as_u16(), &error["code"]), (400, &json!("upcaster_invalid")), "{error}");
     }

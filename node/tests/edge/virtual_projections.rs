@@ -96,7 +96,7 @@ async fn its_view_is_of_a_stream_and_what_follows_the_log_is_refused() {
         assert_eq!((status.as_u16(), &error["code"]), (409, &json!("projection_virtual")), "{path}: {error}");
     }
     for path in ["rebuild", "pause", "resume"] {
-        let (status, error) = node.post(&format!("{view}/{path}"), "{}".into()).await;
+        let (status, error) = node.post(&format!("{view}/{path}"), "{}").await;
         assert_eq!((status.as_u16(), &error["code"]), (409, &json!("projection_virtual")), "{path}: {error}");
     }
     node.noted("s-1", "noted", 13, None).await;

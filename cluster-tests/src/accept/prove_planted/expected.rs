@@ -37,7 +37,7 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         Planted::SessionAnswersSwapped => (Plan::Calm, &[Invariant(A1), Invariant(A4)]),
         Planted::ConditionIgnored => (Plan::Calm, &[Wrong("workload transactions")]),
         // The actor and the edge.
-        Planted::JudgedOnOlderState => (Plan::Calm, &[Wrong("its invariant does not hold")]),
+        Planted::JudgedOnOlderState => (Plan::Accounts, &[Wrong("its invariant does not hold")]),
         Planted::GuardIgnored | Planted::ZeroMeansAny => (Plan::Calm, &[Streams]),
         Planted::RefusalNotHeld => (Plan::Cuts, &[Streams]),
         Planted::KeyForgotten | Planted::KeyWithoutDigest | Planted::RepeatToldAsFirst => {
@@ -67,6 +67,9 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         // Projections that workers fold.
         Planted::ChecksIgnored => (Plan::Workers, &[Wrong("was taken after lease")]),
         Planted::WorkerCheckpointFirst => (Plan::Workers, &[Wrong("has partition")]),
+        // The past of streams.
+        Planted::AsOfTakesTheNext => (Plan::Moments, &[Wrong("the state is of version")]),
+        Planted::StateKeptForTheNext => (Plan::Moments, &[Wrong("the state of version")]),
         // The outbox.
         Planted::OutboxWithoutFence | Planted::OutboxKeepsItsCursor => {
             (Plan::Rewinds, &[Invariant(O1), Wrong("JetStream is at")])

@@ -30,10 +30,14 @@ pub(super) enum Plan {
     Groups,
     /// Workers go from leader to leader, and leaders fall.
     Workers,
+    /// Accounts with an invariant, while leaders change.
+    Accounts,
+    /// The past of streams is read everywhere.
+    Moments,
 }
 
 /// Every plan.
-pub(super) const PLANS: [Plan; 14] = [
+pub(super) const PLANS: [Plan; 16] = [
     Plan::Calm,
     Plan::Kills,
     Plan::Cuts,
@@ -48,6 +52,8 @@ pub(super) const PLANS: [Plan; 14] = [
     Plan::Subscribers,
     Plan::Groups,
     Plan::Workers,
+    Plan::Accounts,
+    Plan::Moments,
 ];
 
 impl Plan {
@@ -86,6 +92,8 @@ impl Plan {
             Self::Subscribers => ("subscribers,unguarded", "transfer,kill-one", "0", "1"),
             Self::Groups => ("groups", "kill-leader,isolate-leader,pause-leader,transfer", "0", "1"),
             Self::Workers => ("workers", "kill-leader,isolate-leader,pause-leader,transfer", "0", "1"),
+            Self::Accounts => ("accounts", "transfer,kill-leader", "0", "2"),
+            Self::Moments => ("moments", "transfer,kill-one", "0", "2"),
             Self::Imports => ("imports", "kill-leader,pause-leader,isolate-leader", "0", "1"),
         };
         [("--workloads", workloads), ("--faults", faults), ("--nats", nats), ("--load", load)]

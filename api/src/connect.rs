@@ -1,4 +1,5 @@
-//! The Connect services `ironflow.v1.EntityStreamService`, `ProjectionService` and `PubSubService`, JSON only: canonical
+//! The Connect services `ironflow.v1.EntityStreamService`, `ProjectionService`, `EventSchemaService` and `PubSubService`,
+//! JSON only: canonical
 //! protobuf JSON, written by hand. Requests are taken in both cases, 64-bit
 //! numbers as numbers or strings, missing and null fields as their defaults,
 //! unknown fields are passed over. Answers are in camel case, 64-bit numbers
@@ -12,6 +13,7 @@ mod list;
 mod projections;
 mod proto_json;
 mod read;
+mod schema;
 mod snapshot;
 mod subscribe;
 mod worker;
@@ -27,6 +29,10 @@ pub use projections::{
     WaitCatchupRequest, WaitCatchupResponse, WaitForEventRequest, WaitFrame, WaitFrameKind,
 };
 pub use read::{ReadStreamRequest, ReadStreamResponse};
+pub use schema::{
+    AppliedStep, GetSchemaResponse, ListSchemasRequest, ListSchemasResponse, NamedSchemaRequest,
+    RegisterSchemaRequest, RegisterSchemaResponse, SchemaInfo, TestUpcastRequest, TestUpcastResponse,
+};
 pub use snapshot::{CreateSnapshotRequest, CreateSnapshotResponse, GetSnapshotRequest, GetSnapshotResponse};
 pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
 pub use worker::{

@@ -2,6 +2,7 @@
 //! JSON: what the SDKs of that wire protocol send, and what they match in answers.
 
 pub(crate) mod projections;
+pub(crate) mod schemas;
 mod workers;
 
 use std::{sync::Arc, time::Duration};

@@ -24,7 +24,7 @@ mod streams;
 pub(crate) mod to_leader;
 pub(crate) mod trace;
 mod transactions;
-mod upcasters;
+pub(crate) mod upcasters;
 pub(crate) mod waits;
 pub(crate) mod workers;
 

@@ -432,6 +432,8 @@ operations! {
         CallEntityStreams = Connect Post "/ironflow.v1.EntityStreamService/{method}", |spec| spec.trace().protobuf();
         /// `ironflow.v1.ProjectionService`, in the Connect protocol with JSON.
         CallProjections = Live Post "/ironflow.v1.ProjectionService/{method}", |spec| spec.protobuf();
+        /// `ironflow.v1.EventSchemaService`, in the Connect protocol with JSON.
+        CallSchemas = Connect Post "/ironflow.v1.EventSchemaService/{method}", |spec| spec.protobuf();
         /// `ironflow.v1.PubSubService`, server streaming in the Connect protocol with JSON.
         CallPubSub = Live Post "/ironflow.v1.PubSubService/{method}", |spec| spec.protobuf();
         /// `weir.v1.StreamService`, over gRPC, gRPC-Web and Connect.

@@ -165,6 +165,9 @@ pub const CONNECT_PUBSUB: &str = "/ironflow.v1.PubSubService/";
 /// POST: the Connect service of the contract for projections; the method's name follows.
 pub const CONNECT_PROJECTIONS: &str = "/ironflow.v1.ProjectionService/";
 
+/// POST: the Connect service of the contract for schemas of events; the method's name follows.
+pub const CONNECT_SCHEMAS: &str = "/ironflow.v1.EventSchemaService/";
+
 /// The path with its one `{…}` filled by a name from outside, percent-encoded:
 /// a `/` in an entity id stays within its segment.
 #[must_use]

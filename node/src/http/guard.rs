@@ -92,7 +92,8 @@ fn asked_wait(query: &str) -> Duration {
 
 /// How an error looks to who calls this path: Connect's calls have a shape of their own.
 pub(super) fn refusal_for(path: &str) -> fn(ApiError) -> Response {
-    let services = [paths::CONNECT_STREAMS, paths::CONNECT_PROJECTIONS, paths::CONNECT_PUBSUB];
+    let services =
+        [paths::CONNECT_STREAMS, paths::CONNECT_PROJECTIONS, paths::CONNECT_SCHEMAS, paths::CONNECT_PUBSUB];
     match services.iter().any(|service| path.starts_with(service)) {
         true => |error| error.to_connect().into_response(),
         false => |error| HttpError(error).into_response(),

@@ -127,6 +127,7 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::GetOpenApi => by.this(openapi::document),
         Op::CallEntityStreams => by.this(connect::call),
         Op::CallProjections => by.this(connect::projections::call),
+        Op::CallSchemas => by.this(connect::schemas::call),
         Op::CallPubSub => by.this(live::pubsub::call),
         Op::CallStreams | Op::CallReads | Op::CallSubscriptions => return None,
     })

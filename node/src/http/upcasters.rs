@@ -67,21 +67,30 @@ async fn try_on(
     State(engine): State<Arc<Engine>>,
     body: UpcastBody,
 ) -> Result<Json<UpcastResult>, HttpError> {
+    Ok(Json(tried(&engine, body).await?.0))
+}
+
+/// What came of a try, and why it did not reach the version that was wanted.
+pub(crate) async fn tried(
+    engine: &Engine,
+    body: UpcastBody,
+) -> Result<(UpcastResult, Option<ApiError>), ApiError> {
     let given = body.data.clone();
     let (event, to) = body.into_event(engine.now())?;
     let (position, from) = (event.position, event.schema_version);
     let Tested { steps, error } = engine.try_upcasters(event, to).await?;
     let steps: Vec<UpcastStep> = steps.into_iter().map(step).collect();
-    let last = steps.last();
-    let error = error.map(|error| (error.to_string(), ApiError::from(ReadError::Upcast { position, error })));
-    Ok(Json(UpcastResult {
+    let (last, message) = (steps.last(), error.as_ref().map(ToString::to_string));
+    let error = error.map(|error| ApiError::from(ReadError::Upcast { position, error }));
+    let result = UpcastResult {
         success: error.is_none(),
         data: last.map_or(given, |step| step.data.clone()),
         schema_version: last.map_or(from, |step| step.to_version),
-        code: error.as_ref().map(|(_, error)| error.code.to_string()),
-        error: error.map(|(message, _)| message),
+        code: error.as_ref().map(|error| error.code.to_string()),
+        error: message,
         steps,
-    }))
+    };
+    Ok((result, error))
 }
 
 fn step(step: TestStep) -> UpcastStep {

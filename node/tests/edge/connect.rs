@@ -81,3 +81,53 @@ async fn a_repeated_key_gives_the_first_result() {
     assert_eq!(first, again);
     node.node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_and_upcasters_are_there_as_over_rest() {
+    let node = Running::start().await;
+    let schemas = async |method: &str, body: Value| {
+        let path = format!("/ironflow.v1.EventSchemaService/{method}");
+        let (status, answer) = node.post(&path, body.to_string()).await;
+        (status.as_u16(), answer)
+    };
+    let schema = json!({ "type": "object", "required": ["total"] }).to_string();
+    let asked =
+        json!({ "event_name": "order.placed", "version": 1, "schemaJson": schema, "description": "d" });
+    assert_eq!(schemas("RegisterSchema", asked.clone()).await, (200, json!({ "status": "created" })));
+    assert_eq!(schemas("RegisterSchema", asked).await, (200, json!({ "status": "updated" })));
+    let (_, second) =
+        schemas("RegisterSchema", json!({ "eventName": "order.placed", "version": 2, "schema_json": "{}" }))
+            .await;
+    assert_eq!(second["status"], "created");
+    let (_, newest) = schemas("GetSchema", json!({ "eventName": "order.placed", "version": 0 })).await;
+    assert_eq!((&newest["version"], &newest["schemaJson"]), (&2.into(), &"{}".into()), "{newest}");
+    let (_, first) = schemas("GetSchema", json!({ "event_name": "order.placed", "version": "1" })).await;
+    assert_eq!((&first["schemaJson"], &first["description"]), (&schema.into(), &"d".into()), "{first}");
+    let (_, list) = schemas("ListSchemas", json!({ "limit": 1 })).await;
+    assert_eq!((list["schemas"].as_array().unwrap().len(), &list["totalCount"]), (1, &2.into()), "{list}");
+    assert_eq!(
+        schemas("DeleteSchema", json!({ "eventName": "order.placed", "version": 2 })).await,
+        (200, json!({}))
+    );
+    for (method, body, status, code) in [
+        ("GetSchema", json!({ "eventName": "order.placed", "version": 2 }), 404, "not_found"),
+        ("DeleteSchema", json!({ "eventName": "order.placed" }), 400, "invalid_argument"),
+        ("RegisterSchema", json!({ "eventName": "a", "schemaJson": "[" }), 400, "invalid_argument"),
+        ("RegisterSchema", json!({ "eventName": "", "schemaJson": "{}" }), 400, "invalid_argument"),
+        ("TestUpcast", json!({ "eventName": "order.placed" }), 404, "not_found"),
+        ("Nothing", json!({}), 404, "unimplemented"),
+    ] {
+        let (answered, error) = schemas(method, body).await;
+        assert_eq!((answered, &error["code"]), (status, &code.into()), "{method}: {error}");
+    }
+    let upcaster = json!({ "source": "export const upcast = (data) => ({ ...data, currency: 'EUR' });" });
+    node.ask(reqwest::Method::PUT, "/api/v1/upcasters/order.placed/1", upcaster.to_string()).await;
+    let asked = json!({ "eventName": "order.placed", "fromVersion": 1, "data": { "total": 1 } });
+    let (status, tried) = schemas("TestUpcast", asked).await;
+    assert_eq!((status, &tried["data"]), (200, &json!({ "total": 1, "currency": "EUR" })), "{tried}");
+    assert_eq!(tried["stepsApplied"], json!([{ "fromVersion": 1, "toVersion": 2 }]));
+    let (_, gap) =
+        schemas("TestUpcast", json!({ "eventName": "order.placed", "fromVersion": 1, "toVersion": 3 })).await;
+    assert_eq!(gap["details"][0]["debug"]["code"], "upcast_gap", "{gap}");
+    node.node.stop().await;
+}

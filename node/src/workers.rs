@@ -219,10 +219,10 @@ impl Workers {
                 (worker, itself),
                 most
             ))?;
-            let until = match tried {
+            let (until, due) = match tried {
                 Tried::Given(given) => return Ok(told(&given)),
-                Tried::Nothing => None,
-                Tried::Busy(until) => Some(until),
+                Tried::Nothing { due } => (None, due.unwrap_or(deadline)),
+                Tried::Busy(until) => (Some(until), deadline),
             };
             if Instant::now() >= deadline || self.stop.is_cancelled() {
                 let last_event_seq = checkpoint.0;
@@ -233,7 +233,7 @@ impl Workers {
                 // Whoever works for the cluster itself looks first whether it is still to.
                 () = stirred => if itself { return Ok(PollProjectionResponse::default()) },
                 () = self.stop.cancelled() => {}
-                () = tokio::time::sleep_until(deadline) => {}
+                () = tokio::time::sleep_until(deadline.min(due)) => {}
             }
         }
     }

@@ -264,18 +264,35 @@ async fn all_same(client: &Client, log: &[Event]) -> Result<()> {
         let list = lists.entry(data["customer"]["id"].as_str().unwrap_or_default().to_owned()).or_default();
         *list = Some(views::customer_orders(list.take(), &happened));
     }
-    let by_worker = state(client, BY_WORKER[0], None, None).await?;
-    ensure!(Some(&by_worker) == detail.as_ref(), "{} is not the fold of the log", BY_WORKER[0]);
+    let detail = detail.unwrap_or_default();
+    same(BY_WORKER[0], &state(client, BY_WORKER[0], None, None).await?, &detail)?;
     let mut by_cluster = state(client, DETAIL, None, None).await?;
     for order in by_cluster["orders"].as_object_mut().context("there are no orders")?.values_mut() {
         order.as_object_mut().context("an order is no object")?.remove("currency");
     }
-    ensure!(Some(&by_cluster) == detail.as_ref(), "{DETAIL} is not the fold of the log");
+    same(DETAIL, &by_cluster, &detail)?;
     for (customer, list) in &lists {
         for name in [LIST, BY_WORKER[1]] {
-            let found = state(client, name, Some(customer), None).await?;
-            ensure!(Some(&found) == list.as_ref(), "{name} of {customer} is not the fold of the log");
+            same(
+                name,
+                &state(client, name, Some(customer), None).await?,
+                list.as_ref().unwrap_or(&Value::Null),
+            )?;
         }
     }
     Ok(())
+}
+
+/// Compares, and names the first order that is another.
+fn same(name: &str, found: &Value, wanted: &Value) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let (found, wanted) = (&found["orders"], &wanted["orders"]);
+    let ids = wanted.as_object().into_iter().flat_map(|orders| orders.keys());
+    let differs = ids.into_iter().find(|id| found[id.as_str()] != wanted[id.as_str()]);
+    match differs {
+        Some(id) => bail!("{name}: {id} is {}, and by the log {}", found[id.as_str()], wanted[id.as_str()]),
+        None => bail!("{name} is not the fold of the log: {found}, and by the log {wanted}"),
+    }
 }

@@ -21,7 +21,7 @@ use weir_types::{
 use super::{Engine, read::Timer};
 
 /// How long a read of a view waits for its position to be folded.
-const VIEW_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const VIEW_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a status is read again because the registry changed under it.
 const REGISTRIES_TRIED: usize = 8;
 /// How long a deploy waits until this node folds it.

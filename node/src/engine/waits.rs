@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt as _, Stream, future::BoxFuture, future::join_all, stream};
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, Interval, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
 };
 use weir_actors::projection::ViewError;
 use weir_api::{
@@ -57,8 +57,10 @@ impl Engine {
     ) -> Result<WaitResult, ApiError> {
         let _slot = self.wait_slots(1)?;
         let deadline = Instant::now() + within;
-        // One that is not deployed is told at once.
-        self.deployed(&name).await?;
+        // One that is not there is told at once.
+        if !self.workers.is_registered(&name).await? {
+            self.followed(&name).await?;
+        }
         let Some(until) = self.find_event(event, deadline).await? else {
             return Err(ApiError::new(ErrorCode::EventNotFound, "event not found"));
         };
@@ -105,6 +107,9 @@ impl Engine {
     }
 
     async fn caught_up(&self, wait: &Wait, within: Duration) -> Result<WaitResult, ApiError> {
+        if self.workers.is_registered(&wait.name).await? {
+            return self.saved(wait, within).await;
+        }
         let folded = tokio::select! {
             folded = self.projections.folded_to(&wait.name, wait.until, within) => folded,
             () = self.closing.cancelled() => {
@@ -118,6 +123,25 @@ impl Engine {
                 Err(ApiError { code: ErrorCode::ProjectionParked, ..refusal(error) })
             }
             Err(error) => Err(refusal(error)),
+        }
+    }
+}
+
+impl Engine {
+    /// The same of a projection that workers fold.
+    async fn saved(&self, wait: &Wait, within: Duration) -> Result<WaitResult, ApiError> {
+        let saved = tokio::select! {
+            saved = timeout(within, self.workers.saved_to(&wait.name, wait.until)) => saved,
+            () = self.closing.cancelled() => {
+                return Err(ApiError::new(ErrorCode::Unavailable, "node is stopping"));
+            }
+        };
+        match saved {
+            Ok(saved) => Ok(WaitResult::new(saved?, wait.until)),
+            Err(_) => {
+                let progress = self.workers.progress(&wait.name).await?;
+                Ok(WaitResult::new(Position(progress.checkpoint), wait.until))
+            }
         }
     }
 }
@@ -148,11 +172,11 @@ impl Watched {
                     self.done = true;
                     return Some(match result {
                         Ok(result) => WaitFrame::new(WaitFrameKind::Done, result),
-                        Err(error) => WaitFrame::failed(self.so_far(), &error),
+                        Err(error) => WaitFrame::failed(so_far(&self.engine, &self.wait).await, &error),
                     });
                 }
                 _ = self.pace.tick() => {
-                    let so_far = self.so_far();
+                    let so_far = so_far(&self.engine, &self.wait).await;
                     let current = Some(Position(so_far.current_seq));
                     let kind = match current > self.told {
                         true => WaitFrameKind::Progress,
@@ -165,10 +189,16 @@ impl Watched {
             }
         }
     }
+}
 
-    fn so_far(&self) -> WaitResult {
-        let status = self.engine.projections.status(&self.wait.name);
-        let folded = status.map_or(Position::ZERO, |status| status.checkpoint.position);
-        WaitResult::new(folded, self.wait.until)
-    }
+async fn so_far(engine: &Engine, wait: &Wait) -> WaitResult {
+    let folded = match engine.projections.status(&wait.name) {
+        Some(status) => status.checkpoint.position,
+        // Of one that workers fold; or there is none, which is told at the end.
+        None => {
+            let progress = engine.workers.progress(&wait.name).await;
+            Position(progress.map_or(0, |progress| progress.checkpoint))
+        }
+    };
+    WaitResult::new(folded, wait.until)
 }

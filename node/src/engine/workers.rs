@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use weir_api::{
-    ApiError,
+    ApiError, ErrorCode,
     v1::{ProjectionStatus, RebuildJob, RebuildProgress, RebuildStatus},
 };
 use weir_types::{Consistency, LogIndex, PartitionKey, Position, ProjectionId, ProjectionName, ports::View};
 
-use super::Engine;
+use super::{Engine, projections::VIEW_PATIENCE};
 use crate::workers::{Workers, kind_conflict};
 
 impl Engine {
@@ -56,7 +58,15 @@ impl Engine {
         partition: &PartitionKey,
         consistency: Consistency,
     ) -> Result<(ProjectionStatus, Option<View>), ApiError> {
-        self.ready(consistency).await?;
+        let ready = self.ready(consistency).await?;
+        let wanted = match consistency {
+            Consistency::Local => Position::ZERO,
+            Consistency::AtLeast(position) => position,
+            Consistency::Linearizable => ready,
+        };
+        let late =
+            |_| ApiError::new(ErrorCode::Stale, "workers have not saved so far").with("wanted", wanted.0);
+        timeout(VIEW_PATIENCE, self.workers.saved_to(name, wanted)).await.map_err(late)??;
         let status = ProjectionStatus::of_worker(self.workers.progress(name).await?);
         Ok((status, self.workers.view(name, partition).await?))
     }

@@ -79,7 +79,10 @@ pub(super) enum Tried {
     /// Events.
     Given(HandedOut),
     /// There is nothing to do now.
-    Nothing,
+    Nothing {
+        /// When a checkpoint that only looking has moved is to be written.
+        due: Option<Instant>,
+    },
     /// Another worker has the projection, until then.
     Busy(Timestamp),
 }
@@ -238,7 +241,7 @@ impl Desk {
     ) -> Result<Tried, Stop> {
         loop {
             if self.registration.paused || self.ledger.parked.is_some() {
-                return Ok(Tried::Nothing);
+                return Ok(Tried::Nothing { due: None });
             }
             if let Some(lease) = self.lease_at(ports.clock.now())
                 && lease.worker != worker
@@ -247,11 +250,14 @@ impl Desk {
             }
             self.look(store, ports).await?;
             let Some(batch) = self.window.batch(1) else {
-                match self.window.blocked().cloned() {
-                    Some(blocked) => self.park_at(store, &blocked).await?,
+                let due = match self.window.blocked().cloned() {
+                    Some(blocked) => {
+                        self.park_at(store, &blocked).await?;
+                        None
+                    }
                     None => self.note_idle(store, ports).await?,
-                }
-                return Ok(Tried::Nothing);
+                };
+                return Ok(Tried::Nothing { due });
             };
             let first = &batch.events[0];
             let before = self.deliveries.get(&batch.partition).filter(|(at, _)| *at == first.position);

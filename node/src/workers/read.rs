@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use weir_api::{
-    ApiError, format_timestamp,
+    ApiError, ErrorCode, format_timestamp,
     v1::{WorkerLetter, WorkerLetters, WorkerProgress, WorkerView},
 };
 use weir_types::{GroupId, KvKey, PartitionKey, Position, ProjectionName, limits, ports::View};
@@ -48,6 +48,27 @@ impl Workers {
     pub async fn progress(&self, name: &ProjectionName) -> Result<WorkerProgress, ApiError> {
         let found = self.store.read::<Registration>(&keys::registration(name)).await?;
         self.progress_of(&found.ok_or_else(not_found)?.value).await
+    }
+
+    /// Waits until what is served of a projection is saved up to a position; up to where it is then. Woken by changes
+    /// of buckets.
+    ///
+    /// # Errors
+    /// `projection_not_found`, `projection_parked`, `projection_paused`, or a read's error.
+    pub async fn saved_to(&self, name: &ProjectionName, until: Position) -> Result<Position, ApiError> {
+        loop {
+            let seen = self.store.reader.feed().last();
+            let WorkerProgress { checkpoint, parked, paused, .. } = self.progress(name).await?;
+            let refuse = |code, message: String| {
+                Err(ApiError::new(code, message).with("wanted", until.0).with("applied", checkpoint))
+            };
+            match parked {
+                _ if checkpoint >= until.0 => return Ok(Position(checkpoint)),
+                _ if paused => return refuse(ErrorCode::ProjectionPaused, "projection is paused".into()),
+                Some(parked) => return refuse(ErrorCode::ProjectionParked, parked),
+                None => self.store.reader.feed().changed(seen).await,
+            }
+        }
     }
 
     async fn ledger(&self, generation: u64) -> Result<Ledger, ApiError> {

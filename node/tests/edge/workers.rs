@@ -342,3 +342,54 @@ async fn a_webhook_gets_every_event_signed_and_what_it_does_not_take_is_put_asid
     assert!(!node.get("/api/v1/projections/mail").await.1.to_string().contains("hush"));
     node.node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_workers_save_is_waited_for() {
+    let node = Arc::new(Running::start().await);
+    done(&node, "RegisterProjection", customers()).await;
+    append(&node, "o-1", "order.placed", "a").await;
+    append(&node, "o-1", "other", "a").await;
+    let wait = async |seq: u64, ms: u64| {
+        let path = format!("/api/v1/projections/customers/catchup?minSeq={seq}&timeoutMs={ms}");
+        let (status, result) = node.get(&path).await;
+        (status.as_u16(), result)
+    };
+    let (status, late) = wait(1, 20).await;
+    assert_eq!((status, &late["caughtUp"], &late["currentSeq"]), (200, &false.into(), &0.into()), "{late}");
+
+    let (_, read) = node.get("/api/v1/streams/o-1/events?limit=1").await;
+    let event = read["events"][0]["id"].clone();
+    let waiting = tokio::spawn({
+        let node = node.clone();
+        let body = json!({ "eventId": event, "projection": "customers", "timeoutMs": 30_000 });
+        async move { node.post("/api/v1/projections/wait-for-event", body.to_string()).await }
+    });
+    let polled = poll(&node, "customers").await;
+    done(&node, "SaveProjectionState", save_of("customers", &polled)).await;
+    let (status, result) = waiting.await.unwrap();
+    assert_eq!((status.as_u16(), &result["caughtUp"]), (200, &true.into()), "{result}");
+    assert_eq!(state(&node, "customers", "a").await, json!(["order.placed"]));
+    let (_, view) = node.get("/api/v1/projections/customers?partition=a&min_position=1").await;
+    assert_eq!(view["state"]["state"]["seen"], json!(["order.placed"]), "{view}");
+    let (_, stale) = node.get("/api/v1/projections/customers?partition=a&min_position=2").await;
+    assert_eq!(stale["code"], "stale", "nobody has saved so far: {stale}");
+
+    // An event that is not the projection's is passed by looking, while a worker waits for one that is.
+    let looking = tokio::spawn({
+        let node = node.clone();
+        async move { poll_as(&node, "customers", "w").await }
+    });
+    let (status, result) = wait(2, 30_000).await;
+    assert_eq!((status, &result["caughtUp"]), (200, &true.into()), "{result}");
+    append(&node, "o-1", "order.shipped", "a").await;
+    assert_eq!(names(&looking.await.unwrap()), ["order.shipped"]);
+
+    for name in ["none", "b"] {
+        let (_, error) = node.get(&format!("/api/v1/projections/{name}/catchup?minSeq=1")).await;
+        assert_eq!(error["code"], "projection_not_found");
+    }
+    done(&node, "PauseProjection", json!({ "name": "customers" })).await;
+    assert_eq!(wait(3, 30_000).await.1["code"], "projection_paused");
+    let node = Arc::into_inner(node).unwrap();
+    node.node.stop().await;
+}

@@ -235,7 +235,7 @@ impl Worker {
         }
         for (node, edge) in self.caller.context.nodes.all() {
             for (stream, wanted) in &wanted {
-                self.compare(node, &edge, stream, *wanted).await?;
+                self.compare(node, &edge, stream, *wanted, last).await?;
             }
         }
         let facts = std::mem::take(&mut *self.facts());
@@ -245,10 +245,16 @@ impl Worker {
         self.caller.end()
     }
 
-    /// A partition on a node, which has applied what the others have.
-    async fn compare(&mut self, node: u64, edge: &Edge, stream: &str, wanted: Folded) -> Result<()> {
-        let path =
-            format!("{}?partition={stream}&consistency=linearizable", paths::fill(paths::PROJECTION, NAME));
+    /// A partition on a node, once what is saved up to `last` is there.
+    async fn compare(
+        &mut self,
+        node: u64,
+        edge: &Edge,
+        stream: &str,
+        wanted: Folded,
+        last: u64,
+    ) -> Result<()> {
+        let path = format!("{}?partition={stream}&min_position={last}", paths::fill(paths::PROJECTION, NAME));
         let mut view = Value::Null;
         eventually("a node answers for a partition", PATIENCE, || async {
             let answer = edge.send(Method::GET, &path, None).await?;

@@ -63,7 +63,8 @@ impl Desk {
     }
 
     /// Notes how far the log was looked at while there was nothing to hand out, and whether a rebuild has caught up.
-    pub(super) async fn note_idle(&mut self, store: &Store, ports: &Ports) -> Result<(), Stop> {
+    /// What is not noted yet is due at the time that it gives.
+    pub(super) async fn note_idle(&mut self, store: &Store, ports: &Ports) -> Result<Option<Instant>, Stop> {
         let caught_up = self.window.looked() >= ports.reader.applied(GroupId::DEFAULT);
         let due = Instant::now() >= self.idle_checkpoint_at;
         let moved = self.window.checkpoint().0 > self.ledger.position;
@@ -72,10 +73,11 @@ impl Desk {
             let ledger = Ledger { position: self.window.checkpoint().0, ..self.ledger.clone() };
             self.step(store, Step { ledger, partition: None, letter: None, lease: None }).await?;
         }
-        match self.registration.building {
-            Some(built) if caught_up => self.swap(store, built).await,
-            _ => Ok(()),
+        if let Some(built) = self.registration.building.filter(|_| caught_up) {
+            self.swap(store, built).await?;
         }
+        let moved = self.window.checkpoint().0 > self.ledger.position;
+        Ok(moved.then_some(self.idle_checkpoint_at))
     }
 
     /// What was built takes the place of what was served.

@@ -24,6 +24,7 @@ mod past;
 mod plan;
 mod progress;
 mod recent;
+mod sql;
 mod state;
 mod supervisor;
 mod trial;

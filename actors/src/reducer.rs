@@ -29,7 +29,7 @@ mod thread;
 pub use fault::Fault;
 pub(crate) use fold::dead_letter_digest;
 pub use fold::{FoldFailure, FoldOutcome, FoldResult, state_digest};
-pub use inspect::{ReducerError, inspect, inspect_invariant, inspect_upcaster};
+pub use inspect::{ReducerError, inspect, inspect_invariant, inspect_tables, inspect_upcaster};
 pub use limits::ReducerLimits;
 pub use thread::{ReducerGone, ReducerThread};
 

@@ -21,6 +21,7 @@ mod read;
 mod rebuild;
 mod rules;
 mod snapshot;
+mod sql;
 mod state;
 mod stream;
 mod subscribe;
@@ -78,6 +79,7 @@ pub use rules::{
 pub use snapshot::{
     Snapshot, SnapshotBody, SnapshotCreated, SnapshotList, SnapshotQuery, SnapshotRead, SnapshotView,
 };
+pub use sql::{SqlBody, SqlQuestion, SqlResult};
 pub use state::{StateQuery, StateView};
 pub use stream::{ListPage, ListQuery, StreamSummary};
 pub use subscribe::{Beginning, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse};

@@ -19,6 +19,7 @@ use crate::{
     rules::{RulesCommand, SchemaCommand},
     sandbox::Sandbox,
     snapshot::SnapshotCommand,
+    sql::SqlArgs,
     stream::StreamCommand,
     transact::TransactArgs,
     upcaster::UpcasterCommand,
@@ -43,6 +44,8 @@ pub enum Command {
     Group(Noun<GroupCommand>),
     /// Deploy and read projections
     Projection(Noun<ProjectionCommand>),
+    /// Ask about the tables of projections, in SQL
+    Sql(Alone<SqlArgs>),
     /// Keep events to rules before they are appended
     Rules(Noun<RulesCommand>),
     /// Register JSON Schemas of events
@@ -103,6 +106,7 @@ impl Command {
             Self::Kv(noun) => &noun.global,
             Self::Group(noun) => &noun.global,
             Self::Projection(noun) => &noun.global,
+            Self::Sql(alone) => &alone.global,
             Self::Rules(noun) => &noun.global,
             Self::Schema(noun) => &noun.global,
             Self::Upcaster(noun) => &noun.global,
@@ -125,6 +129,7 @@ async fn dispatch(command: &Command, sandbox: Option<&dyn Sandbox>, output: &Out
         Command::Kv(noun) => crate::kv::run(&noun.verb, &client, output).await,
         Command::Group(noun) => crate::group::run(&noun.verb, &client, output).await,
         Command::Projection(noun) => crate::projection::run(&noun.verb, &client, sandbox, output).await,
+        Command::Sql(alone) => crate::sql::run(&alone.args, &client, output).await,
         Command::Rules(noun) => crate::rules::run(&noun.verb, &client, output).await,
         Command::Schema(noun) => crate::rules::run_schema(&noun.verb, &client, output).await,
         Command::Upcaster(noun) => crate::upcaster::run(&noun.verb, &client, output).await,
@@ -194,6 +199,7 @@ mod tests {
             "weir snapshot read o-1 --as-of-version 6",
             "weir stream read o-1 --as-of 2026-01-02T03:04:05Z --at 2026-01-01T00:00:00Z --as-of-version 7",
             "weir log --raw",
+            "weir sql select --param 7 --param ada --projection p --limit 5 --json",
             "weir rules set rules.json --type account",
             "weir rules get",
             "weir rules set --type account --invariant account.js",
@@ -209,6 +215,10 @@ mod tests {
         ] {
             Weir::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
+    }
+
+    #[test]
+    fn command_lines_that_lack_or_contradict_something_are_refused() {
         for line in [
             "weir stream append o-1 --type order --name n",
             "weir stream append o-1 --type t --name n --data {} --expected-version -2",

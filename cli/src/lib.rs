@@ -25,6 +25,7 @@ mod rebuild;
 mod rules;
 mod sandbox;
 mod snapshot;
+mod sql;
 mod stream;
 mod transact;
 mod upcaster;

@@ -19,6 +19,10 @@ impl Output {
         Self { json, terminal: io::stdout().is_terminal() }
     }
 
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }

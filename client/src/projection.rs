@@ -6,9 +6,10 @@ use weir_api::v1::{
     CatchupBatchBody, CatchupBatchResult, CatchupItem, CatchupQuery, ComparisonView, DeployBody,
     DeployResult, DiffQuery, DigestBody, DigestView, PartitionsPage, PartitionsQuery, PastPage,
     PastPageQuery, PastQuery, PastView, ProjectionDeadLetters, ProjectionDeadLettersQuery, ProjectionList,
-    ProjectionStatus, ProjectionView, RebuildBody, RebuildJob, SwitchBody, ViewQuery, WaitForEventBody,
-    WaitResult, paths,
+    ProjectionStatus, ProjectionView, RebuildBody, RebuildJob, SqlBody, SqlResult, SwitchBody, ViewQuery,
+    WaitForEventBody, WaitResult, paths,
 };
+use weir_types::limits;
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
 
@@ -235,6 +236,17 @@ impl Client {
         };
         let call = Call::new(Method::POST, paths::PROJECTIONS_WAIT_FOR_EVENT, Repeat::Harmless).body(&body);
         self.call(call.wait(within)).await
+    }
+
+    /// Asks about the tables of projections on the answering node, in SQL.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `sql_invalid`, `projection_not_found`, `stale`, `overloaded`, `deadline_exceeded`.
+    pub async fn sql(&self, body: &SqlBody) -> Result<SqlResult, ClientError> {
+        // It may wait for the tables first, for about as long as a query may take.
+        let within = Duration::from_millis(body.timeout_ms.unwrap_or(limits::SQL_QUERY_MS_MAX));
+        let call = Call::new(Method::POST, paths::SQL, Repeat::Harmless).body(body);
+        self.call(call.wait(within + Duration::from_millis(limits::SQL_QUERY_MS_MAX))).await
     }
 
     /// Removes a projection with its states.

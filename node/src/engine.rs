@@ -20,6 +20,7 @@ mod readiness;
 mod rebuilds;
 mod rules;
 mod snapshots;
+mod sql;
 mod states;
 mod subscribe;
 mod upcasters;
@@ -39,7 +40,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_actors::{OutboxHandle, RouterHandle, live::Hub, projection::ProjectionsHandle, states::States};
 use weir_raft::{PeerNode, RaftNode};
-use weir_types::{GroupId, NodeId, Timestamp, limits, ports::Ports};
+use weir_types::{
+    GroupId, NodeId, Timestamp, limits,
+    ports::{Ports, TableStore},
+};
 
 pub(crate) use self::consumers::Taken;
 use self::meter::Meter;
@@ -62,6 +66,8 @@ pub struct EngineParts {
     pub(crate) buckets: Arc<Buckets>,
     /// Where events are folded.
     pub projections: ProjectionsHandle,
+    /// Where the tables of projections are, if it keeps some.
+    pub tables: Option<Arc<dyn TableStore>>,
     /// Where events are followed.
     pub live: Hub,
     /// Where consumer groups are served while this node leads.
@@ -86,6 +92,9 @@ pub struct Engine {
     router: RouterHandle,
     buckets: Arc<Buckets>,
     projections: ProjectionsHandle,
+    tables: Option<Arc<dyn TableStore>>,
+    /// The places of those who ask in SQL.
+    sql_turns: Semaphore,
     live: Hub,
     consumers: Arc<Consumers>,
     /// The places of those who wait for projections.
@@ -118,6 +127,7 @@ impl Engine {
             router,
             buckets,
             projections,
+            tables,
             live,
             consumers,
             workers,
@@ -135,6 +145,8 @@ impl Engine {
             router,
             buckets,
             projections,
+            tables,
+            sql_turns: Semaphore::new(limits::SQL_QUERIES_MAX),
             live,
             consumers,
             waits: Arc::new(Semaphore::new(limits::PROJECTION_WAITS_MAX)),

@@ -19,6 +19,7 @@ mod rebuilds;
 mod routes;
 mod rules;
 mod snapshots;
+mod sql;
 mod starting;
 mod streams;
 pub(crate) mod to_leader;

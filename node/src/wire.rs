@@ -17,7 +17,7 @@ use weir_raft::{RaftNode, RaftOptions, RaftTiming};
 use weir_storage::{folder::DataFolder, log::LogThread};
 use weir_types::{
     ClusterId, GroupId, NodeId,
-    ports::{Feed, Ports},
+    ports::{Feed, Ports, TableStore},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     keeper,
     node::StartError,
     platform::{Platform, Stores},
+    tables,
     workers::{Workers, WorkersParts, sinks},
 };
 
@@ -101,7 +102,8 @@ pub async fn wire(
     let bus = open_bus(plan.node, cluster, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
     let upcasting = Arc::new(Upcasting::new(GroupId::DEFAULT, ports.rules.clone()));
-    let projections = start_projections(plan.node, &ports, &upcasting, bus.as_ref()).await?;
+    let tables = tables::of(&folder);
+    let projections = start_projections(plan.node, &ports, &upcasting, bus.as_ref(), tables.clone()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
     let keeper = tokio::spawn(keeper::keep(ports.clone(), raft.buckets(), buckets.clone(), closing.clone()));
     let live = Hub::start(ports.reader.clone(), upcasting.clone(), cluster, GroupId::DEFAULT);
@@ -122,6 +124,7 @@ pub async fn wire(
         router: router.clone(),
         buckets,
         projections: projections.clone(),
+        tables,
         live,
         consumers,
         workers,
@@ -241,6 +244,7 @@ async fn start_projections(
     ports: &Ports,
     upcasting: &Arc<Upcasting>,
     bus: Option<&Connection>,
+    tables: Option<Arc<dyn TableStore>>,
 ) -> Result<ProjectionsHandle, StartError> {
     let feed = bus.map(|bus| Arc::new(JetStreamFeed::new(bus.clone(), node)) as Arc<dyn Feed>);
     let arguments = ProjectionsArguments {
@@ -249,6 +253,7 @@ async fn start_projections(
         views: ports.views.clone(),
         feed,
         upcasting: upcasting.clone(),
+        tables,
         limits: ReducerLimits::default(),
     };
     ProjectionsHandle::start(arguments).await.map_err(|error| StartError::part("projections", &error))

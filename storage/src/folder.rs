@@ -7,6 +7,7 @@
 //! log/<group> segment files, vote, mark
 //! index/      fjall, a materialization of the log
 //! state/      sled, a materialization of the log
+//! sql/        SQLite, tables of projections, a file for each generation
 //! ```
 
 mod aside;
@@ -164,6 +165,12 @@ impl DataFolder {
     #[must_use]
     pub fn index_dir(&self) -> PathBuf {
         self.path.join("index")
+    }
+
+    /// Where the tables of SQL projections lie.
+    #[must_use]
+    pub fn tables_dir(&self) -> PathBuf {
+        self.path.join("sql")
     }
 
     /// Where the state lies.

@@ -12,3 +12,4 @@ pub mod inside;
 pub mod log;
 pub mod schema;
 pub mod state;
+pub mod tables;

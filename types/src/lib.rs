@@ -21,6 +21,7 @@ mod projection;
 mod read;
 pub mod registry;
 mod rules;
+mod sql;
 mod subject;
 mod subscription;
 #[cfg(feature = "testing")]
@@ -66,6 +67,7 @@ pub use rules::{
     RulesChanged, RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode, UpcastError, Upcaster,
     UpcasterRecord, Upcasters,
 };
+pub use sql::{SqlError, SqlFault, SqlQuery, SqlRows, SqlStatement, SqlStep, SqlValue};
 pub(crate) use subject::fnv1a;
 pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
 pub use subscription::{

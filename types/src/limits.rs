@@ -167,6 +167,22 @@ pub const PAST_FOLDS_RUNNING_MAX: usize = 2;
 pub const PAST_PAGE_MAX: usize = 100;
 /// Bytes of their states, unless one alone is larger.
 pub const PAST_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Projections whose tables one query sees.
+pub const SQL_PROJECTIONS_MAX: usize = 10;
+/// Bytes of one SQL statement, and of one value.
+pub const SQL_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Statements that one event may lead to.
+pub const SQL_STATEMENTS_MAX: usize = 1_000;
+/// Units of 10,000 steps of the SQL engine that the statements of one event may take.
+pub const SQL_UNITS_MAX: u32 = 1_000;
+/// Rows of the answer to a query.
+pub const SQL_ROWS_MAX: usize = 10_000;
+/// Bytes of the answer to a query.
+pub const SQL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Milliseconds that a query may take.
+pub const SQL_QUERY_MS_MAX: u64 = 5_000;
+/// Queries that a node carries out at once.
+pub const SQL_QUERIES_MAX: usize = 4;
 /// Waits for projections at once on one node.
 pub const PROJECTION_WAITS_MAX: usize = 1_024;
 /// Waits that one request may hold.

@@ -10,8 +10,9 @@ use futures::{channel::oneshot, future::BoxFuture, stream::BoxStream};
 use crate::{
     AppendError, BadEvent, Condition, Consistency, DecidedWrite, Deployment, EntityId, EntityType, GroupId,
     Idempotency, LogIndex, LogRead, LogSlice, NodeId, PartitionKey, Position, ProjectionDefinition,
-    ProjectionId, ReadError, RecordedEvent, RegistryCommand, RegistryOutcome, RuleSet, StreamGuard,
-    StreamHead, StreamPage, StreamRead, Term, Timestamp, Violation, WriteOutcome,
+    ProjectionId, ReadError, RecordedEvent, RegistryCommand, RegistryOutcome, RuleSet, SqlError, SqlFault,
+    SqlQuery, SqlRows, SqlStep, StreamGuard, StreamHead, StreamPage, StreamRead, Term, Timestamp, Violation,
+    WriteOutcome,
 };
 
 /// Wall-clock time. The only source of recorded times.
@@ -280,6 +281,45 @@ pub trait ViewStore: Send + Sync {
 
     /// Drops everything of a deployment that is gone.
     async fn forget(&self, group: GroupId, projection: &ProjectionId) -> Result<(), ReadError>;
+}
+
+/// Keeps the tables of projections on this node, apart from their views. Each
+/// generation has tables of its own, with the checkpoint that they reflect.
+#[async_trait]
+pub trait TableStore: Send + Sync {
+    /// Says what is wrong with the definition of tables, if anything is. Changes nothing.
+    async fn check(&self, tables: String) -> Result<(), String>;
+
+    /// The checkpoint that a generation's tables reflect; makes empty ones when there are none, and when those that
+    /// there are cannot be trusted.
+    ///
+    /// # Errors
+    /// [`ReadError`], also when the definition is not legal.
+    async fn open(&self, projection: &ProjectionId, tables: &str) -> Result<Checkpoint, ReadError>;
+
+    /// Carries out the statements of events in one transaction with the checkpoint after them, or nothing of it. The
+    /// event whose statements are to blame is given, if one is. The tables were opened before.
+    ///
+    /// # Errors
+    /// [`ReadError`] when no event is to blame. What was damaged is made anew when it is opened again.
+    async fn commit(
+        &self,
+        projection: &ProjectionId,
+        checkpoint: &Checkpoint,
+        steps: Vec<SqlStep>,
+    ) -> Result<Option<SqlFault>, ReadError>;
+
+    /// Drops the tables of a generation, if it has any.
+    async fn forget(&self, projection: &ProjectionId) -> Result<(), ReadError>;
+
+    /// The generations that have tables here.
+    async fn kept(&self) -> Result<Vec<ProjectionId>, ReadError>;
+
+    /// Answers a question about tables as they are at one moment.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    async fn query(&self, query: SqlQuery) -> Result<SqlRows, SqlError>;
 }
 
 /// Gives the rules that events must keep to.

@@ -103,10 +103,12 @@ pub enum ProjectionKind {
     Inline,
     /// Not at all: a read folds the one stream that it asks for.
     Virtual,
+    /// As async, into tables that are asked in SQL.
+    Sql,
 }
 
 impl ProjectionKind {
-    const ALL: [Self; 3] = [Self::Async, Self::Inline, Self::Virtual];
+    const ALL: [Self; 4] = [Self::Async, Self::Inline, Self::Virtual, Self::Sql];
 
     /// Its name, as a source says it.
     #[must_use]
@@ -115,6 +117,7 @@ impl ProjectionKind {
             Self::Async => "async",
             Self::Inline => "inline",
             Self::Virtual => "virtual",
+            Self::Sql => "sql",
         }
     }
 

@@ -3,19 +3,15 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tracing::{debug, info, warn};
-use weir_types::{
-    GroupId, LogIndex, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted,
-    ports::{EventReader, Feed, ViewStore},
-};
+use weir_types::{LogIndex, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted};
 
 use super::{
     brake::{Brake, Hold},
     fold::{Fold, Folded},
     follow::{Follow, FollowError, Stores},
     progress::{Progress, ProgressSender},
-    supervisor::Message as SupervisorMessage,
+    supervisor::{Message as SupervisorMessage, ProjectionsArguments},
 };
-use crate::{reducer::ReducerLimits, upcast::Upcasting};
 
 /// From how near to the generation before that one is stopped until it is reached.
 const NEAR_EVENTS: u64 = 4_000;
@@ -49,14 +45,9 @@ pub(super) enum Message {
 
 /// What the actor starts with.
 pub(super) struct Arguments {
-    pub(super) group: GroupId,
+    pub(super) stands_on: ProjectionsArguments,
     pub(super) id: ProjectionId,
     pub(super) definition: Arc<ProjectionDefinition>,
-    pub(super) reader: Arc<dyn EventReader>,
-    pub(super) views: Arc<dyn ViewStore>,
-    pub(super) feed: Option<Arc<dyn Feed>>,
-    pub(super) upcasting: Arc<Upcasting>,
-    pub(super) limits: ReducerLimits,
     pub(super) progress: Arc<ProgressSender>,
     /// When the projection was told to go on last: what is parked since before tries again.
     pub(super) resumed: LogIndex,
@@ -103,9 +94,12 @@ impl Actor for ProjectionActor {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Arguments { group, id, definition, reader, views, feed, limits, progress, .. } = arguments;
-        let Arguments { upcasting, resumed, brake, before, supervisor, .. } = arguments;
-        let mut checkpoint = views.checkpoint(group, &id).await?;
+        let Arguments { stands_on, id, definition, progress, resumed, brake, before, supervisor } = arguments;
+        let kind = definition.kind;
+        let upcasts = stands_on.upcasting.as_of(id.deployed).await?;
+        let fold = Fold::start(&stands_on, id.clone(), definition, upcasts, resumed).await?;
+        let ProjectionsArguments { group, reader, views, feed, .. } = stands_on;
+        let mut checkpoint = fold.settle(views.checkpoint(group, &id).await?).await?;
         if planted(Planted::FoldedTwiceAfterRestart) {
             checkpoint.position = Position(checkpoint.position.0.saturating_sub(1));
         }
@@ -125,9 +119,6 @@ impl Actor for ProjectionActor {
             return Ok(state);
         }
         let progress = state.progress.clone();
-        let kind = definition.kind;
-        let upcasts = upcasting.as_of(id.deployed).await?;
-        let fold = Fold::start(group, id.clone(), definition, views, upcasts, limits, resumed)?;
         let stores = Stores { group, id: id.clone(), kind, reader, feed, progress: progress.clone() };
         let follow = Follow::new(stores, myself.clone(), checkpoint.position);
         let following = tokio::spawn(follow.run());

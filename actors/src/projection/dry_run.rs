@@ -146,7 +146,7 @@ pub(super) fn start(runs: &Arc<DryRuns>, stands_on: ProjectionsArguments, wanted
             Err(reason) => DryRunEnd::Failed(reason),
         };
         info!(projection = %name, ?end, "dry run ended");
-        if let Err(error) = stands_on.views.forget(stands_on.group, &id).await {
+        if let Err(error) = stands_on.forget(&id).await {
             warn!(projection = %name, %error, "views of a dry run are not dropped yet");
         }
         shared.end(&name, end);
@@ -163,14 +163,13 @@ async fn fold(
     scratch: &ProjectionId,
 ) -> Result<DryRunEnd, String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
-    let ProjectionsArguments { group, views, upcasting, limits, .. } = stands_on;
-    views.forget(*group, scratch).await.map_err(|e| told(&e))?;
+    let ProjectionsArguments { group, views, upcasting, .. } = stands_on;
+    stands_on.forget(scratch).await.map_err(|e| told(&e))?;
     let definition = Arc::new(wanted.definition.clone());
     // As of an index that no command has: by those that a rebuild would fold by now.
     let upcasts = upcasting.as_of(scratch.deployed).await.map_err(|e| told(&e))?;
-    let (id, views_of) = (scratch.clone(), views.clone());
-    let fold = Fold::start(*group, id, definition, views_of, upcasts, *limits, LogIndex::ZERO)
-        .map_err(|e| told(&e))?;
+    let fold = Fold::start(stands_on, scratch.clone(), definition, upcasts, LogIndex::ZERO);
+    let fold = fold.await.map_err(|e| told(&e))?;
     let mut checkpoint = Checkpoint::default();
     loop {
         let serving = wanted.serving.checkpoint().position;

@@ -8,11 +8,12 @@ use weir_types::{
     ports::{Checkpoint, Parked, ViewChange, ViewStore},
 };
 
+use super::{
+    sql::{self, IntoTables},
+    supervisor::ProjectionsArguments,
+};
 use crate::{
-    reducer::{
-        Fault, FoldFailure, FoldOutcome, FoldResult, ReducerGone, ReducerLimits, ReducerThread,
-        dead_letter_digest,
-    },
+    reducer::{Fault, FoldFailure, FoldOutcome, FoldResult, ReducerGone, ReducerThread, dead_letter_digest},
     upcast::{UpcastFault, Upcasted, Upcasts},
 };
 
@@ -49,6 +50,14 @@ pub(super) struct Fold {
     /// Those that stood when it was deployed.
     upcasts: Arc<Upcasts>,
     policy: Policy,
+    tables: Option<IntoTables>,
+}
+
+/// Where a step ends.
+struct Settled {
+    next: Checkpoint,
+    passed: usize,
+    dead_letters: Vec<BadEvent>,
 }
 
 /// What a step came to.
@@ -62,18 +71,27 @@ pub(super) struct Folded {
 }
 
 impl Fold {
-    pub(super) fn start(
-        group: GroupId,
+    /// A fold of one generation; it begins where `stands_on` says what is kept of it ends.
+    pub(super) async fn start(
+        stands_on: &ProjectionsArguments,
         id: ProjectionId,
         definition: Arc<ProjectionDefinition>,
-        views: Arc<dyn ViewStore>,
         upcasts: Arc<Upcasts>,
-        limits: ReducerLimits,
         resumed: LogIndex,
     ) -> Result<Self, FoldError> {
         let policy = Policy { on_error: definition.on_error, resumed };
-        let reducer = ReducerThread::start(definition.clone(), limits)?;
-        Ok(Self { group, id, views, reducer, definition, upcasts, policy })
+        let tables = IntoTables::of(&id, &definition, stands_on.tables.clone()).await?;
+        let reducer = ReducerThread::start(definition.clone(), stands_on.limits)?;
+        let (group, views) = (stands_on.group, stands_on.views.clone());
+        Ok(Self { group, id, views, reducer, definition, upcasts, policy, tables })
+    }
+
+    /// The checkpoint that is stored, set right by the tables if there are some.
+    pub(super) async fn settle(&self, stored: Checkpoint) -> Result<Checkpoint, FoldError> {
+        match &self.tables {
+            None => Ok(stored),
+            Some(tables) => Ok(tables.settle(self.group, &self.views, stored).await?),
+        }
     }
 
     /// Folds events that follow `checkpoint` without a hole, all or a first
@@ -87,8 +105,24 @@ impl Fold {
             assert_eq!(event.position.0, expected, "P2: events are folded in position order without a hole");
         }
         let result = self.upcast_and_reduce(&events).await?;
-        let FoldResult { unkeyed, .. } = result;
-        let mut next = advance(checkpoint, &events, &result);
+        let (result, settled) = match &self.tables {
+            None => {
+                let settled = self.judged(checkpoint, &events, &result);
+                (result, settled)
+            }
+            Some(tables) => self.carried_out(tables, checkpoint, &events, result).await?,
+        };
+        let Settled { next, passed, dead_letters } = settled;
+        assert!(next.position >= checkpoint.position, "P1: a checkpoint never falls");
+        let changed = result.views.iter().map(|(partition, _)| partition.clone()).collect();
+        let change = ViewChange { checkpoint: next.clone(), views: result.views, dead_letters };
+        self.views.commit(self.group, &self.id, change).await?;
+        Ok(Folded { checkpoint: next, passed, unkeyed: result.unkeyed, changed })
+    }
+
+    /// The checkpoint after what was folded, and what becomes of the event that was not.
+    fn judged(&self, checkpoint: &Checkpoint, events: &[RecordedEvent], result: &FoldResult) -> Settled {
+        let mut next = advance(checkpoint, events, result);
         let mut passed = result.passed;
         let mut dead_letters = Vec::new();
         if let Some(failure) = &result.failure {
@@ -103,11 +137,26 @@ impl Fold {
                 Judgement::ParkFull => next.parked = Some(Box::new(self.parked(full(bad)))),
             }
         }
-        assert!(next.position >= checkpoint.position, "P1: a checkpoint never falls");
-        let changed = result.views.iter().map(|(partition, _)| partition.clone()).collect();
-        let change = ViewChange { checkpoint: next.clone(), views: result.views, dead_letters };
-        self.views.commit(self.group, &self.id, change).await?;
-        Ok(Folded { checkpoint: next, passed, unkeyed, changed })
+        Settled { next, passed, dead_letters }
+    }
+
+    /// Carries out the statements that a batch led to, up to the first event whose statements are to blame.
+    async fn carried_out(
+        &self,
+        tables: &IntoTables,
+        checkpoint: &Checkpoint,
+        events: &[RecordedEvent],
+        result: FoldResult,
+    ) -> Result<(FoldResult, Settled), FoldError> {
+        let (mut result, mut statements) = tables.statements(result, events);
+        loop {
+            let settled = self.judged(checkpoint, events, &result);
+            let Some(fault) = tables.commit(&settled.next, &statements).await? else {
+                return Ok((result, settled));
+            };
+            // Each time it is an event further ahead: what came before it was carried out, and undone.
+            (result, statements) = sql::cut(result, statements, events, &fault);
+        }
     }
 
     /// Folds events as they are by the upcasters that stood when the projection was deployed. An event that they

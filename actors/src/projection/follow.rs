@@ -324,7 +324,9 @@ impl Follow {
 
     async fn deliver(&mut self, events: Vec<RecordedEvent>) -> Result<(), FollowError> {
         self.next_step = match self.stores.kind {
-            ProjectionKind::Async | ProjectionKind::Virtual => Instant::now() + STEP_EVERY,
+            ProjectionKind::Async | ProjectionKind::Virtual | ProjectionKind::Sql => {
+                Instant::now() + STEP_EVERY
+            }
             ProjectionKind::Inline => Instant::now(),
         };
         let (reply, stored) = oneshot::channel();

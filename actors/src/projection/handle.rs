@@ -181,7 +181,7 @@ impl ProjectionsHandle {
     /// Gives a dry run up; whether one ran.
     pub async fn cancel_dry_run(&self, name: &ProjectionName) -> bool {
         let Some(scratch) = self.board.dry_runs.cancel(name) else { return false };
-        if let Err(error) = self.arguments.views.forget(self.arguments.group, &scratch).await {
+        if let Err(error) = self.arguments.forget(&scratch).await {
             warn!(projection = %name, %error, "views of a dry run are not dropped yet");
         }
         true
@@ -360,6 +360,19 @@ impl ProjectionsHandle {
         folded.map(|(_, checkpoint)| checkpoint)
     }
 
+    /// Waits until a projection is folded as far as `consistency` asks for, and gives what answers and how far it is.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub async fn reached(
+        &self,
+        name: &ProjectionName,
+        consistency: Consistency,
+        patience: Duration,
+    ) -> Result<(ProjectionId, Checkpoint), ViewError> {
+        self.folded(name, consistency, patience).await
+    }
+
     /// Waits until what is read here of a projection is as new as its kind promises.
     ///
     /// # Errors
@@ -443,7 +456,7 @@ impl ProjectionsHandle {
             let row = self.running(name, deadline).await?;
             let wanted = match row.serving.kind {
                 ProjectionKind::Inline => asked.max(applied),
-                ProjectionKind::Async | ProjectionKind::Virtual => asked,
+                ProjectionKind::Async | ProjectionKind::Virtual | ProjectionKind::Sql => asked,
             };
             let mut progress = row.serving.progress.subscribe();
             let waits = row.next.is_some();

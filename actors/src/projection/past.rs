@@ -14,7 +14,7 @@ use weir_types::{
     BadEvent, LogIndex, PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionName,
     ReadError, RecordedEvent, Timestamp,
     limits::{PAST_FOLDS_MAX, PAST_FOLDS_RUNNING_MAX},
-    ports::{Checkpoint, View, ViewStore},
+    ports::{Checkpoint, View},
 };
 
 use super::{
@@ -310,11 +310,10 @@ impl Folding {
     /// Folds from the log's beginning up to the moment.
     async fn fold(&self) -> Result<PastEnd, String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
-        let ProjectionsArguments { group, views, upcasting, limits, .. } = &self.stands_on;
-        let upcasts = upcasting.as_of(self.deployed).await.map_err(|e| told(&e))?;
+        let upcasts = self.stands_on.upcasting.as_of(self.deployed).await.map_err(|e| told(&e))?;
         let (id, definition) = (self.scratch.clone(), self.definition.clone());
-        let fold = Fold::start(*group, id, definition, views.clone(), upcasts, *limits, LogIndex::ZERO);
-        let fold = fold.map_err(|e| told(&e))?;
+        let fold = Fold::start(&self.stands_on, id, definition, upcasts, LogIndex::ZERO);
+        let fold = fold.await.map_err(|e| told(&e))?;
         let (mut at, began) = (Checkpoint::default(), Instant::now());
         while at.position < self.target {
             let events = self.read(at.position.next()).await?;
@@ -386,8 +385,7 @@ impl Folding {
 
 /// Drops the views of a fold. What is left by an error goes with the node's next start.
 async fn forget(stands_on: &ProjectionsArguments, scratch: &ProjectionId) {
-    let views: &Arc<dyn ViewStore> = &stands_on.views;
-    if let Err(error) = views.forget(stands_on.group, scratch).await {
+    if let Err(error) = stands_on.forget(scratch).await {
         warn!(projection = %scratch.name, %error, "views of the past are not dropped yet");
     }
 }

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use weir_types::{
     Deployment, GroupId, LogIndex, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName,
     ReadError,
-    ports::{Checkpoint, EventReader, Feed, ViewStore},
+    ports::{Checkpoint, EventReader, Feed, TableStore, ViewStore},
 };
 
 use super::{
@@ -43,8 +43,20 @@ pub struct ProjectionsArguments {
     pub feed: Option<Arc<dyn Feed>>,
     /// What leads events of older schema versions to the newest.
     pub upcasting: Arc<Upcasting>,
+    /// Tables of projections, where they are kept.
+    pub tables: Option<Arc<dyn TableStore>>,
     /// What each reducer may use.
     pub limits: ReducerLimits,
+}
+
+impl ProjectionsArguments {
+    /// Drops all that is kept of a generation.
+    pub(super) async fn forget(&self, id: &ProjectionId) -> Result<(), ReadError> {
+        if let Some(tables) = &self.tables {
+            tables.forget(id).await?;
+        }
+        self.views.forget(self.group, id).await
+    }
 }
 
 /// Why the projections of a group did not start.
@@ -282,6 +294,10 @@ impl State {
         let mut deployed = views.deployments(*group).await?;
         deployed.retain(|one| one.definition.kind != ProjectionKind::Virtual);
         let kept = views.kept(*group).await?;
+        let tables = match &self.arguments.tables {
+            Some(tables) => tables.kept().await?,
+            None => Vec::new(),
+        };
         let mut serves = BTreeSet::new();
         for id in &kept {
             if views.checkpoint(*group, id).await?.serves {
@@ -293,7 +309,7 @@ impl State {
             (one, plan)
         });
         let planned = planned.collect();
-        Ok((planned, kept))
+        Ok((planned, kept.into_iter().chain(tables).collect()))
     }
 
     /// The generation that answers here, of those that succeed each other in a deployment.
@@ -311,20 +327,14 @@ impl State {
         if child.actor.is_some() || child.paused {
             return;
         }
-        let ProjectionsArguments { group, reader, views, feed, upcasting, limits } = self.arguments.clone();
         let (definition, progress, resumed) =
             (child.definition.clone(), child.progress.clone(), child.resumed);
         let (id_of_actor, brake, supervisor) = (id.clone(), child.brake.clone(), myself.clone());
         brake.open();
         let arguments = ActorArguments {
-            group,
+            stands_on: self.arguments.clone(),
             id: id_of_actor,
             definition,
-            reader,
-            views,
-            feed,
-            upcasting,
-            limits,
             progress,
             resumed,
             brake,
@@ -347,8 +357,8 @@ impl State {
 
     /// Drops what is kept of a projection that is not deployed and does not run.
     async fn forget(&self, myself: &ActorRef<Message>, id: &ProjectionId) {
-        let ProjectionsArguments { group, views, feed, .. } = &self.arguments;
-        if let Err(error) = views.forget(*group, id).await {
+        let ProjectionsArguments { group, feed, .. } = &self.arguments;
+        if let Err(error) = self.arguments.forget(id).await {
             self.keep_for_later(myself, id, &error);
         }
         if let Some(feed) = feed {
@@ -366,12 +376,12 @@ impl State {
     /// Views that could not be dropped take room and do no harm.
     fn keep_for_later(&self, myself: &ActorRef<Message>, id: &ProjectionId, error: &ReadError) {
         warn!(projection = %id.name, %error, "views of a removed projection are not dropped yet");
-        let (views, group, id) = (self.arguments.views.clone(), self.arguments.group, id.clone());
+        let (stands_on, id) = (self.arguments.clone(), id.clone());
         let alive = myself.get_cell();
         tokio::spawn(async move {
             while alive.get_status() < ractor::ActorStatus::Stopping {
                 tokio::time::sleep(RESTART_MAX).await;
-                if views.forget(group, &id).await.is_ok() {
+                if stands_on.forget(&id).await.is_ok() {
                     return;
                 }
             }

@@ -45,7 +45,7 @@ pub async fn trial(
         ProjectionKind::Virtual => {
             ProjectionDefinition { partition_key: Some("$.entityId".to_owned()), ..definition }
         }
-        ProjectionKind::Async | ProjectionKind::Inline => definition,
+        ProjectionKind::Async | ProjectionKind::Inline | ProjectionKind::Sql => definition,
     };
     let mut running = Running {
         policy: Policy { on_error: definition.on_error, resumed: LogIndex::ZERO },
@@ -73,7 +73,13 @@ impl Running {
     /// Folds a first part of a batch, and gives how many events are behind us.
     async fn step(&mut self, batch: &Arc<Vec<RecordedEvent>>) -> Result<usize, TrialError> {
         let FoldResult { passed, handled, unkeyed, views, failure, .. } = self.reduce(batch).await?;
-        self.states.extend(views);
+        for (partition, view) in views {
+            let view = match self.trial.definition.kind {
+                ProjectionKind::Async | ProjectionKind::Inline | ProjectionKind::Virtual => view,
+                ProjectionKind::Sql => after(self.states.get(&partition), view),
+            };
+            self.states.insert(partition, view);
+        }
         self.trial.folded += handled;
         self.trial.unkeyed += unkeyed;
         let Some(failure) = failure else { return Ok(passed) };
@@ -104,6 +110,37 @@ impl Running {
     }
 }
 
+/// What is folded into tables has no states: shown are the statements of all events, as one list of JSON.
+fn after(before: Option<&View>, view: View) -> View {
+    let Some(before) = before.filter(|before| before.state.len() > "[]".len()) else { return view };
+    if view.state.len() <= "[]".len() {
+        return before.clone();
+    }
+    let (list, more) = (&before.state[..before.state.len() - 1], &view.state[1..]);
+    View { state: [list, b",", more].concat().into(), ..view }
+}
+
 fn empty(definition: ProjectionDefinition) -> Trial {
     Trial { definition, states: Vec::new(), folded: 0, unkeyed: 0, dead_letters: Vec::new(), failed: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_types::Position;
+
+    use super::*;
+
+    #[test]
+    fn statements_of_all_batches_are_shown() {
+        let view = |text: &'static str, at| View { state: text.into(), position: Position(at) };
+        for (before, next, expected) in [
+            (None, "[[1,[]]]", "[[1,[]]]"),
+            (Some("[]"), "[[2,[]]]", "[[2,[]]]"),
+            (Some("[[1,[]]]"), "[[2,[]],[3,[]]]", "[[1,[]],[2,[]],[3,[]]]"),
+            (Some("[[1,[]]]"), "[]", "[[1,[]]]"),
+        ] {
+            let before = before.map(|text| view(text, 1));
+            assert_eq!(after(before.as_ref(), view(next, 3)).state, expected);
+        }
+    }
 }

@@ -4,7 +4,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use weir_types::{BadEvent, PartitionKey, Position, ProjectionDefinition, RecordedEvent, ports::View};
+use weir_types::{
+    BadEvent, PartitionKey, Position, ProjectionDefinition, ProjectionKind, RecordedEvent, ports::View,
+};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
@@ -245,12 +247,17 @@ impl Folder {
                 (None, Some(state)) => state_digest(partition, state),
                 (None, None) => 0,
             };
+            let position = prepared.events[index].position;
+            if self.definition.kind == ProjectionKind::Sql {
+                // What is collected is told once, and no state.
+                result.views.push((partition.clone(), View { state: Bytes::from(state), position }));
+                continue;
+            }
             let digest = state_digest(partition, state.as_bytes());
             let delta = digest.wrapping_sub(before);
             result.digest_delta = result.digest_delta.wrapping_add(delta);
             let resident = Resident { digest, bytes: state.len(), used: self.batches };
             self.resident.insert(partition.clone(), resident);
-            let position = prepared.events[index].position;
             result.views.push((partition.clone(), View { state: Bytes::from(state), position }));
         }
         result.views.sort_by(|a, b| a.0.cmp(&b.0));

@@ -50,7 +50,7 @@ pub enum ReducerError {
         found: String,
     },
     /// The exported `kind` is none.
-    #[error("exported `kind` is `{found}`, and must be `async`, `inline` or `virtual`")]
+    #[error("exported `kind` is `{found}`, and must be `async`, `inline`, `virtual` or `sql`")]
     Kind {
         /// What it is.
         found: String,
@@ -81,10 +81,7 @@ pub fn inspect(source: &str) -> Result<ProjectionDefinition, ReducerError> {
     }
     let engine = Engine::load_module(Role::Projection, source, ReducerLimits::default())
         .map_err(|fault| ReducerError::Module { fault })?;
-    let declared: Declared = serde_json::from_str(engine.declared()).map_err(|error| {
-        ReducerError::Module { fault: Fault::new(format!("declarations are not readable: {error}")) }
-    })?;
-    define(declared, source)
+    define(declared(&engine)?, source)
 }
 
 #[derive(serde::Deserialize)]
@@ -95,6 +92,7 @@ struct Declared {
     partition_key: Option<String>,
     on_error: Option<String>,
     kind: Option<String>,
+    tables: Option<String>,
 }
 
 fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, ReducerError> {
@@ -127,6 +125,22 @@ fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, Redu
     };
     definition.check_limits().map_err(|error| ReducerError::Events { error })?;
     Ok(definition)
+}
+
+/// The definition of the tables that a module folds into; `None` of one that does not. Blocks as [`inspect`] does.
+///
+/// # Errors
+/// [`ReducerError`].
+pub fn inspect_tables(source: &str) -> Result<Option<String>, ReducerError> {
+    let engine = Engine::load_module(Role::Projection, source, ReducerLimits::default())
+        .map_err(|fault| ReducerError::Module { fault })?;
+    Ok(declared(&engine)?.tables)
+}
+
+fn declared(engine: &Engine) -> Result<Declared, ReducerError> {
+    serde_json::from_str(engine.declared()).map_err(|error| ReducerError::Module {
+        fault: Fault::new(format!("declarations are not readable: {error}")),
+    })
 }
 
 /// Checks an invariant's module, in an engine of its own. Blocks as [`inspect`] does.

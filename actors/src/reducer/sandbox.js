@@ -227,11 +227,61 @@
     };
   };
 
+  // What a handler is told beside the event.
+  const contextOf = (event, partition) => ({
+    event: {
+      id: event.id, name: event.name, position: event.position, version: event.version,
+      entityId: event.entityId, entityType: event.entityType, recordedAt: event.timestamp,
+      occurredAt: event.occurredAt, metadata: event.metadata,
+    },
+    partition,
+  });
+
+  // Folds into tables: each event leads to statements, and nothing is kept here.
+  const intoTables = (self, handler, declared) => {
+    let steps = [];
+    const isStatement = (value) => isArray(value) && isText(value[0]);
+    const statementOf = (value) => {
+      if (isText(value)) return [value];
+      if (!isStatement(value)) throw new TypeError('a statement must be a text, or an array of a text and its parameters');
+      for (let i = 1; i < value.length; i += 1) {
+        if (!isPlain(value[i])) {
+          throw new TypeError(`parameter ${i} of \`${value[0]}\` is ${kind(value[i])}, which no column holds`);
+        }
+      }
+      return [...value];
+    };
+    const statementsOf = (answer) => {
+      if (answer === undefined || answer === null) return [];
+      if (isText(answer) || isStatement(answer)) {
+        // A list of texts alone is a list of statements only if it says so by being a list of lists.
+        return [statementOf(answer)];
+      }
+      if (!isArray(answer)) throw new TypeError('`handler` must return a statement, a list of statements, or nothing');
+      return answer.map(statementOf);
+    };
+    return {
+      declared,
+      load(_, __) {},
+      step(key, text) {
+        const event = parse(text);
+        const answer = apply(handler, self, [event, contextOf(event, key)]);
+        if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
+        steps.push([event.position, statementsOf(answer)]);
+      },
+      collect(_) {
+        const text = stringify(steps);
+        steps = [];
+        return text;
+      },
+      drop(_) {},
+    };
+  };
+
   const projection = (namespace) => {
     const { self, pick, demand } = exported(namespace);
     const name = demand('name', isText, 'a string');
     const events = demand('events', (value) => isArray(value) && value.every(isText), 'an array of strings');
-    const initialState = demand('initialState', isCode, 'a function');
     const handler = demand('handler', isCode, 'a function');
     const partitionKey = pick('partitionKey');
     if (partitionKey !== undefined && partitionKey !== null && !isText(partitionKey)) {
@@ -243,11 +293,19 @@
     }
     const kind = pick('kind');
     if (kind !== undefined && kind !== null && !isText(kind)) {
-      throw new TypeError('`kind` must be a string: `async`, `inline` or `virtual`');
+      throw new TypeError('`kind` must be a string: `async`, `inline`, `virtual` or `sql`');
     }
     const declared = stringify({
       name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null, kind: kind ?? null,
+      tables: kind === 'sql' ? demand('tables', isText, 'a string of `create table` statements') : null,
     });
+    if (kind === 'sql') {
+      if (partitionKey !== undefined && partitionKey !== null) {
+        throw new TypeError('a projection into tables has no `partitionKey`');
+      }
+      return intoTables(self, handler, declared);
+    }
+    const initialState = demand('initialState', isCode, 'a function');
 
     const first = apply(initialState, self, []);
     if (first instanceof Promise) throw new TypeError('`initialState` must not be async');
@@ -264,15 +322,7 @@
         const held = states.get(key);
         const state = held === undefined ? parse(initial) : held;
         const event = parse(text);
-        const context = {
-          event: {
-            id: event.id, name: event.name, position: event.position, version: event.version,
-            entityId: event.entityId, entityType: event.entityType, recordedAt: event.timestamp,
-            occurredAt: event.occurredAt, metadata: event.metadata,
-          },
-          partition: key,
-        };
-        const answer = apply(handler, self, [state, event, context]);
+        const answer = apply(handler, self, [state, event, contextOf(event, key)]);
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
         if (answer === undefined && (state === null || typeof state !== 'object')) {
           throw new TypeError(`\`handler\` returned nothing, and a state that is ${kindOf(state)} cannot be changed in place`);

@@ -41,6 +41,7 @@ impl Node {
             views: Arc::new(log.clone()),
             feed,
             upcasting: Arc::new(Upcasting::new(GROUP, Arc::new(log.clone()))),
+            tables: None,
             limits: ReducerLimits::default(),
         };
         Self { log: log.clone(), projections: ProjectionsHandle::start(arguments).await.unwrap() }

@@ -127,6 +127,8 @@ codes! {
     SlowSubscriber = "slow_subscriber",
     /// There is no such snapshot of the stream.
     SnapshotNotFound = "snapshot_not_found",
+    /// The query is not legal SQL, or would change something.
+    SqlInvalid = "sql_invalid",
     /// The position asked for was not reached in time.
     Stale = "stale",
     /// The state of a stream could not be folded.
@@ -174,6 +176,7 @@ impl ErrorCode {
             | Self::ProjectionInvalid
             | Self::RulesInvalid
             | Self::SchemaInvalid
+            | Self::SqlInvalid
             | Self::UpcasterInvalid => 400,
             Self::BucketNotFound
             | Self::ConsumerGroupNotFound
@@ -238,6 +241,7 @@ impl ErrorCode {
             | Self::ProjectionInvalid
             | Self::RulesInvalid
             | Self::SchemaInvalid
+            | Self::SqlInvalid
             | Self::TooLarge
             | Self::UnsupportedMediaType
             | Self::UpcasterInvalid => ConnectCode::InvalidArgument,
@@ -351,6 +355,7 @@ impl ErrorCode {
             | Self::SchemaInvalid
             | Self::SchemaNotFound
             | Self::SnapshotNotFound
+            | Self::SqlInvalid
             | Self::StateFailed
             | Self::StorageDamaged
             | Self::StreamNotFound
@@ -417,6 +422,7 @@ impl ErrorCode {
             | Self::SchemaNotFound
             | Self::SlowSubscriber
             | Self::SnapshotNotFound
+            | Self::SqlInvalid
             | Self::Stale
             | Self::StateFailed
             | Self::StorageDamaged

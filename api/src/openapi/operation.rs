@@ -11,9 +11,10 @@ use crate::{
         LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded, PositionPassed,
         ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked, ProjectionPaused,
         ProjectionVirtual, ProjectionsFull, RebuildConflict, RevisionConflict, RulesFull, RulesInvalid,
-        RulesNotFound, SchemaInvalid, SchemaNotFound, SnapshotNotFound, Stale, StateFailed, StorageDamaged,
-        StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused, Unavailable,
-        UpcastFailed, UpcastGap, UpcasterInvalid, UpcasterNotFound, VersionConflict,
+        RulesNotFound, SchemaInvalid, SchemaNotFound, SnapshotNotFound, SqlInvalid, Stale, StateFailed,
+        StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused,
+        Unavailable, Unimplemented, UpcastFailed, UpcastGap, UpcasterInvalid, UpcasterNotFound,
+        VersionConflict,
     },
     connect,
     v1::{self, paths},
@@ -340,6 +341,10 @@ operations! {
         /// Lists what a projection passed without folding it.
         ListProjectionDeadLetters = Member Get paths::PROJECTION_DEAD_LETTERS, |spec| of_projection(read(spec))
             .query::<v1::ProjectionDeadLettersQuery>().gives::<v1::ProjectionDeadLetters>(200).fails(&[ProjectionVirtual]);
+        /// Asks about the tables of projections, in SQL.
+        QuerySql = Member Post paths::SQL, |spec| of_projection(read(spec))
+            .body::<v1::SqlBody>().gives::<v1::SqlResult>(200)
+            .fails(&[SqlInvalid, ProjectionPaused, Overloaded, TooLarge, Unimplemented]);
         /// Lists the partitions of a projection.
         ListPartitions = Member Get paths::PROJECTION_PARTITIONS, |spec| of_projection(read(spec))
             .query::<v1::PartitionsQuery>().gives::<v1::PartitionsPage>(200).fails(&[ProjectionVirtual]);

@@ -74,6 +74,8 @@ pub const PROJECTION_LEASE: &str = "/api/v1/projections/{name}/lease";
 pub const WORKER_REGISTER: &str = "/api/v1/workers/{id}/register";
 /// POST: a worker says that it is still there.
 pub const WORKER_HEARTBEAT: &str = "/api/v1/workers/{id}/heartbeat";
+/// POST: asks about the tables of projections, in SQL.
+pub const SQL: &str = "/api/v1/sql";
 /// GET: work other than projections, of which there is none.
 pub const WORKER_JOBS: &str = "/api/v1/workers/{id}/jobs";
 /// GET: the cluster as this node sees it.

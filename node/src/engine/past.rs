@@ -8,7 +8,7 @@ use weir_api::{
     v1::{PastFold, PastMoment, PastPage, PastProgress, PastView, past_fault},
 };
 use weir_types::{
-    PartitionKey, ProjectionName, RegistryError,
+    PartitionKey, ProjectionKind, ProjectionName, RegistryError,
     limits::{PAST_PAGE_BYTES_MAX, PAST_PAGE_MAX},
 };
 
@@ -85,7 +85,11 @@ impl Engine {
             PastMoment::AsOf(time) => Moment::AsOf(time),
         };
         // One that is deployed and does not run yet is waited for as for any read.
-        self.followed(name).await?;
+        if self.followed(name).await?.definition.kind == ProjectionKind::Sql {
+            return Err(ApiError::invalid(
+                "tables have no past; deploy the projection under another name, and compare",
+            ));
+        }
         let past = self.projections.past(name, moment, patience).await.map_err(refusal)?;
         match &past.end {
             None | Some(PastEnd::Ready(_)) => Ok(past),

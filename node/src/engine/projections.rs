@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
-use weir_actors::{projection::ViewError, reducer::inspect};
+use weir_actors::{
+    projection::ViewError,
+    reducer::{inspect, inspect_tables},
+};
 use weir_api::{
     ApiError, ErrorCode,
     v1::{LastEvent, PartitionSearch, PartitionsPage, ProjectionStatus, ProjectionView, entity_tag},
@@ -28,6 +31,8 @@ const REGISTRIES_TRIED: usize = 8;
 const DEPLOY_PATIENCE: Duration = Duration::from_secs(1);
 /// Partitions that a search holds at once, each with its state.
 const SEARCH_PAGE: usize = 32;
+/// Schemas that SQLite has itself, beside which no projection's tables can be seen.
+const OF_SQLITE: [&str; 2] = ["main", "temp"];
 
 /// Where the partitions of a projection are.
 enum Source<'a> {
@@ -44,6 +49,7 @@ impl Engine {
     /// `projection_invalid`, `projections_full`, or what an append may be refused with.
     pub async fn deploy(&self, source: &str) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
         let definition = inspected(source.to_owned()).await?;
+        self.check_tables(&definition).await?;
         self.must_not_be_worker_run(&definition.name).await?;
         match self.register(RegistryCommand::Deploy(definition.clone())).await? {
             RegistryOutcome::Deployed(id) => {
@@ -62,6 +68,26 @@ impl Engine {
                 Err(ApiError::new(ErrorCode::Internal, "deploy was answered as another command"))
             }
         }
+    }
+
+    /// Refuses tables that could not be made.
+    async fn check_tables(&self, definition: &ProjectionDefinition) -> Result<(), ApiError> {
+        if definition.kind != ProjectionKind::Sql {
+            return Ok(());
+        }
+        let invalid = |reason: String| ApiError::new(ErrorCode::ProjectionInvalid, reason);
+        let name = definition.name.as_str();
+        if OF_SQLITE.iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
+            return Err(invalid(format!(
+                "a projection into tables cannot be called `{name}`, which SQL has itself"
+            )));
+        }
+        let source = definition.source.clone();
+        let inspected = tokio::task::spawn_blocking(move || inspect_tables(&source)).await;
+        let inspected = inspected.map_err(|_| invalid("tables could not be inspected".into()))?;
+        let tables = inspected.map_err(|error| invalid(error.to_string()))?.unwrap_or_default();
+        let checked = self.tables()?.check(tables).await;
+        checked.map_err(|reason| invalid(format!("exported `tables` are not legal: {reason}")))
     }
 
     /// Removes a projection with its views.
@@ -224,6 +250,7 @@ impl Engine {
         }
         let answer = answer.map_err(refusal)?;
         let one = self.deployed(name).await?;
+        must_have_states(&one, &answer.id)?;
         let applied = self.ports.reader.applied(self.group);
         // Of the generation that answered, whatever was deployed in between.
         let status = ProjectionStatus::of_generation(&one, &answer.id, &answer.checkpoint, applied);
@@ -273,7 +300,9 @@ impl Engine {
             false => {
                 let one = self.followed(name).await?;
                 self.is_current(&one).await?;
-                Source::Deployed(self.answering(&one).await?)
+                let id = self.answering(&one).await?;
+                must_have_states(&one, &id)?;
+                Source::Deployed(id)
             }
         };
         let (mut after, mut found, mut seen) = (search.after.clone(), Vec::new(), 0);
@@ -374,7 +403,7 @@ impl Engine {
         let one = self.deployed(name).await?;
         match one.definition.kind {
             ProjectionKind::Virtual => Err(refusal(ViewError::Virtual)),
-            ProjectionKind::Async | ProjectionKind::Inline => Ok(one),
+            ProjectionKind::Async | ProjectionKind::Inline | ProjectionKind::Sql => Ok(one),
         }
     }
 
@@ -424,6 +453,23 @@ async fn inspected(source: String) -> Result<ProjectionDefinition, ApiError> {
         Ok(Ok(definition)) => Ok(definition),
         Ok(Err(error)) => Err(ApiError::new(ErrorCode::ProjectionInvalid, error.to_string())),
         Err(_) => Err(ApiError::new(ErrorCode::Internal, "projection could not be inspected")),
+    }
+}
+
+/// The kind of a generation.
+pub(super) fn kind_of(one: &Deployment, id: &ProjectionId) -> ProjectionKind {
+    let found = one.generations().find(|(generation, _)| *generation == id);
+    found.map_or(one.definition.kind, |(_, definition)| definition.kind)
+}
+
+/// What is folded into tables is asked in SQL.
+pub(super) fn must_have_states(one: &Deployment, id: &ProjectionId) -> Result<(), ApiError> {
+    match kind_of(one, id) {
+        ProjectionKind::Async | ProjectionKind::Inline | ProjectionKind::Virtual => Ok(()),
+        ProjectionKind::Sql => {
+            let name = &one.name;
+            Err(ApiError::invalid(format!("projection `{name}` folds into tables, which are asked in SQL")))
+        }
     }
 }
 

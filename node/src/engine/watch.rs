@@ -8,7 +8,10 @@ use weir_types::{
     limits::PROJECTION_WATCHES_MAX, ports::View,
 };
 
-use super::{Engine, projections::refusal};
+use super::{
+    Engine,
+    projections::{must_have_states, refusal},
+};
 use crate::live::views::Updates;
 
 impl Engine {
@@ -29,6 +32,11 @@ impl Engine {
                 format!("node has {PROJECTION_WATCHES_MAX} followers of projections, which is its limit");
             ApiError::new(ErrorCode::SubscriptionsFull, message).with("max", PROJECTION_WATCHES_MAX)
         })?;
+        if let Ok(one) = self.deployed(name).await
+            && let Some(id) = self.projections.serving(&one)
+        {
+            must_have_states(&one, &id)?;
+        }
         let watch = self.projections.watch(name, partitions, after, heartbeat).await;
         Ok(Updates::new(self.clone(), watch.map_err(refusal)?, slot))
     }

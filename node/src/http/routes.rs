@@ -11,7 +11,7 @@ use axum::{
 use weir_api::openapi::{Answerer, Method, Operation};
 
 use super::{
-    cluster, consumers, health, kv, log, openapi, outbox, past, projections, rebuilds, rules, snapshots,
+    cluster, consumers, health, kv, log, openapi, outbox, past, projections, rebuilds, rules, snapshots, sql,
     streams, transactions, upcasters, waits, workers,
 };
 use crate::{connect, engine::Engine, live};
@@ -98,6 +98,7 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::GetPastState => by.this(past::view),
         Op::ListPastStates => by.this(past::page),
         Op::ListProjectionDeadLetters => by.this(projections::dead_letters),
+        Op::QuerySql => by.this(sql::query),
         Op::ListPartitions => by.this(projections::partitions),
         Op::SubscribeToProjection => by.this(live::sse::by_projection),
         Op::WaitForProjection => by.this(waits::one),

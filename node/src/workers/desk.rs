@@ -331,7 +331,7 @@ impl Desk {
     /// The projection's events of a page, of the newest schema versions. Where it is cut, so is what was looked at.
     async fn sort(&self, events: Vec<RecordedEvent>, looked: &mut Position) -> Result<Sorted, ApiError> {
         let upcasts = self.upcasting.newest().await?;
-        let original = (!upcasts.is_empty()).then(|| events.clone()).unwrap_or_default();
+        let original = if upcasts.is_empty() { Vec::new() } else { events.clone() };
         let upcast = upcasts.upcast_where(events, |event| self.window.folds(event)).await;
         let next = original.get(upcast.events.len());
         let mut sorted = self.window.sort(upcast.events);

@@ -95,6 +95,6 @@ async fn a_kind_that_is_none_is_refused() {
     let node = Running::start().await;
     let (status, refused) = node.post("/api/v1/projections", counter("sideways", "")).await;
     assert_eq!((status.as_u16(), &refused["code"]), (400, &"projection_invalid".into()), "{refused}");
-    assert!(refused["message"].as_str().unwrap().contains("`inline` or `virtual`"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("`virtual` or `sql`"), "{refused}");
     node.node.stop().await;
 }

@@ -21,6 +21,7 @@ mod rules;
 mod running;
 mod session;
 mod snapshots;
+mod sql;
 mod stopping;
 mod trace;
 mod transactions;

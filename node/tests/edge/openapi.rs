@@ -202,6 +202,8 @@ async fn of_projections(judge: &Judge) {
     judge.ask(Op::WaitForProjection, &format!("{one}/catchup?minSeq=1"), Value::Null, 200).await;
     judge.ask(Op::WaitForProjection, &format!("{one}2/catchup"), Value::Null, 404).await;
     judge.ask(Op::GetPastState, &format!("{one}/past?position=1&waitMs=5000"), Value::Null, 200).await;
+    judge.ask(Op::QuerySql, "/api/v1/sql", json!({ "sql": "select 1" }), 200).await;
+    judge.ask(Op::QuerySql, "/api/v1/sql", json!({ "sql": "no" }), 400).await;
     judge.ask(Op::GetPastState, &format!("{one}/past?position=9999"), Value::Null, 504).await;
     judge
         .ask(Op::ListPastStates, &format!("{one}/past/partitions?position=1&waitMs=5000"), Value::Null, 200)

@@ -294,9 +294,11 @@ fn index_values_keep_their_bytes() {
 #[test]
 fn state_values_keep_their_bytes() {
     let definition = samples::definition();
-    for (file, kind) in
-        [("state_definition", definition.kind), ("state_definition_virtual", ProjectionKind::Virtual)]
-    {
+    for (file, kind) in [
+        ("state_definition", definition.kind),
+        ("state_definition_virtual", ProjectionKind::Virtual),
+        ("state_definition_sql", ProjectionKind::Sql),
+    ] {
         let definition = weir_types::ProjectionDefinition { kind, ..definition.clone() };
         let bytes = golden(file, &encode(&StoredDefinition::from(&definition)));
         let read: StoredDefinition<'_> = decode("definition", &bytes).unwrap();

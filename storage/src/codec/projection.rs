@@ -34,6 +34,7 @@ enum StoredKind {
     Async,
     Inline,
     Virtual,
+    Sql,
 }
 
 impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
@@ -48,6 +49,7 @@ impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
                 ProjectionKind::Async => StoredKind::Async,
                 ProjectionKind::Inline => StoredKind::Inline,
                 ProjectionKind::Virtual => StoredKind::Virtual,
+                ProjectionKind::Sql => StoredKind::Sql,
             },
         }
     }
@@ -68,6 +70,7 @@ impl TryFrom<StoredDefinition<'_>> for ProjectionDefinition {
                 StoredKind::Async => ProjectionKind::Async,
                 StoredKind::Inline => ProjectionKind::Inline,
                 StoredKind::Virtual => ProjectionKind::Virtual,
+                StoredKind::Sql => ProjectionKind::Sql,
             },
         })
     }

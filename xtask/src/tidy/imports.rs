@@ -31,10 +31,11 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates from outside that speak to something, and the only crates whose product code may use them.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 12] = [
     ("openraft", &["weir-raft"]),
     ("fjall", &["weir-storage"]),
     ("sled", &["weir-storage"]),
+    ("rusqlite", &["weir-storage"]),
     ("bincode", &["weir-storage"]),
     ("ractor", &["weir-actors"]),
     ("rquickjs", &["weir-actors"]),

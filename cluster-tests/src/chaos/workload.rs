@@ -22,6 +22,7 @@ mod projections;
 mod reads;
 mod retries;
 mod subscribers;
+mod tables;
 mod told;
 mod transactions;
 mod unguarded;
@@ -152,6 +153,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(groups::Groups::default()),
         Arc::new(workers::Workers::default()),
         Arc::new(moments::Moments),
+        Arc::new(tables::Tables::default()),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),
     ]

@@ -25,6 +25,8 @@ pub(super) struct Counter {
     partition: fn(&StoredEvent) -> Option<String>,
     /// Whether its events carry a number, `n`.
     sums: bool,
+    /// What its source says of its kind.
+    kind: Option<&'static str>,
 }
 
 /// Counts every event of the namespace, whoever wrote it.
@@ -35,6 +37,7 @@ pub(super) const ALL: Counter = Counter {
     path: None,
     partition: |_| Some(GLOBAL.to_owned()),
     sums: false,
+    kind: None,
 };
 
 /// Counts the events of each stream.
@@ -45,7 +48,11 @@ pub(super) const BY_STREAM: Counter = Counter {
     path: Some("$.entityId"),
     partition: |event| Some(event.stream.clone()),
     sums: true,
+    kind: None,
 };
+
+/// As [`BY_STREAM`], folded right behind apply.
+pub(super) const INLINE: Counter = Counter { name: "projections-inline", kind: Some("inline"), ..BY_STREAM };
 
 /// Counts by a field of the data that is text, a number, a boolean, null or not there.
 pub(super) const BY_KIND: Counter = Counter {
@@ -55,6 +62,7 @@ pub(super) const BY_KIND: Counter = Counter {
     path: Some("$.data.kind"),
     partition: |event| kind_of(&event.data["kind"]),
     sums: true,
+    kind: None,
 };
 
 /// As [`ALL`] over two names; deployed again and again.
@@ -65,6 +73,7 @@ pub(super) const REDEPLOYED: Counter = Counter {
     path: None,
     partition: |_| Some(GLOBAL.to_owned()),
     sums: true,
+    kind: None,
 };
 
 /// Counts the events of the streams that are read right after they were written.
@@ -75,9 +84,10 @@ pub(super) const FRESHNESS: Counter = Counter {
     path: Some("$.entityId"),
     partition: |event| Some(event.stream.clone()),
     sums: false,
+    kind: None,
 };
 
-const COUNTERS: [Counter; 5] = [ALL, BY_STREAM, BY_KIND, REDEPLOYED, FRESHNESS];
+const COUNTERS: [Counter; 6] = [ALL, BY_STREAM, INLINE, BY_KIND, REDEPLOYED, FRESHNESS];
 
 /// The empty fold of a workload's projection, for the checker of P2; `None` for a name that no workload deploys.
 #[must_use]
@@ -99,7 +109,8 @@ impl Counter {
     /// Its module. Two generations differ in a comment, so that the second is
     /// a deployment of its own, which folds from the start to the same views.
     pub(super) fn source(&self, generation: u64) -> String {
-        let Self { name, events, path, sums, .. } = *self;
+        let Self { name, events, path, sums, kind, .. } = *self;
+        let kind = kind.map(|kind| format!("export const kind = '{kind}';\n")).unwrap_or_default();
         let partition_key =
             path.map(|path| format!("export const partitionKey = '{path}';\n")).unwrap_or_default();
         let number = if sums { "event.data.n" } else { "0" };
@@ -107,7 +118,7 @@ impl Counter {
             "// generation {generation}\n\
              export const name = '{name}';\n\
              export const events = {events};\n\
-             {partition_key}\
+             {partition_key}{kind}\
              export function initialState() {{ return {{ count: 0, sum: 0, hash: 7, last: 0 }}; }}\n\
              export function handler(state, event) {{\n\
              \x20 state.count += 1;\n\

@@ -23,7 +23,7 @@ use super::{
     caller::Caller,
     crew::Crew,
     draft::Draft,
-    folds::{ALL, BY_KIND, BY_STREAM, Counter, GLOBAL, REDEPLOYED},
+    folds::{ALL, BY_KIND, BY_STREAM, Counter, GLOBAL, INLINE, REDEPLOYED},
 };
 use crate::{PATIENCE, edge::Edge, eventually};
 
@@ -55,7 +55,7 @@ impl Workload for Projections {
     }
 
     async fn prepare(&self, context: &Context) -> Result<()> {
-        for counter in [ALL, BY_STREAM, BY_KIND, REDEPLOYED] {
+        for counter in [ALL, BY_STREAM, INLINE, BY_KIND, REDEPLOYED] {
             deploy(context, &counter).await?;
         }
         Ok(())
@@ -157,6 +157,7 @@ fn everything() -> Vec<(&'static str, Vec<String>)> {
     vec![
         (ALL.name, global()),
         (BY_STREAM.name, (0..STREAMS).map(stream).collect()),
+        (INLINE.name, (0..STREAMS).map(stream).collect()),
         (BY_KIND.name, kinds.collect()),
         (REDEPLOYED.name, global()),
     ]

@@ -18,6 +18,11 @@ pub(super) fn all_registrations() -> KvFilter {
     filter("projection.>")
 }
 
+/// Its revisions are the numbers of generations.
+pub(super) fn numbered() -> KvKey {
+    key("numbered")
+}
+
 /// Its revision is the number of the newest lease.
 pub(super) fn fence(name: &ProjectionName) -> KvKey {
     key(&format!("fence.{name}"))

@@ -77,11 +77,12 @@ impl Store {
         }
     }
 
-    /// A number that no generation has, of whichever projection. Whoever uses it writes to the bucket with that.
+    /// A number that no generation has or will have, of whichever projection: the revision of a key that is written for
+    /// it. What the bucket's next revision is may be asked by two at once.
     pub(super) async fn fresh_generation(&self) -> Result<u64, ApiError> {
-        match self.reader.info(&keys::bucket()).await {
-            Ok(info) => Ok(info.revision.next().0),
-            Err(error) => Err(error.into()),
+        match self.change(Vec::new(), vec![KvWrite::put(keys::numbered(), "numbered")]).await? {
+            Done::Made { first, .. } => Ok(first.0),
+            Done::CheckFailed(number) => Err(internal(&format!("check {number} failed, and there was none"))),
         }
     }
 

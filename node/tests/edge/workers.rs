@@ -348,7 +348,6 @@ async fn what_workers_save_is_waited_for() {
     let node = Arc::new(Running::start().await);
     done(&node, "RegisterProjection", customers()).await;
     append(&node, "o-1", "order.placed", "a").await;
-    append(&node, "o-1", "other", "a").await;
     let wait = async |seq: u64, ms: u64| {
         let path = format!("/api/v1/projections/customers/catchup?minSeq={seq}&timeoutMs={ms}");
         let (status, result) = node.get(&path).await;
@@ -364,17 +363,19 @@ async fn what_workers_save_is_waited_for() {
         let body = json!({ "eventId": event, "projection": "customers", "timeoutMs": 30_000 });
         async move { node.post("/api/v1/projections/wait-for-event", body.to_string()).await }
     });
-    let polled = poll(&node, "customers").await;
-    done(&node, "SaveProjectionState", save_of("customers", &polled)).await;
+    let polled = poll_as(&node, "customers", "w").await;
+    let mut save = save_of("customers", &polled);
+    (save["workerId"], save["leaseNumber"]) = ("w".into(), polled["leaseNumber"].clone());
+    done(&node, "SaveProjectionState", save).await;
     let (status, result) = waiting.await.unwrap();
     assert_eq!((status.as_u16(), &result["caughtUp"]), (200, &true.into()), "{result}");
     assert_eq!(state(&node, "customers", "a").await, json!(["order.placed"]));
     let (_, view) = node.get("/api/v1/projections/customers?partition=a&min_position=1").await;
     assert_eq!(view["state"]["state"]["seen"], json!(["order.placed"]), "{view}");
-    let (_, stale) = node.get("/api/v1/projections/customers?partition=a&min_position=2").await;
-    assert_eq!(stale["code"], "stale", "nobody has saved so far: {stale}");
 
     // An event that is not the projection's is passed by looking, while a worker waits for one that is.
+    append(&node, "o-1", "other", "a").await;
+    assert_eq!(wait(2, 20).await.1["caughtUp"], false, "nobody has looked so far");
     let looking = tokio::spawn({
         let node = node.clone();
         async move { poll_as(&node, "customers", "w").await }
@@ -391,5 +392,26 @@ async fn what_workers_save_is_waited_for() {
     done(&node, "PauseProjection", json!({ "name": "customers" })).await;
     assert_eq!(wait(3, 30_000).await.1["code"], "projection_paused");
     let node = Arc::into_inner(node).unwrap();
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projections_that_are_registered_at_once_share_no_states() {
+    let node = Running::start().await;
+    let names: Vec<String> = (0..12).map(|number| format!("at-once-{number}")).collect();
+    let register = |name: &String| {
+        let asked = json!({ "name": name, "events": ["order.*"] });
+        let node = &node;
+        async move { done(node, "RegisterProjection", asked).await }
+    };
+    futures::future::join_all(names.iter().map(register)).await;
+    let mut generations = std::collections::BTreeSet::new();
+    for name in &names {
+        let (_, status) = node.get(&format!("/api/v1/projections/{name}/status")).await;
+        assert!(
+            generations.insert(status["deployed"].as_u64()),
+            "{name} has the generation of another: {status}"
+        );
+    }
     node.node.stop().await;
 }

@@ -244,7 +244,7 @@ async fn handlers_return_or_mutate() {
         ("state.p = ctx.partition; state.e = ctx.event.entityId", r#"{"n":0,"p":"__global__","e":"e"}"#),
         (
             "state.t = event.timestamp; state.o = event.occurredAt; state.m = event.metadata; state.s = event.source",
-            r#"{"n":0,"t":"2024-03-01T11:00:00Z","o":null,"m":{},"s":"api"}"#,
+            r#"{"n":0,"t":"2024-03-01T11:00:00.000000Z","o":null,"m":{},"s":"api"}"#,
         ),
         ("console.log('x'); state.n += Math.max(1, 2)", r#"{"n":6}"#),
     ] {
@@ -395,7 +395,7 @@ async fn the_shipped_examples_fold_permit_applications() {
     assert_eq!(
         cases.state("case-1"),
         Some(
-            r#"{"events":2,"lastActivity":"T02 Check confirmation of receipt","at":"2011-10-12T06:26:25.398Z"}"#
+            r#"{"events":2,"lastActivity":"T02 Check confirmation of receipt","at":"2011-10-12T06:26:25.398000Z"}"#
         )
     );
 }

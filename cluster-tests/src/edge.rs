@@ -196,13 +196,16 @@ impl Edge {
         Ok(serde_json::from_value(self.get(&paths::fill(paths::PROJECTION_STATUS, name)).await?)?)
     }
 
-    /// The projections that nodes fold, as this one sees them; not those that are left to workers.
+    /// The projections that nodes fold into states, as this one sees them; not those that are left to workers, that have
+    /// tables, or that nobody folds along the log.
     ///
     /// # Errors
     /// When no answer comes or it is a refusal.
     pub async fn projections(&self) -> Result<Vec<ProjectionStatus>> {
         let list: ProjectionList = serde_json::from_value(self.get(paths::PROJECTIONS).await?)?;
-        Ok(list.projections.into_iter().filter(|one| one.worker.is_none()).collect())
+        let has_states =
+            |one: &ProjectionStatus| one.worker.is_none() && matches!(&*one.kind, "async" | "inline");
+        Ok(list.projections.into_iter().filter(has_states).collect())
     }
 
     /// One partition of a projection; `query` begins after the `?`.

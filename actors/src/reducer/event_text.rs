@@ -72,12 +72,12 @@ fn source_text(source: EventSource) -> &'static str {
     }
 }
 
-/// A time in UTC with as many digits of a second as it has; a time that no
+/// A time in UTC to the microsecond, as every answer has it; a time that no
 /// calendar of four-digit years holds is an empty text.
 struct Rfc3339(Timestamp);
 
 impl Display for Rfc3339 {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        jiff::Timestamp::from_microsecond(self.0.0).map_or(Ok(()), |at| at.fmt(out))
+        jiff::Timestamp::from_microsecond(self.0.0).map_or(Ok(()), |at| write!(out, "{at:.6}"))
     }
 }

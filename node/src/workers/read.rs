@@ -57,7 +57,7 @@ impl Workers {
     /// `projection_not_found`, `projection_parked`, `projection_paused`, or a read's error.
     pub async fn saved_to(&self, name: &ProjectionName, until: Position) -> Result<Position, ApiError> {
         loop {
-            let seen = self.store.reader.feed().last();
+            let written = self.store.reader.feed().written();
             let WorkerProgress { checkpoint, parked, paused, .. } = self.progress(name).await?;
             let refuse = |code, message: String| {
                 Err(ApiError::new(code, message).with("wanted", until.0).with("applied", checkpoint))
@@ -66,7 +66,7 @@ impl Workers {
                 _ if checkpoint >= until.0 => return Ok(Position(checkpoint)),
                 _ if paused => return refuse(ErrorCode::ProjectionPaused, "projection is paused".into()),
                 Some(parked) => return refuse(ErrorCode::ProjectionParked, parked),
-                None => self.store.reader.feed().changed(seen).await,
+                None => self.store.reader.feed().written_after(written).await,
             }
         }
     }

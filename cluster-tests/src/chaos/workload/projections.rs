@@ -300,7 +300,7 @@ async fn goes_on(context: &Context) -> Result<()> {
 }
 
 /// When nobody appends any more, all nodes come to one checkpoint and one digest.
-async fn digests_agree(caller: &mut Caller, context: &Context, projection: &str) -> Result<()> {
+pub(super) async fn digests_agree(caller: &mut Caller, context: &Context, projection: &str) -> Result<()> {
     eventually(&format!("digests of `{projection}` agree"), PATIENCE, || async {
         let mut seen: Option<(u64, String)> = None;
         for (node, edge) in context.nodes.all() {

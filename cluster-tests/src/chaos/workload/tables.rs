@@ -17,7 +17,7 @@ use weir_api::{
     v1::{LogPage, SqlResult, paths},
 };
 
-use super::{Context, Workload, caller::Caller, crew::Crew, draft::Draft};
+use super::{Context, Workload, caller::Caller, crew::Crew, draft::Draft, projections::digests_agree};
 use crate::{PATIENCE, edge::Edge, eventually};
 
 /// Its name, and that of its projection.
@@ -103,6 +103,7 @@ impl Workload for Tables {
             self.keep(last);
             caller.count("last_answer");
         }
+        digests_agree(&mut caller, context, NAME).await?;
         let (_, edge) = context.nodes.all().into_iter().next().context("there is no node")?;
         let log = log(&edge).await?;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));

@@ -41,12 +41,15 @@ struct Ring {
     items: VecDeque<Arc<KvFeedItem>>,
     bytes: usize,
     last: u64,
+    /// How often anything was written.
+    written: u64,
 }
 
 impl KvFeed {
-    /// Takes changes that are written.
+    /// Takes changes that are written; none, where all that was written is of buckets that nobody may watch.
     pub fn publish(&self, changes: impl IntoIterator<Item = (BucketName, Option<KvEntry>)>) {
         let mut ring = self.ring();
+        ring.written += 1;
         for (bucket, entry) in changes {
             ring.last += 1;
             let item = Arc::new(KvFeedItem { seq: ring.last, bucket, entry });
@@ -72,9 +75,27 @@ impl KvFeed {
 
     /// Resolves when there is a change after a place.
     pub fn changed(&self, seq: u64) -> impl Future<Output = ()> + Send + '_ {
+        self.until(move |ring| ring.last > seq)
+    }
+
+    /// How often anything was written since the start, to buckets that nobody may watch too.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.ring().written
+    }
+
+    /// Resolves when anything was written after so many times.
+    pub fn written_after(&self, times: u64) -> impl Future<Output = ()> + Send + '_ {
+        self.until(move |ring| ring.written > times)
+    }
+
+    fn until<'a>(
+        &'a self,
+        holds: impl Fn(&Ring) -> bool + Send + 'a,
+    ) -> impl Future<Output = ()> + Send + 'a {
         poll_fn(move |context| {
             let mut ring = self.ring();
-            if ring.last > seq {
+            if holds(&ring) {
                 return Poll::Ready(());
             }
             if !ring.waiting.iter().any(|waker| waker.will_wake(context.waker())) {

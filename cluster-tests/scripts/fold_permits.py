@@ -18,8 +18,7 @@ import sys
 
 def utc(text):
     moment = datetime.datetime.fromisoformat(text).astimezone(datetime.timezone.utc)
-    fraction = moment.strftime(".%f").rstrip("0").rstrip(".")
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def fold(rows):

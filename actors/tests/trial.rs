@@ -57,6 +57,17 @@ async fn a_trial_passes_what_a_node_would_skip() {
 }
 
 #[tokio::test]
+async fn a_trial_of_a_virtual_projection_ends_with_the_states_of_streams() {
+    let source = "export const name = 'p'; export const kind = 'virtual'; export const events = ['e'];\n\
+                  export const initialState = () => 0;\n\
+                  export const handler = (state, event) => state + event.data;";
+    let events = [(1, "a", 1), (2, "b", 2), (3, "a", 3)];
+    let events = events.map(|(position, entity, data)| event(position, "e", entity, &json!(data)));
+    let trial = trial(source.into(), events.to_vec(), ReducerLimits::default()).await.unwrap();
+    assert_eq!(states(&trial), ["a 4 @3", "b 2 @2"]);
+}
+
+#[tokio::test]
 async fn what_is_no_projection_is_refused() {
     let refused = trial("export const name = 'p';".into(), Vec::new(), ReducerLimits::default()).await;
     assert!(refused.unwrap_err().to_string().contains("`events` is not exported"));

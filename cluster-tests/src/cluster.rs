@@ -148,6 +148,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Kills the leader, and starts it again once another leads. Returns the id of the one that was killed.
+    ///
+    /// # Errors
+    /// When there is no leader in time, or it does not come back.
+    pub async fn replace_leader(&mut self) -> Result<u64> {
+        let old = self.leader().await?;
+        self.node_mut(old).kill()?;
+        self.leader_other_than(Some(old)).await?;
+        self.start_node(old)?;
+        self.all_ready().await?;
+        Ok(old)
+    }
+
     /// Waits until every node that runs has applied the same last position, and returns it.
     ///
     /// # Errors

@@ -29,3 +29,54 @@ pub(crate) async fn deciding(leadership: &dyn LeadershipWatch, node: NodeId) -> 
     let leader = seen.leader.map(|leader| leader.0);
     Err(ApiError::new(ErrorCode::NotLeader, "node does not lead the group").with("leader", leader))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use futures::{stream, stream::BoxStream};
+    use weir_types::Term;
+
+    use super::*;
+
+    const ME: NodeId = NodeId(1);
+
+    /// Tells these, one after the other, and then no more.
+    struct Told(Vec<Leadership>);
+
+    impl LeadershipWatch for Told {
+        fn current(&self) -> Leadership {
+            *self.0.last().unwrap()
+        }
+
+        fn changes(&self) -> BoxStream<'static, Leadership> {
+            stream::iter(self.0.clone()).boxed()
+        }
+    }
+
+    fn seen(term: u64, leader: Option<u64>, decides: bool) -> Leadership {
+        Leadership { term: Term(term), leader: leader.map(NodeId), decides }
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_catches_up_is_waited_for() {
+        let watch = Told(vec![seen(2, Some(1), false), seen(2, Some(1), true)]);
+        assert_eq!(deciding(&watch, ME).await.unwrap(), seen(2, Some(1), true));
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_lead_names_who_does() {
+        for (told, named) in [
+            (vec![seen(2, Some(3), false)], Some(3)),
+            (vec![seen(2, None, false)], None),
+            // It lost the lead while it caught up.
+            (vec![seen(2, Some(1), false), seen(3, Some(2), false)], Some(2)),
+            // Raft ended while it did.
+            (vec![seen(2, Some(1), false)], Some(1)),
+        ] {
+            let refused = deciding(&Told(told), ME).await.unwrap_err();
+            assert_eq!(refused.code, ErrorCode::NotLeader);
+            assert_eq!(refused.details.get("leader"), Some(&serde_json::json!(named)));
+        }
+    }
+}

@@ -132,17 +132,18 @@ impl Workers {
         self.store.make_bucket().await?;
         let now = self.ports.clock.now();
         let there = self.store.read::<Registration>(&keys::registration(&name)).await?;
-        let fresh = self.store.fresh_generation().await?;
         let old = there.as_ref().map(|found| &found.value);
-        let wanted = wanted(asked, old, fresh, now)?;
-        if old == Some(&wanted) {
-            return Ok((Registered::Updated, self.checkpoint_of(&wanted).await?));
+        // What is not legal is refused, and what changes nothing is answered, before a number is taken for it.
+        let unnumbered = wanted(asked, old, 0, now)?;
+        if old == Some(&unnumbered) {
+            return Ok((Registered::Updated, self.checkpoint_of(&unnumbered).await?));
         }
         if old.is_none() && self.registrations().await?.len() >= limits::WORKER_PROJECTIONS_MAX {
             let max = limits::WORKER_PROJECTIONS_MAX;
             let message = format!("group has {max} projections that workers fold, which is the limit");
             return Err(ApiError::new(ErrorCode::ProjectionsFull, message).with("max", max));
         }
+        let wanted = wanted(asked, old, self.store.fresh_generation().await?, now)?;
         let guard = there.as_ref().map_or(KvGuard::Absent, |found| KvGuard::Revision(found.revision));
         let mut writes = vec![put(keys::registration(&name), &wanted)?];
         writes.extend(abandoned(old, &wanted).map(|gone| KvWrite::put(keys::gone(gone), "gone")));

@@ -5,14 +5,16 @@ use std::{
     time::Instant,
 };
 
+use tokio::sync::OnceCell;
 use weir_types::{
-    AppendError, EntityId, EventName, ProjectionDefinition, ProjectionId, RecordedEvent, limits,
+    AppendError, EntityId, EventName, ProjectionDefinition, ProjectionId, ReadError, RecordedEvent, limits,
 };
 
 use super::{cache::Folder, fold::StateError};
 use crate::{
     invariant::{Invariant, Walk},
     reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, event_text},
+    upcast::{Upcasting, Upcasts},
 };
 
 pub(super) enum Code {
@@ -65,6 +67,7 @@ pub(super) struct VirtualFold {
     id: ProjectionId,
     definition: Arc<ProjectionDefinition>,
     walker: OwnThread<Walker>,
+    upcasts: OnceCell<Arc<Upcasts>>,
 }
 
 /// One page to be folded.
@@ -79,7 +82,12 @@ impl VirtualFold {
     fn new(id: ProjectionId, definition: Arc<ProjectionDefinition>) -> Self {
         let source = Arc::clone(&definition.source);
         let make = move || Walker { source: Arc::clone(&source), engine: None };
-        Self { id, definition, walker: OwnThread::new("virtual", make) }
+        Self { id, definition, walker: OwnThread::new("virtual", make), upcasts: OnceCell::new() }
+    }
+
+    /// The upcasters as of its deployment, as any projection has them. They never change.
+    pub(super) async fn upcasts(&self, all: &Upcasting) -> Result<Arc<Upcasts>, ReadError> {
+        self.upcasts.get_or_try_init(|| all.as_of(self.id.deployed)).await.cloned()
     }
 
     async fn walk(

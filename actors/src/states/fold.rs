@@ -127,10 +127,9 @@ impl States {
         read: StateRead,
     ) -> Result<StreamState, StateError> {
         let head = self.head(&read).await?;
-        // As of its deployment, like any projection.
-        let upcasts = self.rules.upcasting().as_of(id.deployed).await?;
-        let code = Code::Projection(self.shelf.take(id, definition));
-        let (last, state) = self.fold(&read, &head, code, upcasts, false).await?;
+        let virtual_fold = self.shelf.take(id, definition);
+        let upcasts = virtual_fold.upcasts(self.rules.upcasting()).await?;
+        let (last, state) = self.fold(&read, &head, Code::Projection(virtual_fold), upcasts, false).await?;
         Ok(StreamState { last, revision: id.deployed, state, head })
     }
 

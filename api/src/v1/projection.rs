@@ -119,8 +119,8 @@ pub struct ProjectionStatus {
     /// How far the generation is that is to take its place on the answering node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<RebuildJob>,
-    /// `async`, `inline` where no read is behind what the answering node has applied, or `sql` where it folds into
-    /// tables; absent where workers fold it.
+    /// `async`, `inline` where no read is behind what the answering node has applied, `sql` where it folds into
+    /// tables, or `virtual` where a read folds the stream it asks for; absent where workers fold it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// `managed`, or `external` where it is for its effects.

@@ -69,12 +69,8 @@ pub async fn story(
         .collect();
     for number in 1..=kills {
         window(Duration::from_secs(3)).await;
-        let leader = cluster.leader().await?;
-        report.phase(&format!("kill {number}: node {leader} leads and dies"));
-        cluster.node_mut(leader).kill()?;
-        cluster.leader_other_than(Some(leader)).await?;
-        cluster.start_node(leader)?;
-        cluster.all_ready().await?;
+        let leader = cluster.replace_leader().await?;
+        report.phase(&format!("kill {number}: node {leader} led, died and is back"));
     }
     killed.store(true, Ordering::Relaxed);
     let mut results = Vec::new();

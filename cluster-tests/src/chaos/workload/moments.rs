@@ -11,13 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use weir_api::v1::{EventView, ReadPage, SnapshotRead, StateView, paths};
 
-use super::{
-    Context, Workload,
-    caller::{Answer, Caller, Lost},
-    crew::Crew,
-    draft::Draft,
-    told::Told,
-};
+use super::{Context, Workload, caller::Caller, crew::Crew, draft::Draft, told::Told};
 use crate::{
     PATIENCE,
     edge::{Edge, encoded},
@@ -267,7 +261,7 @@ async fn from_snapshot(caller: &mut Caller, edge: &Edge, stream: &str) {
 
 /// GETs what faults may make late or missing, and nothing else.
 async fn get<T: serde::de::DeserializeOwned>(caller: &mut Caller, edge: &Edge, path: &str) -> Option<T> {
-    let answer: Result<Answer, Lost> = caller.exchange(edge, Method::GET, path, None).await;
+    let answer = caller.exchange(edge, Method::GET, path, None).await;
     let answer = answer.ok()?;
     if !answer.is_ok() {
         let code = answer.error().code;

@@ -85,7 +85,7 @@ fn reducer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reducer");
     group.throughput(Throughput::Elements(EVENTS));
     let definition = Arc::new(inspect(COUNT).unwrap());
-    let reducer = ReducerThread::start(definition, ReducerLimits::default()).unwrap();
+    let reducer = ReducerThread::new(definition, ReducerLimits::default());
     let events: Arc<Vec<RecordedEvent>> = Arc::new((1..=EVENTS).map(event).collect());
     group.bench_function("fold 500 events into 50 partitions", |bench| {
         bench.iter(|| block_on(fold(&reducer, &events)));

@@ -16,6 +16,7 @@ pub mod live;
 pub mod local_feed;
 pub mod moment;
 pub mod observe;
+mod off_runtime;
 pub mod outbox;
 pub mod projection;
 pub mod reducer;
@@ -31,6 +32,9 @@ pub mod workers;
 pub use admission::AdmissionBounds;
 pub use event_ids::EventIds;
 pub use observe::{OutboxPhase, OutboxSnapshot, RouterSnapshot};
+pub use off_runtime::off_runtime;
+#[cfg(feature = "sim")]
+pub use off_runtime::simulate;
 pub use outbox::{OutboxHandle, RebuildError};
 pub use router::{RouterConfig, RouterHandle};
 pub use supervisor::StartError;

@@ -31,11 +31,12 @@ pub(crate) use fold::dead_letter_digest;
 pub use fold::{FoldFailure, FoldOutcome, FoldResult, state_digest};
 pub use inspect::{ReducerError, inspect, inspect_invariant, inspect_tables, inspect_upcaster};
 pub use limits::ReducerLimits;
-pub use thread::{ReducerGone, ReducerThread};
+pub use own_thread::ThreadError;
+pub use thread::ReducerThread;
 
 pub(crate) use self::{
     engine::{Engine, Role},
     event_text::event_text,
-    own_thread::{OwnThread, ThreadError},
+    own_thread::OwnThread,
     partition::PartitionPath,
 };

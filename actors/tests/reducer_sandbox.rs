@@ -164,6 +164,8 @@ async fn a_state_is_what_json_holds() {
         ("state.big = 1n", "state.big is a bigint"),
         ("state.f = () => 1", "state.f is a function"),
         ("state.m = new Map()", "state.m is an instance of a class"),
+        // It is told anew for each event.
+        ("state.c = ctx", "state.c is an instance of a class"),
         ("state.n = NaN", "state.n is NaN"),
         ("state.l = [1, undefined]", "state.l[1] is undefined"),
         ("state.self = state", "circular"),
@@ -242,6 +244,10 @@ async fn handlers_return_or_mutate() {
             r#"{"n":0,"__proto__":1,"constructor":1}"#,
         ),
         ("state.p = ctx.partition; state.e = ctx.event.entityId", r#"{"n":0,"p":"__global__","e":"e"}"#),
+        (
+            "const {event: {position}} = ctx; state[position] = ctx.event === ctx.event",
+            r#"{"1":true,"2":true,"3":true,"n":0}"#,
+        ),
         (
             "state.t = event.timestamp; state.o = event.occurredAt; state.m = event.metadata; state.s = event.source",
             r#"{"n":0,"t":"2024-03-01T11:00:00.000000Z","o":null,"m":{},"s":"api"}"#,

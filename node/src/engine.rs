@@ -9,6 +9,7 @@ mod cluster;
 mod consumers;
 mod find_event;
 mod forward;
+mod inspected;
 mod kv;
 mod meter;
 mod observe;

@@ -28,6 +28,8 @@ pub enum Order {
     Join(u64),
     /// This node is to be no member any more.
     Leave(u64),
+    /// All code is to be handed in.
+    Prepare,
 }
 
 /// Orders in their order.
@@ -45,6 +47,10 @@ pub struct Admin {
     pub stop: Arc<AtomicBool>,
     /// Set when it has ended.
     pub ended: Arc<AtomicBool>,
+    /// Set when the code was handed in for the first time.
+    pub prepared: Arc<AtomicBool>,
+    /// The generation of the code that was handed in last.
+    pub generation: u64,
 }
 
 impl Admin {
@@ -68,10 +74,27 @@ impl Admin {
                 Some(Order::Leave(node)) => {
                     self.until_done(MembershipOp::Remove, node).await;
                 }
+                Some(Order::Prepare) => self.prepare().await,
             }
         }
         self.ended.store(true, Relaxed);
         Ok(())
+    }
+
+    /// Hands in all code, changed by a comment, at whoever leads.
+    async fn prepare(&mut self) {
+        self.generation += 1;
+        for _ in 0..TRIES {
+            if let Some(node) = self.leader()
+                && self.client.prepare(node, self.generation).await
+            {
+                return self.prepared.store(true, Relaxed);
+            }
+            if self.stop.load(Relaxed) {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     async fn until_done(&mut self, change: MembershipOp, member: u64) -> bool {
@@ -88,11 +111,16 @@ impl Admin {
     }
 
     async fn once(&mut self, change: MembershipOp, member: u64) -> bool {
+        let Some(node) = self.leader() else { return false };
+        let outcome = self.client.call(node, Call::Membership { change, member, node }).await;
+        matches!(outcome, Outcome::Ok { .. })
+    }
+
+    /// Who says of itself that it leads, in the highest term.
+    fn leader(&self) -> Option<u64> {
         let leads = self.machines.iter().filter_map(|machine| {
             machine.report().filter(|report| report.leads).map(|report| (report.term, machine.node))
         });
-        let Some((_, node)) = leads.max() else { return false };
-        let outcome = self.client.call(node, Call::Membership { change, member, node }).await;
-        matches!(outcome, Outcome::Ok { .. })
+        leads.max().map(|(_, node)| node)
     }
 }

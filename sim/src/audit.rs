@@ -1,7 +1,11 @@
-//! After all is healed: every node takes an append, and all hold the same.
+//! After all is healed: every node takes an append, all hold the same, and all fold it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -12,7 +16,7 @@ use weir_check::{
     state::NodeEnd,
 };
 
-use crate::{client::Client, machine::Machine};
+use crate::{client::Client, folds::COUNTS, machine::Machine};
 
 /// Tries of whatever must work now.
 const TRIES: usize = 10;
@@ -33,6 +37,8 @@ pub struct Audit {
     pub client: Client,
     /// Whom; it begins when there are any.
     pub members: Arc<Mutex<Vec<Arc<Machine>>>>,
+    /// Set when there is something that folds.
+    pub prepared: Arc<AtomicBool>,
     /// Where it puts what it finds.
     pub found: Arc<Mutex<Found>>,
 }
@@ -58,6 +64,9 @@ impl Audit {
             }
         }
         let end = self.equal(&machines, &mut wrong).await;
+        if self.prepared.load(Relaxed) {
+            self.fold(&nodes, &end, &mut wrong).await;
+        }
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { end, wrong };
         Ok(())
     }
@@ -99,5 +108,31 @@ impl Audit {
         let held: Vec<_> = end.nodes.iter().map(|node| (node.node, node.events.len())).collect();
         wrong.push(format!("nodes do not come to hold the same: {held:?}"));
         end
+    }
+
+    /// Reads what every node makes of every stream; what it is, the history's checkers judge.
+    async fn fold(&mut self, nodes: &[u64], end: &FinalState, wrong: &mut Vec<String>) {
+        let min_position = end.longest().last().map(|event| event.position);
+        let streams: BTreeSet<&str> = end.longest().iter().map(|event| event.stream.as_str()).collect();
+        for (node, projection) in nodes.iter().flat_map(|node| COUNTS.map(|name| (*node, name))) {
+            for stream in &streams {
+                let (projection, partition) = (projection.to_owned(), (*stream).to_owned());
+                let call = Call::View { projection, partition, min_position, node };
+                if !self.until_ok(node, &call).await {
+                    wrong.push(format!("node {node} does not fold after all is healed: {call:?}"));
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn until_ok(&mut self, node: u64, call: &Call) -> bool {
+        for _ in 0..TRIES {
+            if self.client.call(node, call.clone()).await.is_ok() {
+                return true;
+            }
+            sleep(PAUSE).await;
+        }
+        false
     }
 }

@@ -11,7 +11,7 @@ use weir_check::{
 };
 
 use crate::{
-    desk::{Answer, Ask, put, take},
+    desk::{Answer, Ask, StateAsked, StateTold, put, take},
     network::{EDGE_PORT, host},
     trace::Trace,
 };
@@ -87,8 +87,25 @@ impl Client {
             match self.exchange(node, &Ask::Stored(next)).await {
                 Ok(Answer::Stored(events)) if events.is_empty() => return Some(all),
                 Ok(Answer::Stored(events)) => all.extend(events),
-                Ok(Answer::Failed(_) | Answer::Outcome(_) | Answer::Outcomes(_)) | Err(_) => return None,
+                Ok(_) | Err(_) => return None,
             }
+        }
+    }
+
+    /// Hands in all code, of this generation; whether that is known to be done.
+    pub async fn prepare(&mut self, node: u64, generation: u64) -> bool {
+        let done = matches!(self.exchange(node, &Ask::Prepare(generation)).await, Ok(Answer::Prepared));
+        self.trace.note(format_args!("client {} prepares {generation} at {node}: {done}", self.number));
+        done
+    }
+
+    /// The state of a stream; `None` when the node tells none.
+    pub async fn state(&mut self, node: u64, asked: &StateAsked) -> Option<StateTold> {
+        let answer = self.exchange(node, &Ask::State(asked.clone())).await.ok();
+        self.trace.note(format_args!("client {} {asked:?} at {node}: {answer:?}", self.number));
+        match answer {
+            Some(Answer::State(told)) => Some(told),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Where a node answers clients: in the place of its HTTP edge, one length and
 //! one JSON value each way, straight to the engine.
 
+mod code;
 mod kv;
 mod transaction;
 
@@ -8,6 +9,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use turmoil::net::{TcpListener, TcpStream};
 use weir_api::{ApiError, v1::MemberBody};
@@ -25,6 +27,7 @@ use weir_types::{
 };
 
 use crate::{
+    folds::{ACCOUNT, MOVED, amount},
     network::{EDGE_PORT, PEER_PORT, host},
     plant::Plant,
     report::report,
@@ -32,8 +35,8 @@ use crate::{
 
 /// Bytes of one message, at most.
 const MESSAGE_BYTES_MAX: u32 = 8 * 1024 * 1024;
-/// The type of every entity.
-const KIND: &str = "thing";
+/// The type of all entities but accounts.
+const THING: &str = "thing";
 
 /// What a node is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +47,30 @@ pub enum Ask {
     Transact(Vec<Call>),
     /// Stored events from a position on, whole, for the audit.
     Stored(u64),
+    /// Hand in all code, of this generation.
+    Prepare(u64),
+    /// The state of a stream.
+    State(StateAsked),
+}
+
+/// Which state is asked for, and through what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateAsked {
+    /// The stream.
+    pub stream: String,
+    /// As of this version; absent: now.
+    pub version: Option<u64>,
+    /// A virtual projection; absent: the invariant.
+    pub projection: Option<String>,
+}
+
+/// A state as it was told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateTold {
+    /// The stream's version then.
+    pub version: u64,
+    /// The state.
+    pub value: Value,
 }
 
 /// What it answers.
@@ -55,6 +82,10 @@ pub enum Answer {
     Outcomes(Vec<Outcome>),
     /// Events in order; none when there are no more.
     Stored(Vec<StoredEvent>),
+    /// All code is handed in.
+    Prepared,
+    /// A state.
+    State(StateTold),
     /// Why there is none.
     Failed(String),
 }
@@ -97,6 +128,14 @@ impl Desk {
                     Ok(page) => Answer::Stored(page.events.iter().map(stored).collect()),
                     Err(error) => Answer::Failed(error.to_string()),
                 },
+                Ask::Prepare(generation) => match self.prepare(generation).await {
+                    Ok(()) => Answer::Prepared,
+                    Err(error) => Answer::Failed(error.to_string()),
+                },
+                Ask::State(asked) => match self.state(asked).await {
+                    Ok(told) => Answer::State(told),
+                    Err(error) => Answer::Failed(error.to_string()),
+                },
             };
             put(&mut stream, &answer).await?;
         }
@@ -124,7 +163,10 @@ impl Desk {
             }
             Call::StreamInfo { stream, consistency, .. } => self.head(&stream, self.fresh(consistency)).await,
             Call::ReadLog { from, limit, .. } => self.log(from, limit).await,
-            Call::NodeState { .. } => Ok(Seen::Node(report(&self.engine, self.life))),
+            Call::View { projection, partition, min_position, .. } => {
+                self.view(&projection, &partition, min_position).await
+            }
+            Call::NodeState { .. } => Ok(Seen::Node(report(&self.engine, self.life).await)),
             Call::Membership { change, member, .. } => self.change(change, member).await,
             _ => Err(ApiError::invalid("nobody answers that here")),
         };
@@ -260,13 +302,19 @@ struct Draft {
 impl Draft {
     /// `None` when a name is not legal.
     fn request(&self) -> Option<AppendRequest> {
+        let account = self.marks.first().is_some_and(|mark| amount(mark).is_some());
         let event = |mark: &String| {
+            let (schema_version, data) = match amount(mark) {
+                None => (1, json!({ "op": mark })),
+                Some(amount) if amount % 2 == 0 => (2, json!({ "op": mark, "cents": 100 * amount })),
+                Some(amount) => (1, json!({ "op": mark, "amount": amount })),
+            };
             Some(NewEvent {
                 id: None,
-                name: EventName::new("thing.done").ok()?,
-                schema_version: 1,
+                name: EventName::new(if account { MOVED } else { "thing.done" }).ok()?,
+                schema_version,
                 content_type: ContentType::Json,
-                data: Bytes::from(serde_json::json!({ "op": mark }).to_string()),
+                data: Bytes::from(data.to_string()),
                 metadata: Bytes::new(),
                 occurred_at: None,
                 source: EventSource::Api,
@@ -276,7 +324,7 @@ impl Draft {
         Some(AppendRequest {
             group: GroupId::DEFAULT,
             entity_id: EntityId::new(&self.stream).ok()?,
-            entity_type: EntityType::new(KIND).ok()?,
+            entity_type: EntityType::new(if account { ACCOUNT } else { THING }).ok()?,
             expected: match self.expected {
                 Expected::Any => ExpectedVersion::Any,
                 Expected::Exact(version) => ExpectedVersion::Exact(StreamVersion(version)),
@@ -292,14 +340,14 @@ fn failed(error: &ApiError) -> Outcome {
     match error.code.outcome_unknown() {
         true => Outcome::Unknown { reason: code },
         false => {
-            let actual = error.details.get("actualVersion").and_then(serde_json::Value::as_u64);
+            let actual = error.details.get("actualVersion").and_then(Value::as_u64);
             Outcome::Refused { code, actual }
         }
     }
 }
 
 fn mark(event: &RecordedEvent) -> String {
-    let data: Option<serde_json::Value> = serde_json::from_slice(&event.data).ok();
+    let data: Option<Value> = serde_json::from_slice(&event.data).ok();
     data.and_then(|data| Some(data.get("op")?.as_str()?.to_owned())).unwrap_or_default()
 }
 

@@ -1,18 +1,19 @@
 //! A whole cluster in one process, the same for every seed.
 //!
 //! The nodes are real from the engine down: stream actors, proposer, Raft,
-//! peers' protocol, log, apply, index. Simulated are the network (turmoil), the
+//! peers' protocol, log, apply, index, rules, upcasters and projections. Simulated are the network (turmoil), the
 //! clock, chance, and the disk of the log, which loses or tears what was not
-//! synced. The HTTP edge, NATS and reducers are left out.
+//! synced. The HTTP edge, NATS and tables are left out. What runs an author's code is waited for.
 //!
 //! Start at [`run`](run::run). `setting` and `plan` say what a seed decides;
 //! `machine` is one node with its disk; `desk` and `client` are the two ends of
-//! a call; `workload` is what clients do; `audit` and `verdict` are the end.
+//! a call; `workload` is what clients do, `folds` the code that they hand in; `audit` and `verdict` are the end.
 //! `chance` and `trace` make every run of a seed the same, and show that it is.
 
 pub mod chance;
 pub mod trace;
 
+pub mod folds;
 pub mod plan;
 pub mod plant;
 pub mod setting;
@@ -31,6 +32,7 @@ pub mod twice;
 pub mod workload;
 
 pub mod audit;
+pub mod balances;
 pub mod run;
 pub mod verdict;
 pub mod whole;

@@ -204,7 +204,7 @@ impl Machine {
     async fn monitor(self: Arc<Self>, engine: Arc<Engine>, life: u64) {
         loop {
             let since = self.site.recorder.now_us();
-            let report = report(&engine, life);
+            let report = report(&engine, life).await;
             self.now().report = Some(report.clone());
             self.now().members = engine.status().members.iter().map(|member| member.node_id).collect();
             if let Some(reason) = engine.stopped() {

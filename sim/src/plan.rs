@@ -46,6 +46,8 @@ pub enum FaultKind {
     Transfer(u64),
     /// A new node joins, and this one leaves when the fault ends.
     Replace(u64),
+    /// All code is handed in anew: upcaster, invariant, projections.
+    NewCode,
 }
 
 impl FaultKind {
@@ -67,6 +69,7 @@ impl FaultKind {
             Self::Clock(..) => "clock",
             Self::Transfer(_) => "transfer",
             Self::Replace(_) => "replace",
+            Self::NewCode => "new-code",
         }
     }
 
@@ -74,7 +77,7 @@ impl FaultKind {
     #[must_use]
     pub fn nodes(&self) -> Vec<u64> {
         match *self {
-            Self::Blackout => Vec::new(),
+            Self::Blackout | Self::NewCode => Vec::new(),
             Self::OneWay(a, b) | Self::Cut(a, b) | Self::Hold(a, b) | Self::SlowLink(a, b, _) => vec![a, b],
             Self::Kill(node)
             | Self::PowerCut(node)
@@ -90,7 +93,7 @@ impl FaultKind {
 }
 
 /// How many kinds there are to draw from.
-const KINDS: u64 = 14;
+const KINDS: u64 = 15;
 /// Between the beginnings of two faults, in milliseconds.
 const PAUSE_MS: Range<u64> = 150..1_400;
 /// How long one lasts.
@@ -132,6 +135,7 @@ fn one(kind: u64, nodes: u64, rng: &mut Rng) -> FaultKind {
         10 => FaultKind::Clock(node, i64::try_from(rng.within(0..7_200_000)).unwrap_or(0) - 3_600_000),
         11 => FaultKind::Replace(node),
         12 => FaultKind::SyncError(node),
+        13 => FaultKind::NewCode,
         _ => FaultKind::Transfer(node),
     }
 }

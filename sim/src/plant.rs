@@ -42,10 +42,14 @@ pub enum Plant {
     StaleKey,
     /// A transaction whose last part is an append of its own.
     PartApart,
+    /// An invariant that refuses nothing.
+    InvariantAsleep,
+    /// A state of the past that lacks the last event.
+    StateOfBefore,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 17] = [
+pub const PLANTS: [(&str, Plant); 19] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -63,6 +67,8 @@ pub const PLANTS: [(&str, Plant); 17] = [
     ("revision-ignored", Plant::RevisionIgnored),
     ("stale-key", Plant::StaleKey),
     ("part-apart", Plant::PartApart),
+    ("invariant-asleep", Plant::InvariantAsleep),
+    ("state-of-before", Plant::StateOfBefore),
 ];
 
 impl FromStr for Plant {

@@ -24,6 +24,7 @@ use weir_check::{
 use crate::{
     admin::{Admin, Order, Orders},
     audit::{Audit, Found},
+    balances::{StateSeen, States},
     client::Client,
     links::Links,
     machine::{Machine, Site},
@@ -32,7 +33,7 @@ use crate::{
     plant::Plant,
     setting::Setting,
     trace::Trace,
-    workload::Worker,
+    workload::{Worker, World},
 };
 
 /// How long the cluster has to begin before things go wrong.
@@ -58,6 +59,8 @@ pub struct Ended {
     pub history: Vec<u8>,
     /// What every node held at the end.
     pub end: FinalState,
+    /// The states of accounts that clients were told.
+    pub states: Vec<StateSeen>,
     /// What the run itself saw that must not be.
     pub wrong: Vec<String>,
     /// Simulated milliseconds.
@@ -94,6 +97,9 @@ struct Run {
     stop: Arc<AtomicBool>,
     /// No change of membership is under way any more.
     settled: Arc<AtomicBool>,
+    /// The code was handed in.
+    prepared: Arc<AtomicBool>,
+    states: States,
     found: Arc<Mutex<Found>>,
     audited: Arc<Mutex<Vec<Arc<Machine>>>>,
     wrong: Vec<String>,
@@ -173,6 +179,8 @@ impl Run {
             guest: setting.voters + 1,
             stop: Arc::default(),
             settled: Arc::default(),
+            prepared: Arc::default(),
+            states: Arc::default(),
             found: Arc::default(),
             audited: Arc::default(),
             wrong: Vec::new(),
@@ -208,11 +216,15 @@ impl Run {
             orders: self.orders.clone(),
             stop: self.stop.clone(),
             ended: self.settled.clone(),
+            prepared: self.prepared.clone(),
+            generation: 0,
         };
+        self.order(Order::Prepare);
         self.sim.client(OUTSIDE[2], admin.run());
         let audit = Audit {
             client: self.client(AUDITOR, Duration::from_secs(4)),
             members: self.audited.clone(),
+            prepared: self.prepared.clone(),
             found: self.found.clone(),
         };
         self.sim.client(OUTSIDE[3], audit.run());
@@ -222,7 +234,13 @@ impl Run {
         let name = format!("c{number}");
         let mut rng = Rng::named(setting.seed, &name);
         let patience = Duration::from_millis(rng.within(300..3_000));
-        Worker::new(self.client(number, patience), rng, name, setting.voters, self.stop.clone())
+        let world = World {
+            nodes: setting.voters,
+            stop: self.stop.clone(),
+            prepared: self.prepared.clone(),
+            states: self.states.clone(),
+        };
+        Worker::new(self.client(number, patience), rng, name, world)
     }
 
     fn client(&self, number: u64, patience: Duration) -> Client {
@@ -320,6 +338,7 @@ impl Run {
             FaultKind::Clock(node, off_ms) => self.machine(node).skew_us.store(off_ms * 1_000, Relaxed),
             FaultKind::Transfer(to) => self.order(Order::Lead(to)),
             FaultKind::Replace(_) => return self.invite(),
+            FaultKind::NewCode => self.order(Order::Prepare),
         }
         true
     }
@@ -489,7 +508,8 @@ impl Run {
         drop(self.sim);
         self.site.recorder.flush().context("the history")?;
         let history = memory.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Ended { history, end: found.end, wrong: self.wrong, took_ms })
+        let states = std::mem::take(&mut *self.states.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Ended { history, end: found.end, states, wrong: self.wrong, took_ms })
     }
 }
 

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, io::Cursor, path::Path};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use weir_check::{Evidence, History, Rules, check, coverage, invariants::NoFolds};
+use weir_check::{Evidence, History, Rules, check, coverage};
 
 use crate::{
-    chance, listener,
+    balances, chance, folds, listener,
     plant::Plant,
     run::{Ended, run},
     setting::Setting,
@@ -61,6 +61,7 @@ pub struct Options {
 /// When the simulation itself fails, or a file cannot be written.
 pub fn judge(seed: u64, options: &Options) -> Result<Verdict> {
     chance::begin(seed);
+    weir_actors::simulate();
     let trace = match &options.trace {
         Some(path) => Trace::listed(path).with_context(|| format!("cannot make {}", path.display()))?,
         None => Trace::default(),
@@ -85,11 +86,14 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
     let mut wrong = ended.wrong.clone();
     // Without an end there is nothing to compare with.
     if !ended.end.nodes.is_empty() {
-        wrong.extend(check(&evidence, &NoFolds).broken().map(ToString::to_string));
+        wrong.extend(check(&evidence, &folds::folds).broken().map(ToString::to_string));
         wrong.extend(whole::broken(&history.operations, &ended.end));
+        wrong.extend(balances::broken(&history.operations, &ended.states, &ended.end));
     }
     let mut counts = coverage::measure(&evidence);
     counts.insert("transactions.acked".to_owned(), whole::acked(&history.operations));
+    counts.insert("invariants.refused".to_owned(), balances::refused(&history.operations));
+    counts.insert("states.read".to_owned(), ended.states.len() as u64);
     Ok(Verdict {
         seed,
         simulated_ms: ended.took_ms,

@@ -1,6 +1,7 @@
 //! What clients do: appends of every sort, repeats of what has an unknown fate,
-//! reads of every freshness, transactions, and keys with revisions.
+//! reads of every freshness, transactions, keys with revisions, accounts under an invariant, and what is folded.
 
+mod accounts;
 mod keys;
 mod transactions;
 
@@ -18,7 +19,8 @@ use weir_check::{
     rng::Rng,
 };
 
-use crate::client::Client;
+use self::accounts::{ACCOUNTS, is_account};
+use crate::{balances::States, client::Client};
 
 /// Streams that everybody races for.
 const HOT: u64 = 3;
@@ -35,10 +37,8 @@ pub struct Worker {
     pub rng: Rng,
     /// What its marks begin with.
     pub name: String,
-    /// The nodes that it knows.
-    pub nodes: u64,
-    /// Set when it is to end.
-    pub stop: Arc<AtomicBool>,
+    /// What it shares with all others.
+    pub world: World,
     /// Between two calls, at most.
     pub pace: Duration,
     /// The versions that it believes in, by stream.
@@ -53,27 +53,42 @@ pub struct Worker {
     pub revisions: [u64; keys::BUCKETS],
 }
 
+/// What all workers of a run have in common.
+pub struct World {
+    /// The nodes that they know.
+    pub nodes: u64,
+    /// Set when they are to end.
+    pub stop: Arc<AtomicBool>,
+    /// Set when the code is handed in: an account without its invariant is nothing to judge.
+    pub prepared: Arc<AtomicBool>,
+    /// Where the states go that they are told.
+    pub states: States,
+}
+
 impl Worker {
     /// A worker that has done nothing so far.
     #[must_use]
-    pub fn new(client: Client, rng: Rng, name: String, nodes: u64, stop: Arc<AtomicBool>) -> Self {
+    pub fn new(client: Client, rng: Rng, name: String, world: World) -> Self {
         let mut rng = rng;
         let pace = Duration::from_millis(rng.within(5..80));
-        let heads = vec![0; usize::try_from(HOT + COLD).unwrap_or(0)];
+        let heads = vec![0; usize::try_from(HOT + COLD + ACCOUNTS).unwrap_or(0)];
         let (sent, revisions) = (Vec::new(), [0; keys::BUCKETS]);
-        Self { client, rng, name, nodes, stop, pace, heads, marks: 0, position: 0, sent, revisions }
+        Self { client, rng, name, world, pace, heads, marks: 0, position: 0, sent, revisions }
     }
 
     /// Works until it is told to stop.
     pub async fn run(mut self) {
-        while !self.stop.load(Relaxed) {
+        while !self.world.stop.load(Relaxed) {
             match self.rng.within(0..100) {
-                0..28 => self.append_guarded().await,
-                28..47 => self.append_unguarded().await,
+                0..20 => self.append_guarded().await,
+                20..34 => self.append_unguarded().await,
+                34..42 => self.move_money().await,
+                42..47 => self.read_state().await,
                 47..52 => self.send_again().await,
                 52..60 => self.transact().await,
-                60..72 => self.use_key().await,
-                72..86 => self.read_stream().await,
+                60..70 => self.use_key().await,
+                70..76 => self.read_view().await,
+                76..86 => self.read_stream().await,
                 86..93 => self.read_head().await,
                 _ => self.read_log().await,
             }
@@ -83,14 +98,18 @@ impl Worker {
     }
 
     fn node(&mut self) -> u64 {
-        self.rng.within(1..self.nodes + 1)
+        self.rng.within(1..self.world.nodes + 1)
     }
 
-    fn marks(&mut self) -> Vec<String> {
+    /// Marks of one to six events of a stream; those of an account name amounts.
+    fn marks(&mut self, stream: u64) -> Vec<String> {
         let count = if self.rng.chance(25) { self.rng.within(2..7) } else { 1 };
-        let first = self.marks + 1;
-        self.marks += count;
-        (first..=self.marks).map(|number| format!("{}-{number}", self.name)).collect()
+        (0..count).map(|_| if is_account(stream) { self.amount_mark() } else { self.mark() }).collect()
+    }
+
+    fn mark(&mut self) -> String {
+        self.marks += 1;
+        format!("{}-{}", self.name, self.marks)
     }
 
     fn stream(&mut self) -> u64 {
@@ -117,7 +136,7 @@ impl Worker {
 
     /// Sends an append; one with a key until its fate is known, each time to another node.
     async fn append(&mut self, stream: u64, expected: Expected, keyed: bool) {
-        let marks = self.marks();
+        let marks = self.marks(stream);
         let key = keyed.then(|| format!("key-{}", marks[0]));
         let mut node = self.node();
         for _ in 0..SENDS_MAX {
@@ -137,8 +156,8 @@ impl Worker {
                 self.sent.push(call);
                 return;
             }
-            node = 1 + node % self.nodes;
-            if self.stop.load(Relaxed) {
+            node = 1 + node % self.world.nodes;
+            if self.world.stop.load(Relaxed) {
                 return;
             }
         }
@@ -206,5 +225,9 @@ impl Worker {
 }
 
 fn name(stream: u64) -> String {
-    if stream < HOT { format!("hot-{stream}") } else { format!("cold-{stream}") }
+    match stream {
+        0..HOT => format!("hot-{stream}"),
+        _ if is_account(stream) => format!("account-{stream}"),
+        _ => format!("cold-{stream}"),
+    }
 }

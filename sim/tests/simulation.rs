@@ -37,10 +37,13 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "appends.acked",
         "appends.conflict",
         "appends.repeated",
+        "invariants.refused",
         "keys.done",
         "leaders.changes",
         "nodes.restarts",
+        "states.read",
         "transactions.acked",
+        "views.read",
     ] {
         assert!(
             tally.counts.get(what).is_some_and(|count| *count >= tally.seeds / 2),

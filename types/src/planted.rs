@@ -51,8 +51,8 @@ plants! {
     KvNotReplayed = "kv-not-replayed",
 
     // Raft and apply.
-    /// A change of several keys is made although its checks do not hold: a worker saves past the end of its lease.
-    ChecksIgnored = "save-ignores-fence",
+    /// A worker's save is taken under a lease that is over, and the checks of its change do not count.
+    SaveIgnoresFence = "save-ignores-fence",
     /// A worker's save moves the checkpoint before its state: a leader that falls in between has lost the state.
     WorkerCheckpointFirst = "worker-checkpoint-first",
     /// A restarted node does not know its members: the cluster does not come back.

@@ -7,7 +7,10 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use weir_types::{AppendError, EntityType, LogIndex, limits};
 
-use crate::reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError};
+use crate::{
+    off_runtime::wall_time,
+    reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError},
+};
 
 /// An invariant as it was set.
 pub(crate) struct Invariant {
@@ -119,7 +122,7 @@ impl Judge {
         engine.load("", &walk.state)?;
         for (event, judged) in &walk.events {
             engine.step(if *judged { "check" } else { "fold" }, event)?;
-            if began.elapsed() > limits::INVARIANT_TIME_MAX {
+            if began.elapsed() > wall_time(limits::INVARIANT_TIME_MAX) {
                 let max = limits::INVARIANT_TIME_MAX.as_millis();
                 return Err(Fault::new(format!("events took more than {max} ms together")));
             }

@@ -263,7 +263,8 @@ impl State {
     fn on_ended(&mut self, result: Result<(), FollowError>) -> Result<(), ActorProcessingErr> {
         debug!(projection = %self.id.name, ?result, "projection stopped following");
         match result {
-            Ok(()) => Ok(()),
+            // Without a log to follow the node is ending.
+            Ok(()) | Err(FollowError::Unwatched) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

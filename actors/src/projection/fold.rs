@@ -13,7 +13,7 @@ use super::{
     supervisor::ProjectionsArguments,
 };
 use crate::{
-    reducer::{Fault, FoldFailure, FoldOutcome, FoldResult, ReducerGone, ReducerThread, dead_letter_digest},
+    reducer::{Fault, FoldFailure, FoldOutcome, FoldResult, ReducerThread, ThreadError, dead_letter_digest},
     upcast::{UpcastFault, Upcasted, Upcasts},
 };
 
@@ -26,9 +26,7 @@ pub(super) enum FoldError {
     #[error(transparent)]
     Store(#[from] ReadError),
     #[error(transparent)]
-    Reducer(#[from] ReducerGone),
-    #[error("reducer thread does not start: {0}")]
-    Thread(#[from] std::io::Error),
+    Reducer(#[from] ThreadError),
 }
 
 /// Which events may be passed without being folded, and what is noted where none may.
@@ -81,7 +79,7 @@ impl Fold {
     ) -> Result<Self, FoldError> {
         let policy = Policy { on_error: definition.on_error, resumed };
         let tables = IntoTables::of(&id, &definition, stands_on.tables.clone()).await?;
-        let reducer = ReducerThread::start(definition.clone(), stands_on.limits)?;
+        let reducer = ReducerThread::new(definition.clone(), stands_on.limits);
         let (group, views) = (stands_on.group, stands_on.views.clone());
         Ok(Self { group, id, views, reducer, definition, upcasts, policy, tables })
     }

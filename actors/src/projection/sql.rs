@@ -11,7 +11,10 @@ use weir_types::{
 use xxhash_rust::xxh3::Xxh3;
 
 use super::fold::FoldError;
-use crate::reducer::{Fault, FoldFailure, FoldResult, ReducerGone, inspect_tables};
+use crate::{
+    off_runtime::off_runtime,
+    reducer::{Fault, FoldFailure, FoldResult, ThreadError, inspect_tables},
+};
 
 /// The tables of one generation, into which its statements go.
 ///
@@ -40,8 +43,8 @@ impl IntoTables {
         let none = |reason: &str| ReadError::Unavailable { reason: reason.into() };
         let store = store.ok_or_else(|| none("this node keeps no tables"))?;
         let source = definition.source.clone();
-        let inspected = tokio::task::spawn_blocking(move || inspect_tables(&source)).await;
-        let inspected = inspected.map_err(|_| ReducerGone)?;
+        let inspected = off_runtime(move || inspect_tables(&source)).await;
+        let inspected = inspected.map_err(|_| ThreadError::Gone)?;
         let tables = inspected.map_err(|error| none(&error.to_string()))?;
         let definition = tables.ok_or_else(|| none("source defines no tables"))?;
         Ok(Some(Self { id: id.clone(), store, definition, opened: OnceCell::new() }))

@@ -6,8 +6,9 @@ use weir_types::{
 };
 
 use super::fold::{Judgement, Policy, bad_event, full, judge};
-use crate::reducer::{
-    FoldOutcome, FoldResult, ReducerError, ReducerGone, ReducerLimits, ReducerThread, inspect,
+use crate::{
+    off_runtime::off_runtime,
+    reducer::{FoldOutcome, FoldResult, ReducerError, ReducerLimits, ReducerThread, ThreadError, inspect},
 };
 
 /// Events of one step, as a node takes them.
@@ -19,12 +20,9 @@ pub enum TrialError {
     /// The source is no projection.
     #[error(transparent)]
     Source(#[from] ReducerError),
-    /// The reducer's thread ended, which only a bug does.
+    /// The reducer's thread did not do its job.
     #[error(transparent)]
-    Gone(#[from] ReducerGone),
-    /// The reducer's thread did not start.
-    #[error("reducer thread does not start: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(#[from] ThreadError),
 }
 
 /// Folds events with a projection's source as a node would, in the same engine
@@ -38,8 +36,8 @@ pub async fn trial(
     events: Vec<RecordedEvent>,
     limits: ReducerLimits,
 ) -> Result<Trial, TrialError> {
-    let inspected = tokio::task::spawn_blocking(move || inspect(&source)).await;
-    let definition = inspected.map_err(|_| ReducerGone)??;
+    let inspected = off_runtime(move || inspect(&source)).await;
+    let definition = inspected.map_err(|_| ThreadError::Gone)??;
     let definition = match definition.kind {
         // Its states are of streams.
         ProjectionKind::Virtual => {
@@ -49,7 +47,7 @@ pub async fn trial(
     };
     let mut running = Running {
         policy: Policy { on_error: definition.on_error, resumed: LogIndex::ZERO },
-        reducer: ReducerThread::start(Arc::new(definition.clone()), limits)?,
+        reducer: ReducerThread::new(Arc::new(definition.clone()), limits),
         states: BTreeMap::new(),
         trial: empty(definition),
     };
@@ -94,7 +92,7 @@ impl Running {
         Ok(passed + 1)
     }
 
-    async fn reduce(&self, batch: &Arc<Vec<RecordedEvent>>) -> Result<FoldResult, ReducerGone> {
+    async fn reduce(&self, batch: &Arc<Vec<RecordedEvent>>) -> Result<FoldResult, ThreadError> {
         let mut take = batch.len();
         loop {
             let missing = self.reducer.prepare(batch.clone(), take).await?;

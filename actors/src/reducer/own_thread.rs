@@ -6,7 +6,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Fault, thread::THREAD_STACK_BYTES};
+use super::Fault;
+use crate::off_runtime::is_simulated;
+
+/// Bytes of the thread's stack: the engine's own limit and room for the host around it.
+const THREAD_STACK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Somebody with engines on a thread of its own, for an engine never moves
 /// between threads and never blocks the runtime. The thread begins with the
@@ -21,7 +25,7 @@ type Job<W> = Box<dyn FnOnce(&mut W) + Send>;
 
 /// The thread did not do a job.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ThreadError {
+pub enum ThreadError {
     /// The operating system gave none.
     #[error("no thread: {0}")]
     None(#[from] io::Error),
@@ -47,11 +51,25 @@ impl<W: 'static> OwnThread<W> {
         &self,
         job: impl FnOnce(&mut W) -> T + Send + 'static,
     ) -> Result<T, ThreadError> {
+        if is_simulated() {
+            return self.wait_for(job);
+        }
         let (sender, answer) = oneshot::channel();
         // Whoever asked may be gone; then the answer has no use.
         let job = Box::new(move |worker: &mut W| drop(sender.send(job(worker))));
         self.jobs()?.send(job).map_err(|_| ThreadError::Gone)?;
         answer.await.map_err(|_| ThreadError::Gone)
+    }
+
+    /// The same without letting go of the caller's own thread.
+    fn wait_for<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut W) -> T + Send + 'static,
+    ) -> Result<T, ThreadError> {
+        let (sender, answer) = mpsc::channel();
+        let job = Box::new(move |worker: &mut W| drop(sender.send(job(worker))));
+        self.jobs()?.send(job).map_err(|_| ThreadError::Gone)?;
+        answer.recv().map_err(|_| ThreadError::Gone)
     }
 
     fn jobs(&self) -> io::Result<mpsc::Sender<Job<W>>> {

@@ -5,7 +5,7 @@
   'use strict';
   const { parse, stringify } = JSON;
   const { ownKeys, getOwnPropertyDescriptor, getPrototypeOf, defineProperty, apply } = Reflect;
-  const { freeze, hasOwn, keys, prototype: objectPrototype } = Object;
+  const { create, freeze, hasOwn, keys, prototype: objectPrototype } = Object;
   const { isArray, prototype: arrayPrototype } = Array;
 
   // What the walk below cannot reach by names alone.
@@ -80,6 +80,7 @@
   // States must be what JSON can hold, or a replica that loads one from its
   // store goes on from something else than a replica that kept it in memory.
   let left = 0;
+  let found;
   const kind = (value) => {
     switch (typeof value) {
       case 'number': return `${value}`;
@@ -96,9 +97,8 @@
   };
   // Gives `null`, or where and what is wrong in an object. Drops properties
   // that are undefined and copies what hangs in the state twice, as JSON does.
-  const flaw = (value, found) => {
+  const flaw = (value) => {
     if (typeof value !== 'object') return ` is ${kind(value)}`;
-    found.add(value);
     const list = isArray(value);
     const prototype = getPrototypeOf(value);
     if (list ? prototype !== arrayPrototype : prototype !== objectPrototype && prototype !== null) {
@@ -116,11 +116,16 @@
         delete value[name];
         continue;
       }
-      if (type === 'object' && found.has(inner)) {
-        inner = parse(stringify(inner));
-        value[name] = inner;
+      if (type === 'object') {
+        // Most states hang in nothing and hold nothing: a set for each would cost more than the fold.
+        found ??= new Set([value]);
+        if (found.has(inner)) {
+          inner = parse(stringify(inner));
+          value[name] = inner;
+        }
+        found.add(inner);
       }
-      const wrong = flaw(inner, found);
+      const wrong = flaw(inner);
       if (wrong !== null) return (list ? `[${name}]` : `.${name}`) + wrong;
     }
     return null;
@@ -128,7 +133,9 @@
   const check = (state, budget, what = 'state') => {
     if (isPlain(state)) return;
     left = budget;
-    const wrong = flaw(state, new Set());
+    found = undefined;
+    const wrong = flaw(state);
+    found = undefined;
     if (wrong !== null) throw new TypeError(`${what}${wrong}, which JSON cannot hold`);
   };
 
@@ -227,18 +234,34 @@
     };
   };
 
-  // What a handler is told beside the event.
-  const contextOf = (event, partition) => ({
-    event: {
-      id: event.id, name: event.name, position: event.position, version: event.version,
-      entityId: event.entityId, entityType: event.entityType, recordedAt: event.timestamp,
-      occurredAt: event.occurredAt, metadata: event.metadata,
-    },
-    partition,
-  });
+  // What a handler is told beside the event. Few ask for it, so it is one object for all events that makes its answer
+  // when it is asked. Its prototype keeps it out of states, where it would go on changing.
+  const asides = () => {
+    let [event, partition, told] = [];
+    const members = {
+      event: () => (told ??= {
+        id: event.id, name: event.name, position: event.position, version: event.version,
+        entityId: event.entityId, entityType: event.entityType, recordedAt: event.timestamp,
+        occurredAt: event.occurredAt, metadata: event.metadata,
+      }),
+      partition: () => partition,
+    };
+    const aside = create(freeze({}));
+    for (const name of keys(members)) {
+      defineProperty(aside, name, { enumerable: true, get: freeze(members[name]) });
+    }
+    freeze(aside);
+    return (of, key) => {
+      event = of;
+      partition = key;
+      told = undefined;
+      return aside;
+    };
+  };
 
   // Folds into tables: each event leads to statements, and nothing is kept here.
   const intoTables = (self, handler, declared) => {
+    const aside = asides();
     let steps = [];
     const isStatement = (value) => isArray(value) && isText(value[0]);
     const statementOf = (value) => {
@@ -265,7 +288,7 @@
       load(_, __) {},
       step(key, text) {
         const event = parse(text);
-        const answer = apply(handler, self, [event, contextOf(event, key)]);
+        const answer = apply(handler, self, [event, aside(event, key)]);
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
         steps.push([event.position, statementsOf(answer)]);
       },
@@ -312,6 +335,7 @@
     check(first, Infinity);
     const initial = stringify(first);
     const states = new Map();
+    const aside = asides();
 
     return {
       declared,
@@ -322,7 +346,7 @@
         const held = states.get(key);
         const state = held === undefined ? parse(initial) : held;
         const event = parse(text);
-        const answer = apply(handler, self, [state, event, contextOf(event, key)]);
+        const answer = apply(handler, self, [state, event, aside(event, key)]);
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
         if (answer === undefined && (state === null || typeof state !== 'object')) {
           throw new TypeError(`\`handler\` returned nothing, and a state that is ${kindOf(state)} cannot be changed in place`);

@@ -11,6 +11,7 @@ use super::{
     book::{Known, Rulebook},
     metadata, schema,
 };
+use crate::off_runtime::off_runtime;
 
 /// What stands against the events of an append, which is given back. What is
 /// large, or needs a schema to be compiled, is judged off the runtime.
@@ -20,7 +21,7 @@ pub(crate) async fn own_faults(book: &Arc<Rulebook>, append: DecidedAppend) -> (
         return (append, faults);
     }
     let book = Arc::clone(book);
-    let judged = tokio::task::spawn_blocking(move || {
+    let judged = off_runtime(move || {
         let faults = judge(&book, &append);
         (append, faults)
     });

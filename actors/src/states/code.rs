@@ -13,6 +13,7 @@ use weir_types::{
 use super::{cache::Folder, fold::StateError};
 use crate::{
     invariant::{Invariant, Walk},
+    off_runtime::wall_time,
     reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, event_text},
     upcast::{Upcasting, Upcasts},
 };
@@ -131,7 +132,7 @@ impl Walker {
         for (event, named) in &page.events {
             let at_event = |fault: Fault| Fault { message: format!("{named}: {}", fault.message), ..fault };
             engine.step(&page.entity, event).map_err(at_event)?;
-            if began.elapsed() > limits::VIRTUAL_TIME_MAX {
+            if began.elapsed() > wall_time(limits::VIRTUAL_TIME_MAX) {
                 let max = limits::VIRTUAL_TIME_MAX.as_millis();
                 return Err(Fault::new(format!("a page of events took more than {max} ms")));
             }

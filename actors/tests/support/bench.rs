@@ -31,7 +31,7 @@ impl Bench {
     /// Of a definition as it is stored, which this build did not inspect.
     pub fn deployed(definition: ProjectionDefinition, limits: ReducerLimits) -> Self {
         let definition = Arc::new(definition);
-        let reducer = ReducerThread::start(definition.clone(), limits).unwrap();
+        let reducer = ReducerThread::new(definition.clone(), limits);
         Self {
             definition,
             limits,
@@ -46,7 +46,7 @@ impl Bench {
 
     /// As after a restart of the node: only what is stored is left.
     pub fn restart(&mut self) {
-        self.reducer = ReducerThread::start(self.definition.clone(), self.limits).unwrap();
+        self.reducer = ReducerThread::new(self.definition.clone(), self.limits);
     }
 
     /// Folds all of a batch, or up to a failure, in as many steps as it takes.

@@ -91,8 +91,11 @@ fn refusals(verdict: &mut Verdict, evidence: &Evidence<'_>, group: &[&Append<'_>
     for append in group {
         let Fate::Refused { code, .. } = append.fate else { continue };
         let same = append.marks == acked.marks;
-        let decided =
-            same && matches!(code, "version_conflict" | "entity_type_conflict" | "idempotency_conflict");
+        let judged = matches!(
+            code,
+            "version_conflict" | "entity_type_conflict" | "idempotency_conflict" | "invariant_violated"
+        );
+        let decided = same && judged;
         let holds = !(decided && remembered && append.op.invoke_us > since);
         verdict.hold(
             "repeat was refused after its acknowledgement",

@@ -21,7 +21,7 @@ use weir_types::{
     ports::{Checkpoint, Leadership, View},
 };
 
-use super::{Engine, read::Timer};
+use super::{Engine, inspected::inspected, read::Timer};
 
 /// How long a read of a view waits for its position to be folded.
 pub(super) const VIEW_PATIENCE: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ impl Engine {
     /// # Errors
     /// `projection_invalid`, `projections_full`, or what an append may be refused with.
     pub async fn deploy(&self, source: &str) -> Result<(ProjectionId, ProjectionDefinition), ApiError> {
-        let definition = inspected(source.to_owned()).await?;
+        let definition = declared(source.to_owned()).await?;
         self.check_tables(&definition).await?;
         self.must_not_be_worker_run(&definition.name).await?;
         match self.register(RegistryCommand::Deploy(definition.clone())).await? {
@@ -83,9 +83,8 @@ impl Engine {
             )));
         }
         let source = definition.source.clone();
-        let inspected = tokio::task::spawn_blocking(move || inspect_tables(&source)).await;
-        let inspected = inspected.map_err(|_| invalid("tables could not be inspected".into()))?;
-        let tables = inspected.map_err(|error| invalid(error.to_string()))?.unwrap_or_default();
+        let inspect = move || inspect_tables(&source);
+        let tables = inspected(ErrorCode::ProjectionInvalid, "tables", inspect).await?.unwrap_or_default();
         let checked = self.tables()?.check(tables).await;
         checked.map_err(|reason| invalid(format!("exported `tables` are not legal: {reason}")))
     }
@@ -447,13 +446,9 @@ impl Engine {
     }
 }
 
-/// Reads what the source declares, off the runtime: it runs the author's code.
-async fn inspected(source: String) -> Result<ProjectionDefinition, ApiError> {
-    match tokio::task::spawn_blocking(move || inspect(&source)).await {
-        Ok(Ok(definition)) => Ok(definition),
-        Ok(Err(error)) => Err(ApiError::new(ErrorCode::ProjectionInvalid, error.to_string())),
-        Err(_) => Err(ApiError::new(ErrorCode::Internal, "projection could not be inspected")),
-    }
+/// What a source declares.
+async fn declared(source: String) -> Result<ProjectionDefinition, ApiError> {
+    inspected(ErrorCode::ProjectionInvalid, "projection", move || inspect(&source)).await
 }
 
 /// The kind of a generation.

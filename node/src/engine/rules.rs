@@ -1,7 +1,5 @@
 //! Rules and schemas of events: changed through the leader, read anywhere.
 
-use std::sync::Arc;
-
 use weir_actors::{reducer::inspect_invariant, rules::inspect_schema};
 use weir_api::{ApiError, ErrorCode};
 use weir_types::{
@@ -9,7 +7,7 @@ use weir_types::{
     RulesCommand, RulesError, RulesScope,
 };
 
-use super::Engine;
+use super::{Engine, inspected::inspected};
 
 impl Engine {
     /// Checks a schema of events and registers it.
@@ -20,11 +18,8 @@ impl Engine {
         schema.check_limits()?;
         let text = schema.schema.clone();
         // It may hold patterns that take a while to be compiled.
-        match tokio::task::spawn_blocking(move || inspect_schema(&text)).await {
-            Ok(Ok(())) => self.change_rules(RulesCommand::PutSchema(schema)).await,
-            Ok(Err(fault)) => Err(ApiError::new(ErrorCode::SchemaInvalid, fault.to_string())),
-            Err(_) => Err(ApiError::new(ErrorCode::Internal, "schema could not be inspected")),
-        }
+        inspected(ErrorCode::SchemaInvalid, "schema", move || inspect_schema(&text)).await?;
+        self.change_rules(RulesCommand::PutSchema(schema)).await
     }
 
     /// A schema of events: of the newest version where none is named.
@@ -45,7 +40,8 @@ impl Engine {
     pub async fn set_rules(&self, scope: RulesScope, rules: Rules) -> Result<RulesChanged, ApiError> {
         rules.check_limits(&scope)?;
         if let Some(source) = rules.invariant.clone() {
-            inspected(source).await?;
+            let inspect = move || inspect_invariant(&source).map_err(|error| format!("invariant: {error}"));
+            inspected(ErrorCode::RulesInvalid, "invariant", inspect).await?;
         }
         self.change_rules(RulesCommand::Set(scope, rules)).await
     }
@@ -72,14 +68,5 @@ impl Engine {
                 Err(ApiError::new(ErrorCode::Internal, message))
             }
         }
-    }
-}
-
-/// Loads an invariant's module, off the runtime: it runs the author's code.
-async fn inspected(source: Arc<str>) -> Result<(), ApiError> {
-    match tokio::task::spawn_blocking(move || inspect_invariant(&source)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(ApiError::new(ErrorCode::RulesInvalid, format!("invariant: {error}"))),
-        Err(_) => Err(ApiError::new(ErrorCode::Internal, "invariant could not be inspected")),
     }
 }

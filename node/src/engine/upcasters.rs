@@ -1,14 +1,12 @@
 //! Upcasters: changed through the leader like rules, tried on the node that is asked.
 
-use std::sync::Arc;
-
 use weir_actors::{reducer::inspect_upcaster, upcast::Tested};
 use weir_api::{ApiError, ErrorCode};
 use weir_types::{
     Consistency, EventName, LogIndex, RecordedEvent, RulesChanged, RulesCommand, RulesError, Upcaster,
 };
 
-use super::Engine;
+use super::{Engine, inspected::inspected};
 
 impl Engine {
     /// Checks an upcaster and sets it.
@@ -17,7 +15,8 @@ impl Engine {
     /// `upcaster_invalid`, `rules_full`, or what an append may be refused with.
     pub async fn set_upcaster(&self, upcaster: Upcaster) -> Result<RulesChanged, ApiError> {
         upcaster.check_limits()?;
-        inspected(upcaster.source.clone()).await?;
+        let source = upcaster.source.clone();
+        inspected(ErrorCode::UpcasterInvalid, "upcaster", move || inspect_upcaster(&source)).await?;
         self.change_rules(RulesCommand::SetUpcaster(upcaster)).await
     }
 
@@ -39,14 +38,5 @@ impl Engine {
         self.ready(Consistency::Linearizable).await?;
         let upcasts = self.live.upcasting().newest().await?;
         upcasts.test(event, to).await.ok_or_else(|| RulesError::UpcasterNotFound.into())
-    }
-}
-
-/// Loads an upcaster's module, off the runtime: it runs the author's code.
-async fn inspected(source: Arc<str>) -> Result<(), ApiError> {
-    match tokio::task::spawn_blocking(move || inspect_upcaster(&source)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(ApiError::new(ErrorCode::UpcasterInvalid, format!("upcaster: {error}"))),
-        Err(_) => Err(ApiError::new(ErrorCode::Internal, "upcaster could not be inspected")),
     }
 }

@@ -10,7 +10,7 @@ impl Worker {
     pub(super) async fn use_key(&mut self) {
         let number = self.rng.within(0..BUCKETS as u64);
         let at = usize::try_from(number).unwrap_or(0);
-        let (known, value) = (self.revisions[at], self.marks().swap_remove(0));
+        let (known, value) = (self.revisions[at], self.mark());
         let op = match self.rng.within(0..10) {
             0..3 => KvOp::Get,
             3 => KvOp::Put { value },

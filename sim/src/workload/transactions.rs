@@ -13,7 +13,7 @@ impl Worker {
         for stream in &streams {
             let head = self.heads[usize::try_from(*stream).unwrap_or(0)];
             let expected = if self.rng.chance(60) { Expected::Exact(head) } else { Expected::Any };
-            parts.push((*stream, expected, self.marks()));
+            parts.push((*stream, expected, self.marks(*stream)));
         }
         let mut node = self.node();
         for _ in 0..SENDS_MAX {
@@ -31,10 +31,10 @@ impl Worker {
                 Outcome::Refused { code, .. } => code == "no_connection" || code == "unavailable",
                 Outcome::Unknown { .. } => true,
             });
-            if !open || self.stop.load(Relaxed) {
+            if !open || self.world.stop.load(Relaxed) {
                 return;
             }
-            node = 1 + node % self.nodes;
+            node = 1 + node % self.world.nodes;
         }
     }
 
@@ -42,7 +42,7 @@ impl Worker {
     fn streams(&mut self) -> Vec<u64> {
         let mut streams = vec![self.rng.within(0..HOT)];
         for _ in 0..self.rng.within(1..3) {
-            let another = self.stream();
+            let another = if self.rng.chance(20) { self.account().unwrap_or(0) } else { self.stream() };
             if !streams.contains(&another) {
                 streams.push(another);
             }

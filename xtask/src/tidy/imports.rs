@@ -26,7 +26,10 @@ const ALLOWED: [(&str, &[&str]); 15] = [
         &["weir-types", "weir-storage", "weir-raft", "weir-actors", "weir-api", "weir-cli", "weir-node"],
     ),
     ("weir-append-path", &["weir-types", "weir-storage", "weir-raft", "weir-actors"]),
-    ("weir-sim", &["weir-types", "weir-storage", "weir-raft", "weir-api", "weir-check", "weir-node"]),
+    (
+        "weir-sim",
+        &["weir-types", "weir-storage", "weir-raft", "weir-actors", "weir-api", "weir-check", "weir-node"],
+    ),
     ("weir-xtask", &[]),
 ];
 

@@ -65,7 +65,7 @@ pub(super) fn expected(plant: Planted) -> (Plan, &'static [Catch]) {
         }
         Planted::AckToldEarly => (Plan::Groups, &[Wrong("was settled at")]),
         // Projections that workers fold.
-        Planted::ChecksIgnored => (Plan::Workers, &[Wrong("was taken after lease")]),
+        Planted::SaveIgnoresFence => (Plan::Workers, &[Wrong("was taken after lease")]),
         Planted::WorkerCheckpointFirst => (Plan::Workers, &[Wrong("has partition")]),
         // The past of streams.
         Planted::AsOfTakesTheNext => (Plan::Moments, &[Wrong("the state is of version")]),

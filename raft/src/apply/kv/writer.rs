@@ -187,7 +187,7 @@ impl KvWriter {
             let head = self.changes.head(&self.state, bucket.no, key)?;
             let standing = KvStanding { bucket: &bucket.info, key, head: head.as_ref(), now };
             if let Err(error) = standing.check(*guard)
-                && !planted(Planted::ChecksIgnored)
+                && !planted(Planted::SaveIgnoresFence)
             {
                 let KvError::RevisionConflict { actual } = error else { return Ok(Err(error)) };
                 let number = u32::try_from(number).unwrap_or(u32::MAX);

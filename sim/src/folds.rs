@@ -1,0 +1,85 @@
+//! The code that users would hand in, and the same folds in Rust, which share nothing with it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use weir_check::{invariants::Fold, state::StoredEvent};
+
+/// The type of the entities whose balance is held at zero or above.
+pub const ACCOUNT: &str = "account";
+/// The name of their events; those of schema version 1 hold an amount, those of version 2 cents.
+pub const MOVED: &str = "account.moved";
+/// The projection that is folded for the stream that is asked for.
+pub const BALANCE: &str = "balance";
+/// The projections that count the events of each stream.
+pub const COUNTS: [&str; 2] = ["counts", "inline-counts"];
+/// The modulus of the running hash, which every repeat, hole and change of order changes.
+const MODULUS: u64 = 1_000_003;
+
+/// Leads an amount to cents. Sources of two generations differ in a comment.
+#[must_use]
+pub fn upcaster(generation: u64) -> String {
+    format!("// {generation}\nexport function upcast(data) {{ data.cents = 100 * data.amount; }}")
+}
+
+/// Refuses a balance below zero, unless it sleeps.
+#[must_use]
+pub fn invariant(generation: u64, sleeps: bool) -> String {
+    let refused = if sleeps { "false" } else { "cents < 0" };
+    format!(
+        "// {generation}\n{FOLD}\nexport const initialState = {{ cents: 0, events: 0 }};\n\
+         export function check({{ cents }}) {{ if ({refused}) return `balance is ${{cents}}`; }}"
+    )
+}
+
+const FOLD: &str = "export function fold(state, { data }) {
+  return { cents: state.cents + data.cents, events: state.events + 1 };
+}";
+
+/// What is deployed: one that counts behind the log, one right behind apply, and one at reads.
+#[must_use]
+pub fn projections(generation: u64) -> [String; 3] {
+    let counter = |name: &str, kind: &str| {
+        format!(
+            "// {generation}\nexport const name = '{name}'; export const kind = '{kind}'; export const events = ['*'];\n\
+             export const partitionKey = '$.entityId'; export const initialState = () => ({{ count: 0, hash: 7 }});\n\
+             export function handler(state, event) {{\n\
+             \x20 state.count += 1; state.hash = (state.hash * 31 + event.position) % {MODULUS};\n}}"
+        )
+    };
+    let balance = format!(
+        "// {generation}\nexport const name = '{BALANCE}'; export const kind = 'virtual';\n\
+         export const events = ['{MOVED}']; export const initialState = () => ({{ cents: 0, events: 0 }});\n\
+         export function handler(state, {{ data }}) {{ state.cents += data.cents; state.events += 1; }}"
+    );
+    [counter(COUNTS[0], "async"), counter(COUNTS[1], "inline"), balance]
+}
+
+/// The amount that a mark of an account's event names: what follows its `=`.
+#[must_use]
+pub fn amount(mark: &str) -> Option<i64> {
+    mark.rsplit_once('=')?.1.parse().ok()
+}
+
+/// The empty fold of a projection, for the checker of P2.
+#[must_use]
+pub fn folds(projection: &str) -> Option<Box<dyn Fold>> {
+    COUNTS.contains(&projection).then(|| Box::new(Counts::default()) as Box<dyn Fold>)
+}
+
+/// Count and hash by stream.
+#[derive(Default)]
+struct Counts(BTreeMap<String, (u64, u64)>);
+
+impl Fold for Counts {
+    fn fold(&mut self, event: &StoredEvent) {
+        let (count, hash) = self.0.entry(event.stream.clone()).or_insert((0, 7));
+        *count += 1;
+        *hash = (*hash * 31 + event.position) % MODULUS;
+    }
+
+    fn view(&self, partition: &str) -> Option<Value> {
+        let (count, hash) = self.0.get(partition)?;
+        Some(json!({ "count": count, "hash": hash }))
+    }
+}

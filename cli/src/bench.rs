@@ -21,6 +21,7 @@ mod sessions;
 mod subscribe;
 mod tally;
 mod transact;
+mod view;
 
 use std::thread;
 
@@ -42,6 +43,8 @@ pub enum BenchCommand {
     Fold(fold::FoldArgs),
     /// Measure how long an append takes to reach many subscribers
     Subscribe(subscribe::SubscribeArgs),
+    /// Measure how long an acknowledged event takes to be in a projection's view
+    View(view::ViewArgs),
 }
 
 /// Runs on threads of its own, one unless more are asked for: on a machine that
@@ -52,6 +55,7 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
         BenchCommand::Transact(args) => args.plan.threads,
         BenchCommand::Read(args) => args.plan.threads,
         BenchCommand::Subscribe(args) => args.plan.threads,
+        BenchCommand::View(args) => args.plan.threads,
         BenchCommand::Fold(args) => args.threads,
     };
     let mut builder = match threads {
@@ -67,6 +71,7 @@ pub(crate) async fn run(command: &BenchCommand, client: &Client, output: &Output
             BenchCommand::Read(args) => read::run(args, client, output).await,
             BenchCommand::Subscribe(args) => subscribe::run(args, client, output).await,
             BenchCommand::Fold(args) => fold::run(args, client, output).await,
+            BenchCommand::View(args) => view::run(args, client, output).await,
         }
     };
     // A runtime must not be dropped on a thread of another one.

@@ -210,6 +210,8 @@ mod tests {
             "weir outbox rebuild --yes",
             "weir openapi",
             "weir bench subscribe --in-flight 1,1000 --rate 20",
+            "weir bench view --by event --rate 1000 --in-flight 64",
+            "weir bench append --invariant",
             "weir bench append --in-flight 1,64,512 --duration 5s --session",
             "weir bench read --in-flight 8 --duration 5s",
         ] {

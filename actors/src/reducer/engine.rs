@@ -1,6 +1,7 @@
 use rquickjs::{
-    Context, Ctx, Function, Module, Object, Persistent, Runtime,
+    Context, Ctx, FromJs, Function, Module, Object, Persistent, Runtime, Value,
     context::{EvalOptions, intrinsic},
+    function::IntoArgs,
     promise::PromiseState,
 };
 
@@ -100,7 +101,10 @@ impl Engine {
     /// Folds one event, given as JSON.
     pub(crate) fn step(&mut self, partition: &str, event: &str) -> Result<(), Fault> {
         self.steps += 1;
-        self.call(&self.step, (partition, event))
+        self.metered(|ctx| {
+            let event: Value<'_> = ctx.json_parse(event)?;
+            self.step.clone().restore(ctx)?.call((partition, event))
+        })
     }
 
     /// A resident state as JSON, checked whole.
@@ -113,17 +117,19 @@ impl Engine {
         self.call(&self.drop, (partition,))
     }
 
-    fn call<'a, A, R>(&self, function: &Persistent<Function<'static>>, arguments: A) -> Result<R, Fault>
+    fn call<A, R>(&self, function: &Persistent<Function<'static>>, arguments: A) -> Result<R, Fault>
     where
-        A: for<'js> rquickjs::function::IntoArgs<'js> + 'a,
-        R: for<'js> rquickjs::FromJs<'js>,
+        A: for<'js> IntoArgs<'js>,
+        R: for<'js> FromJs<'js>,
     {
+        self.metered(|ctx| function.clone().restore(ctx)?.call(arguments))
+    }
+
+    /// Enters the engine, for as long as one event may take.
+    fn metered<R>(&self, enter: impl FnOnce(&Ctx<'_>) -> rquickjs::Result<R>) -> Result<R, Fault> {
         let factor = if self.steps <= 1 { self.limits.first_event_factor } else { 1 };
         self.meter.arm(self.limits.ticks_per_event_max, wall_time(self.limits.event_time_max * factor));
-        self.context.with(|ctx| {
-            let result = function.clone().restore(&ctx).and_then(|function| function.call(arguments));
-            result.map_err(|error| Fault::of(&ctx, error, &self.meter))
-        })
+        self.context.with(|ctx| enter(&ctx).map_err(|error| Fault::of(&ctx, error, &self.meter)))
     }
 }
 

@@ -205,9 +205,8 @@
         errors = [];
         judged = 0;
       },
-      step(mode, text) {
+      step(mode, event) {
         if (errors.length > 0) return;
-        const event = parse(text);
         delete event.position;
         const handler = handlerOf(event.name);
         const answer = handler === undefined ? state : apply(handler, self, [state, event]);
@@ -286,8 +285,7 @@
     return {
       declared,
       load(_, __) {},
-      step(key, text) {
-        const event = parse(text);
+      step(key, event) {
         const answer = apply(handler, self, [event, aside(event, key)]);
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
         steps.push([event.position, statementsOf(answer)]);
@@ -342,10 +340,9 @@
       load(key, text) {
         states.set(key, parse(text === '' ? initial : text));
       },
-      step(key, text) {
+      step(key, event) {
         const held = states.get(key);
         const state = held === undefined ? parse(initial) : held;
-        const event = parse(text);
         const answer = apply(handler, self, [state, event, aside(event, key)]);
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
         if (answer === undefined && (state === null || typeof state !== 'object')) {
@@ -353,7 +350,7 @@
         }
         const next = answer === undefined ? state : answer;
         check(next, 64);
-        states.set(key, next);
+        if (next !== held) states.set(key, next);
       },
       collect(key) {
         const state = states.get(key);
@@ -377,8 +374,7 @@
       load(_, text) {
         data = parse(text);
       },
-      step(_, text) {
-        const event = parse(text);
+      step(_, event) {
         delete event.position;
         const held = event.data;
         const answer = apply(upcast, self, [held, event]);

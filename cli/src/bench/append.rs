@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
-use weir_client::Client;
-use weir_types::NameError;
+use weir_client::{Client, v1::RulesBody};
+use weir_types::{EntityType, NameError};
 
 use super::{
     cpu::Watch,
@@ -59,7 +59,19 @@ pub struct AppendArgs {
     /// Give each append an idempotency key
     #[arg(long)]
     keys: bool,
+    /// Have each append judged by an invariant, which folds the stream and is removed afterwards
+    #[arg(long, conflicts_with = "hot")]
+    invariant: bool,
 }
+
+/// The type of the entities that are appended to, and of those whose appends an invariant judges.
+const KIND: &str = "bench";
+const JUDGED_KIND: &str = "bench-judged";
+/// Counts the events of a stream, and refuses none.
+const INVARIANT: &str = "export const initialState = { events: 0 };
+export function fold({ events }) { return { events: events + 1 }; }
+export function check({ events }) { if (events > 1e9) return 'stream is full'; }
+";
 
 /// What an append expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,6 +84,17 @@ enum Guard {
 
 pub(super) async fn run(args: &AppendArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     client.find_leader().await?;
+    if !args.invariant {
+        return measured(args, client, output).await;
+    }
+    let rules = RulesBody { invariant: Some(INVARIANT.to_owned()), ..RulesBody::default() };
+    client.set_rules(Some(JUDGED_KIND), &rules).await?;
+    let measured = measured(args, client, output).await;
+    client.delete_rules(Some(JUDGED_KIND)).await?;
+    measured
+}
+
+async fn measured(args: &AppendArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let machine = Machine::here();
     let watch = watched(&args.plan, client).await;
     let before: Vec<Bytes> = args.plan.data.iter().map(|folder| Bytes::of(folder)).collect();
@@ -96,6 +119,7 @@ pub(super) async fn run(args: &AppendArgs, client: &Client, output: &Output) -> 
         size: args.size as usize,
         events_per_append: usize::from(args.events),
         streams: if args.hot { 1 } else { args.streams as usize },
+        invariant: args.invariant,
     };
     Report::new(work, machine, runs, data).show(output)
 }
@@ -125,6 +149,7 @@ async fn one_run(
 
 fn load(args: &AppendArgs, in_flight: usize) -> Result<Load, NameError> {
     Ok(Load {
+        kind: EntityType::new(if args.invariant { JUDGED_KIND } else { KIND })?,
         prefix: args.prefix.clone().unwrap_or_else(own_prefix),
         first: args.first as usize,
         streams: (args.streams as usize).max(in_flight),

@@ -2,9 +2,7 @@ use std::sync::Arc;
 
 use tokio::{sync::Mutex, time::sleep};
 use weir_client::{ApiError, AppendSession, Client, ClientError, PendingAppend};
-use weir_types::{
-    AppendRequest, EntityId, EntityType, ExpectedVersion, GroupId, IdempotencyKey, StreamVersion,
-};
+use weir_types::{AppendRequest, EntityId, ExpectedVersion, GroupId, IdempotencyKey, StreamVersion};
 
 use super::{
     load::Load,
@@ -80,7 +78,7 @@ impl Hot {
         let key = self.load.keys.then(|| IdempotencyKey::new(format!("{entity_id}:{version}")));
         Ok(AppendRequest {
             group: GroupId::DEFAULT,
-            entity_type: EntityType::new("bench")?,
+            entity_type: self.load.kind.clone(),
             expected: match self.load.guarded {
                 true => ExpectedVersion::Exact(StreamVersion(version)),
                 false => ExpectedVersion::Any,

@@ -14,6 +14,7 @@ const STRIDE: usize = 104_729;
 /// What every append of a run has in common.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
+    pub(super) kind: EntityType,
     pub(super) prefix: String,
     /// The number of the first stream.
     pub(super) first: usize,
@@ -40,12 +41,11 @@ struct Streams {
 impl Load {
     /// One caller's loop.
     pub(super) async fn run(self, lane: usize, way: Way, client: Client, pace: Pace, tally: Tally) {
-        let Ok(entity_type) = EntityType::new("bench") else { return };
         let mut caller = way.caller();
         let mut streams = Streams::new(self, lane);
         while let Some(begin) = pace.next().await {
             let Some(stream) = streams.next() else { return };
-            let Ok(request) = streams.request(stream, &entity_type) else { return };
+            let Ok(request) = streams.request(stream) else { return };
             match caller.append(&request).await {
                 Ok(ack) => {
                     tally.count(begin, Ok(request.events.len() as u64));
@@ -79,7 +79,7 @@ impl Streams {
         Some(self.at)
     }
 
-    fn request(&self, stream: usize, entity_type: &EntityType) -> Result<AppendRequest, NameError> {
+    fn request(&self, stream: usize) -> Result<AppendRequest, NameError> {
         let number = self.load.first + self.lane + stream * self.load.lanes;
         let entity_id = EntityId::new(format!("{}-{number}", self.load.prefix))?;
         let version = u64::from(self.versions[stream]);
@@ -87,7 +87,7 @@ impl Streams {
         Ok(AppendRequest {
             group: GroupId::DEFAULT,
             entity_id,
-            entity_type: entity_type.clone(),
+            entity_type: self.load.kind.clone(),
             expected: match self.load.guarded {
                 true => ExpectedVersion::Exact(StreamVersion(version)),
                 false => ExpectedVersion::Any,
@@ -141,6 +141,7 @@ mod tests {
     fn the_callers_of_a_run_share_every_stream_out_once() {
         for streams in [1, 7, 100, STRIDE] {
             let load = Load {
+                kind: EntityType::new("bench").unwrap(),
                 prefix: "p".to_owned(),
                 first: 5,
                 streams,
@@ -150,12 +151,11 @@ mod tests {
                 guarded: true,
                 once: true,
             };
-            let kind = EntityType::new("bench").unwrap();
             let mut seen = BTreeSet::new();
             for lane in 0..load.lanes {
                 let mut mine = Streams::new(load.clone(), lane);
                 while let Some(stream) = mine.next() {
-                    assert!(seen.insert(mine.request(stream, &kind).unwrap().entity_id.to_string()));
+                    assert!(seen.insert(mine.request(stream).unwrap().entity_id.to_string()));
                 }
             }
             assert_eq!(seen, (5..5 + streams).map(|number| format!("p-{number}")).collect());

@@ -80,6 +80,7 @@ pub(super) async fn run(args: &ReadArgs, client: &Client, output: &Output) -> Re
         size: args.size as usize,
         events_per_append: STREAM_EVENTS,
         streams: streams.len(),
+        invariant: false,
     };
     Report::new(work, machine, runs, Vec::new()).show(output)
 }

@@ -30,7 +30,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Work {
-    /// `append`, `transact`, `read`, `log` or `subscribe`.
+    /// `append`, `transact`, `read`, `log`, `subscribe` or `view`.
     pub(super) operation: &'static str,
     /// `session` or `unary`, or the consistency of reads.
     pub(super) mode: &'static str,
@@ -45,6 +45,9 @@ pub(super) struct Work {
     pub(super) events_per_append: usize,
     /// Streams that took part.
     pub(super) streams: usize,
+    /// Whether an invariant judged each append.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) invariant: bool,
 }
 
 impl Report {

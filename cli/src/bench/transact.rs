@@ -62,6 +62,7 @@ pub(super) async fn run(args: &TransactArgs, client: &Client, output: &Output) -
         size: args.size as usize,
         events_per_append: usize::from(args.over),
         streams: args.streams as usize,
+        invariant: false,
     };
     Report::new(work, machine, runs, Vec::new()).show(output)
 }

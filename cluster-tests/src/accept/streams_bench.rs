@@ -1,4 +1,5 @@
-//! What streams cost beyond single appends to many of them: one that all write, transactions, subscribers.
+//! What streams cost beyond single appends to many of them: one that all write, an invariant, transactions,
+//! subscribers.
 
 use anyhow::{Result, ensure};
 use futures::FutureExt as _;
@@ -9,15 +10,16 @@ use crate::{Cluster, ClusterSpec, report::Report};
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
     name: "streams/bench",
-    summary: "one hot stream, transactions over two streams, 1 to 1,000 subscribers",
+    summary: "one hot stream, appends that an invariant judges, transactions over two streams, 1 to 1,000 subscribers",
     release: true,
     run: |flags, report| story(report, flags).boxed(),
 };
 
 /// A measurement: its name and the arguments of `weir bench`. None has a goal yet but to be answered.
-const MEASURED: [(&str, &[&str]); 4] = [
+const MEASURED: [(&str, &[&str]); 5] = [
     ("hot_stream", &["append", "--hot", "--in-flight", "1,16,64,256"]),
     ("many_streams", &["append", "--in-flight", "1,16,64,256"]),
+    ("under_an_invariant", &["append", "--invariant", "--in-flight", "1,16,64,256"]),
     ("transactions_over_2", &["transact", "--in-flight", "1,16,64"]),
     ("subscribers", &["subscribe", "--in-flight", "1,10,100,1000"]),
 ];

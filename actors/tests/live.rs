@@ -284,3 +284,20 @@ async fn the_end_of_the_hub_is_told_with_a_cursor_and_slots_come_back() {
     let mut later = subscribe(&hub, everything(), SubscriptionStart::Last(1)).await;
     assert_eq!(take(&mut later, 1).await.0, [1]);
 }
+
+/// It spun on a core, for the subscriptions of a node that was ending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_ends_its_subscriptions() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write_to(&log, "a");
+    let hub = hub(&log);
+    let mut all = subscribe(&hub, everything(), SubscriptionStart::AfterPosition(Position(0))).await;
+    take(&mut all, 1).await;
+    log.end();
+    loop {
+        if let Frame::Ended { reason: EndReason::Unavailable(reason), .. } = frame(&mut all).await {
+            assert_eq!(reason, "node follows its log no more");
+            break;
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod consumer_groups;
 mod decide;
 mod endpoints;
 mod error;
+mod frames;
 mod kv;
 mod kv_watch;
 mod options;

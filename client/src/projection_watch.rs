@@ -1,18 +1,14 @@
 use std::time::Duration;
 
 use futures::{Stream, stream};
-use reqwest::Response;
 use serde::Deserialize;
-use tokio::time::timeout;
-use uuid::Uuid;
-use weir_api::v1::{StateUpdate, StatesQuery, SubscriptionEnd, SubscriptionMark, paths, sse};
+use weir_api::v1::{StateUpdate, StatesQuery, SubscriptionMark, paths, sse};
 use weir_types::limits::SUBSCRIPTION_HEARTBEAT_MS_DEFAULT;
 
 use crate::{
     Client, ClientError,
-    retry::pause,
-    sse::{Message, Reader},
-    subscribe::{Cut, SILENCE, ended},
+    frames::{Cut, Frames},
+    sse::Message,
 };
 
 /// What a follower of a projection's states is told.
@@ -34,11 +30,9 @@ pub enum StateNotice {
 /// first as it is and then whenever it is another. States that this client is slow to take are left out.
 #[derive(Debug)]
 pub struct ProjectionWatch {
-    client: Client,
     path: String,
     query: StatesQuery,
-    open: Option<(String, Response, Reader)>,
-    tries: u32,
+    frames: Frames,
 }
 
 /// What is said of a redeployment.
@@ -53,11 +47,9 @@ impl Client {
     #[must_use]
     pub fn watch_projection(&self, name: &str, partition: Option<&str>) -> ProjectionWatch {
         ProjectionWatch {
-            client: self.clone(),
             path: paths::fill(paths::PROJECTION_SUBSCRIBE, name),
             query: StatesQuery { partition: partition.map(str::to_owned), ..StatesQuery::default() },
-            open: None,
-            tries: 0,
+            frames: Frames::new(self.clone()),
         }
     }
 }
@@ -81,14 +73,9 @@ impl ProjectionWatch {
                 Ok(None) => {}
                 Err(Cut::Final(error)) => return Err(error),
                 Err(Cut::Lost(error)) => {
-                    if let Some((url, ..)) = self.open.take() {
-                        self.client.node_failed(&url);
+                    if let Some(reason) = self.frames.lost(&error).await {
+                        return Ok(StateNotice::Lost(reason));
                     }
-                    self.tries += 1;
-                    if self.tries == 1 {
-                        return Ok(StateNotice::Lost(error.to_string()));
-                    }
-                    tokio::time::sleep(pause(self.tries, Uuid::new_v4().as_bytes()[0])).await;
                 }
             }
         }
@@ -109,56 +96,28 @@ impl ProjectionWatch {
     }
 
     async fn step(&mut self) -> Result<Option<StateNotice>, Cut> {
-        if self.open.is_none() {
-            let url = self.client.current_url();
-            let opened = self.client.open(&url, &self.path, &self.query).await;
-            let response = opened.map_err(|error| {
-                self.client.node_failed(&url);
-                Cut::of(error)
-            })?;
-            self.open = Some((url, response, Reader::default()));
-        }
-        let Some((url, response, reader)) = &mut self.open else { return Ok(None) };
-        if let Some(message) = reader.next() {
-            return self.take(&message);
-        }
-        let lost = |reason: &str| Cut::lost(url, reason);
-        let silence = Duration::from_millis(SUBSCRIPTION_HEARTBEAT_MS_DEFAULT) * 2 + SILENCE;
-        match timeout(silence, response.chunk()).await {
-            Err(_) => Err(lost("it is silent")),
-            Ok(Err(error)) => Err(lost(&error.to_string())),
-            Ok(Ok(None)) => Err(lost("it ended the answer")),
-            Ok(Ok(Some(bytes))) => match reader.push(&bytes) {
-                Ok(()) => Ok(None),
-                Err(_) => Err(lost("a state has no end")),
-            },
+        let heartbeat = Duration::from_millis(SUBSCRIPTION_HEARTBEAT_MS_DEFAULT);
+        match self.frames.next(&self.path, &self.query, heartbeat).await? {
+            Some(message) => self.take(&message),
+            None => Ok(None),
         }
     }
 
     fn take(&mut self, message: &Message) -> Result<Option<StateNotice>, Cut> {
-        let read = |what: &str| {
-            let url = self.open.as_ref().map_or(String::new(), |(url, ..)| url.clone());
-            Cut::Final(ClientError::NotUnderstood { url, reason: what.to_owned() })
-        };
-        let text = message.data.as_str();
         let notice = match message.name.as_str() {
-            sse::END => {
-                let end: SubscriptionEnd =
-                    serde_json::from_str(text).map_err(|error| read(&error.to_string()))?;
-                return Err(ended(&end));
-            }
+            sse::END => return Err(Cut::ended(self.frames.parsed(message)?)),
             "" if message.id.is_empty() => return Ok(None),
-            "" => serde_json::from_str(text).map(StateNotice::State),
-            sse::CAUGHT_UP => serde_json::from_str(text).map(StateNotice::CaughtUp),
-            sse::HEARTBEAT => serde_json::from_str(text).map(StateNotice::Heartbeat),
+            "" => StateNotice::State(self.frames.parsed(message)?),
+            sse::CAUGHT_UP => StateNotice::CaughtUp(self.frames.parsed(message)?),
+            sse::HEARTBEAT => StateNotice::Heartbeat(self.frames.parsed(message)?),
             sse::REDEPLOYED => {
-                serde_json::from_str(text).map(|Deployed { deployed }| StateNotice::Redeployed(deployed))
+                let Deployed { deployed } = self.frames.parsed(message)?;
+                StateNotice::Redeployed(deployed)
             }
             // Of a later version.
             _ => return Ok(None),
         };
-        let notice = notice.map_err(|error| read(&error.to_string()))?;
-        self.tries = 0;
+        self.frames.goes_on();
         Ok(Some(notice))
     }
 }

@@ -1,24 +1,14 @@
 use std::time::Duration;
 
 use futures::{Stream, stream};
-use reqwest::Response;
-use serde::de::DeserializeOwned;
-use tokio::time::timeout;
-use uuid::Uuid;
-use weir_api::{
-    ApiError, ErrorBody, ErrorCode,
-    v1::{EventView, SubscribeQuery, SubscriptionEnd, SubscriptionMark, paths, sse},
-};
+use weir_api::v1::{EventView, SubscribeQuery, SubscriptionMark, paths, sse};
 use weir_types::limits::SUBSCRIPTION_HEARTBEAT_MS_DEFAULT;
 
 use crate::{
     Client, ClientError,
-    retry::pause,
-    sse::{Message, Reader},
+    frames::{Cut, Frames},
+    sse::Message,
 };
-
-/// How long beyond two heartbeats a node may be silent before another is asked.
-pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 
 /// What to subscribe to, and from where on: from now, unless it is said.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,9 +81,8 @@ impl Subscribe {
         self
     }
 
-    fn silence(&self) -> Duration {
-        Duration::from_millis(self.query.heartbeat_ms.unwrap_or(SUBSCRIPTION_HEARTBEAT_MS_DEFAULT)) * 2
-            + SILENCE
+    fn heartbeat_every(&self) -> Duration {
+        Duration::from_millis(self.query.heartbeat_ms.unwrap_or(SUBSCRIPTION_HEARTBEAT_MS_DEFAULT))
     }
 }
 
@@ -117,10 +106,8 @@ pub enum Notice {
 /// A subscription that goes on at any node when it is cut: each event once, in order.
 #[derive(Debug)]
 pub struct Subscription {
-    client: Client,
     what: Subscribe,
-    open: Option<(String, Response, Reader)>,
-    tries: u32,
+    frames: Frames,
     told_opened: bool,
     told_caught_up: bool,
 }
@@ -129,32 +116,8 @@ impl Client {
     /// Subscribes. Nothing is sent before the first [`Subscription::next`].
     #[must_use]
     pub fn subscribe(&self, what: Subscribe) -> Subscription {
-        let client = self.clone();
-        Subscription { client, what, open: None, tries: 0, told_opened: false, told_caught_up: false }
-    }
-}
-
-/// Why a stretch at one node ended.
-pub(crate) enum Cut {
-    /// Another node may go on.
-    Lost(ClientError),
-    /// No node will.
-    Final(ClientError),
-}
-
-impl Cut {
-    /// A call that failed at one node may go well at another, unless its error is of the request.
-    pub(crate) fn of(error: ClientError) -> Self {
-        match error.is_retryable() || error.code() == Some(ErrorCode::StorageDamaged) {
-            true => Self::Lost(ClientError::Read(Box::new(error))),
-            false => Self::Final(error),
-        }
-    }
-
-    /// The node at `url` does not go on.
-    pub(crate) fn lost(url: &str, reason: &str) -> Self {
-        let lost = ClientError::Lost { url: url.into(), reason: reason.into() };
-        Self::Lost(ClientError::Read(Box::new(lost)))
+        let frames = Frames::new(self.clone());
+        Subscription { what, frames, told_opened: false, told_caught_up: false }
     }
 }
 
@@ -176,14 +139,9 @@ impl Subscription {
                 Ok(None) => {}
                 Err(Cut::Final(error)) => return Err(error),
                 Err(Cut::Lost(error)) => {
-                    if let Some((url, ..)) = self.open.take() {
-                        self.client.node_failed(&url);
+                    if let Some(reason) = self.frames.lost(&error).await {
+                        return Ok(Notice::Lost(reason));
                     }
-                    self.tries += 1;
-                    if self.tries == 1 {
-                        return Ok(Notice::Lost(error.to_string()));
-                    }
-                    tokio::time::sleep(pause(self.tries, Uuid::new_v4().as_bytes()[0])).await;
                 }
             }
         }
@@ -213,50 +171,30 @@ impl Subscription {
     }
 
     async fn step(&mut self) -> Result<Option<Notice>, Cut> {
-        if self.open.is_none() {
-            let url = self.client.current_url();
-            let opened = self.client.open(&url, &self.what.path, &self.what.query).await;
-            let response = opened.map_err(|error| {
-                self.client.node_failed(&url);
-                Cut::of(error)
-            })?;
-            self.open = Some((url, response, Reader::default()));
-        }
-        let silence = self.what.silence();
-        let Some((url, response, reader)) = &mut self.open else { return Ok(None) };
-        if let Some(message) = reader.next() {
-            return self.take(message);
-        }
-        let lost = |reason: &str| Cut::lost(url, reason);
-        match timeout(silence, response.chunk()).await {
-            Err(_) => Err(lost("it is silent")),
-            Ok(Err(error)) => Err(lost(&error.to_string())),
-            Ok(Ok(None)) => Err(lost("it ended the answer")),
-            Ok(Ok(Some(bytes))) => match reader.push(&bytes) {
-                Ok(()) => Ok(None),
-                Err(_) => Err(lost("an event has no end")),
-            },
+        let (path, query) = (&self.what.path, &self.what.query);
+        match self.frames.next(path, query, self.what.heartbeat_every()).await? {
+            Some(message) => self.take(message),
+            None => Ok(None),
         }
     }
 
     fn take(&mut self, message: Message) -> Result<Option<Notice>, Cut> {
         if message.name == sse::END {
-            let end: SubscriptionEnd = self.parsed(&message)?;
-            return Err(ended(&end));
+            return Err(Cut::ended(self.frames.parsed(&message)?));
         }
         let notice = match message.name.as_str() {
             "" if message.id.is_empty() => return Ok(None),
-            "" => Some(Notice::Event(Box::new(self.parsed(&message)?))),
+            "" => Some(Notice::Event(Box::new(self.frames.parsed(&message)?))),
             sse::OPENED => {
-                let mark = self.parsed(&message)?;
+                let mark = self.frames.parsed(&message)?;
                 (!std::mem::replace(&mut self.told_opened, true)).then_some(Notice::Opened(mark))
             }
             sse::CAUGHT_UP => {
-                let mark = self.parsed(&message)?;
+                let mark = self.frames.parsed(&message)?;
                 (!std::mem::replace(&mut self.told_caught_up, true)).then_some(Notice::CaughtUp(mark))
             }
-            sse::HEARTBEAT => Some(Notice::Heartbeat(self.parsed(&message)?)),
-            sse::LEFT_OUT => Some(Notice::LeftOut(self.parsed(&message)?)),
+            sse::HEARTBEAT => Some(Notice::Heartbeat(self.frames.parsed(&message)?)),
+            sse::LEFT_OUT => Some(Notice::LeftOut(self.frames.parsed(&message)?)),
             // Of a later version.
             _ => None,
         };
@@ -265,27 +203,8 @@ impl Subscription {
         }
         // A node that opens and ends at once has given nothing: the pause before the next try stays.
         if message.name != sse::OPENED {
-            self.tries = 0;
+            self.frames.goes_on();
         }
         Ok(notice)
-    }
-
-    fn parsed<T: DeserializeOwned>(&self, message: &Message) -> Result<T, Cut> {
-        let url = self.open.as_ref().map_or(String::new(), |(url, ..)| url.clone());
-        serde_json::from_str(&message.data)
-            .map_err(|error| Cut::Final(ClientError::NotUnderstood { url, reason: error.to_string() }))
-    }
-}
-
-/// A subscription that ended at one node goes on at another, unless its error is of the request.
-pub(crate) fn ended(end: &SubscriptionEnd) -> Cut {
-    let details = serde_json::Map::default();
-    let body =
-        ErrorBody { error: String::new(), message: end.message.clone(), code: end.code.clone(), details };
-    let error: ApiError = body.into_error(503);
-    let elsewhere = error.code.is_retryable() || error.code == ErrorCode::StorageDamaged;
-    match elsewhere {
-        true => Cut::Lost(ClientError::Api(error)),
-        false => Cut::Final(ClientError::Api(error)),
     }
 }

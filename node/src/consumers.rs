@@ -9,7 +9,6 @@
 
 mod keys;
 mod shelf;
-mod slots;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,8 +29,8 @@ use weir_types::{
     Term, limits, ports::Ports,
 };
 
-use self::{shelf::Shelf, slots::Slots};
-use crate::{buckets::Buckets, deciding::deciding};
+use self::shelf::Shelf;
+use crate::{buckets::Buckets, deciding::deciding, slots::Slots};
 
 pub(crate) use self::keys::is_reserved;
 
@@ -49,7 +48,7 @@ pub(crate) struct ConsumersParts {
 /// The consumer groups of a node's group, as long as the node leads.
 pub struct Consumers {
     parts: ConsumersParts,
-    desks: Slots<Open>,
+    desks: Slots<ConsumerGroupName, Arc<Open>>,
     /// One group is made after another, or there would be too many.
     making: Mutex<()>,
     tasks: TaskTracker,
@@ -318,7 +317,7 @@ impl Consumers {
     async fn open(&self, name: &ConsumerGroupName) -> Result<Arc<Open>, ApiError> {
         let seen = deciding(&*self.parts.ports.leadership, self.parts.node).await?;
         let mut held = self.desks.hold(name).await;
-        if let Some(open) = held.desk().filter(|open| open.term == seen.term && !open.desk.is_over()) {
+        if let Some(open) = held.get().filter(|open| open.term == seen.term && !open.desk.is_over()) {
             return Ok(open.clone());
         }
         held.set(None);

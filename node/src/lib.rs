@@ -28,6 +28,7 @@ mod rejoin;
 mod repair;
 mod serve;
 mod shutdown;
+mod slots;
 mod tables;
 mod telemetry;
 mod tryout;

@@ -8,7 +8,6 @@ mod desk;
 mod keys;
 mod read;
 pub(crate) mod sinks;
-mod slots;
 mod store;
 mod stored;
 mod wanted;
@@ -33,12 +32,15 @@ use weir_types::{
 
 use self::{
     desk::{Desk, HandedOut, Stop, Tried},
-    slots::{Held, Slots},
     store::{Done, Store, put},
     stored::{Ledger, Mode, Registration},
     wanted::{abandoned, wanted},
 };
-use crate::{buckets::Buckets, deciding::deciding};
+use crate::{
+    buckets::Buckets,
+    deciding::deciding,
+    slots::{Held, Slots},
+};
 
 /// Dead letters that are sent again at once.
 const REPLAYS_MAX: usize = 100;
@@ -65,7 +67,7 @@ pub struct Workers {
     upcasting: Arc<Upcasting>,
     store: Store,
     stop: CancellationToken,
-    desks: Slots<Desk>,
+    desks: Slots<ProjectionName, Desk>,
     /// Something is so that a poll may be answered.
     stirred: Notify,
 }
@@ -387,7 +389,10 @@ impl Workers {
     }
 
     /// What is to be told of what was tried at a desk; nothing where it is to be tried at another.
-    fn settle<T>(held: &mut Held<'_, Desk>, done: Result<T, Stop>) -> Option<Result<T, ApiError>> {
+    fn settle<T>(
+        held: &mut Held<'_, ProjectionName, Desk>,
+        done: Result<T, Stop>,
+    ) -> Option<Result<T, ApiError>> {
         match done {
             Ok(done) => Some(Ok(done)),
             Err(Stop::Outdated) => {
@@ -404,7 +409,11 @@ impl Workers {
         }
     }
 
-    async fn open(&self, held: &mut Held<'_, Desk>, name: &ProjectionName) -> Result<(), ApiError> {
+    async fn open(
+        &self,
+        held: &mut Held<'_, ProjectionName, Desk>,
+        name: &ProjectionName,
+    ) -> Result<(), ApiError> {
         let seen = deciding(&*self.ports.leadership, self.node).await?;
         if held.get().is_some_and(|desk| desk.term == seen.term) {
             return Ok(());

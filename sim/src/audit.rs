@@ -1,4 +1,5 @@
-//! After all is healed: every node takes an append, all hold the same, and all fold it.
+//! After all is healed: every node takes an append, all hold the same, all fold it, and
+//! consumers come to its end.
 
 use std::{
     collections::BTreeSet,
@@ -10,23 +11,34 @@ use std::{
 };
 
 use tokio::time::sleep;
+use weir_api::v1::{SettlementBody, VerdictKind};
 use weir_check::{
     FinalState,
     history::{Call, Expected},
     state::NodeEnd,
 };
 
-use crate::{client::Client, folds::COUNTS, machine::Machine};
+use crate::{
+    client::{Client, Facts},
+    desk::GroupTold,
+    folds::{COUNTS, amount},
+    machine::Machine,
+};
 
 /// Tries of whatever must work now.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(300);
+/// Looks at a group that is to come to its end, and between two of them.
+const CONSUME_TRIES: usize = 400;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What the audit found.
 #[derive(Default)]
 pub struct Found {
     /// What every node holds.
     pub end: FinalState,
+    /// The dead letters of the group.
+    pub dead: Vec<u64>,
     /// What must not be.
     pub wrong: Vec<String>,
 }
@@ -39,6 +51,8 @@ pub struct Audit {
     pub members: Arc<Mutex<Vec<Arc<Machine>>>>,
     /// Set when there is something that folds.
     pub prepared: Arc<AtomicBool>,
+    /// What consumers saw and did.
+    pub facts: Facts,
     /// Where it puts what it finds.
     pub found: Arc<Mutex<Found>>,
 }
@@ -64,10 +78,12 @@ impl Audit {
             }
         }
         let end = self.equal(&machines, &mut wrong).await;
+        let mut dead = Vec::new();
         if self.prepared.load(Relaxed) {
             self.fold(&nodes, &end, &mut wrong).await;
+            dead = self.consume(&nodes, &end, &mut wrong).await;
         }
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { end, wrong };
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { end, dead, wrong };
         Ok(())
     }
 
@@ -124,6 +140,30 @@ impl Audit {
                 }
             }
         }
+    }
+
+    /// Settles all that is left of the group's events; its dead letters.
+    async fn consume(&mut self, nodes: &[u64], end: &FinalState, wrong: &mut Vec<String>) -> Vec<u64> {
+        let of_accounts = end.longest().iter().rfind(|event| amount(&event.mark).is_some());
+        let last = of_accounts.map_or(0, |event| event.position);
+        let facts = self.facts.clone();
+        let mut told = None;
+        for _ in 0..CONSUME_TRIES {
+            for held in self.client.pull(nodes, &facts).await {
+                let (attempt, desk, verdict) = (Some(held.attempt), Some(held.desk), VerdictKind::Ack);
+                let ack = SettlementBody { position: held.position, attempt, desk, verdict, delay_ms: None };
+                self.client.settle(nodes, vec![ack], &facts).await;
+            }
+            told = self.client.group(nodes).await.or(told);
+            if let Some(GroupTold { checkpoint, open: 0, dead }) = &told
+                && *checkpoint >= last
+            {
+                return dead.clone();
+            }
+            sleep(LOOK).await;
+        }
+        wrong.push(format!("the group does not come to {last}: {told:?}"));
+        told.map(|told| told.dead).unwrap_or_default()
     }
 
     async fn until_ok(&mut self, node: u64, call: &Call) -> bool {

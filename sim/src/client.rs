@@ -1,17 +1,24 @@
 //! A client: every call goes to one node, once, has a time-out, and is written
 //! down with what came of it.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
+use weir_api::v1::SettlementBody;
 use weir_check::{
+    groups::Fact,
     history::{Call, Outcome, Recorder},
     state::StoredEvent,
 };
 
 use crate::{
-    desk::{Answer, Ask, StateAsked, StateTold, put, take},
+    desk::{Answer, Ask, GroupTold, Held, StateAsked, StateTold, Verdicts, put, take},
     network::{EDGE_PORT, host},
     trace::Trace,
 };
@@ -20,6 +27,9 @@ use crate::{
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// What the clients of a transaction's parts are apart from their own by, in the history.
 const PARTS: u64 = 1_000;
+
+/// What consumers saw and did.
+pub type Facts = Arc<Mutex<Vec<Fact>>>;
 
 /// A client with its connections.
 pub struct Client {
@@ -107,6 +117,59 @@ impl Client {
             Some(Answer::State(told)) => Some(told),
             _ => None,
         }
+    }
+
+    /// Events for a consumer, from whichever node hands them out; what it is given goes to the facts.
+    pub async fn pull(&mut self, nodes: &[u64], facts: &Facts) -> Vec<Held> {
+        let most = 4;
+        for node in nodes {
+            let began = self.trace.now_us();
+            let Ok(Answer::Pulled(all)) = self.exchange(*node, &Ask::Pull(most)).await else { continue };
+            let ended = self.trace.now_us();
+            self.trace.note(format_args!("client {} pulled at {node}: {all:?}", self.number));
+            let given = |held: &Held| {
+                let Held { position, attempt, .. } = *held;
+                Fact::Given { position, stream: held.stream.clone(), attempt, began, ended }
+            };
+            facts.lock().unwrap_or_else(PoisonError::into_inner).extend(all.iter().map(given));
+            return all;
+        }
+        Vec::new()
+    }
+
+    /// Says what became of events, at whichever node takes it.
+    pub async fn settle(&mut self, nodes: &[u64], verdicts: Verdicts, facts: &Facts) {
+        for node in nodes {
+            let began = self.trace.now_us();
+            let answer = self.exchange(*node, &Ask::Settle(verdicts.clone())).await.ok();
+            let ended = self.trace.now_us();
+            let done = match answer {
+                Some(Answer::Settled(done)) => Some(done),
+                _ => None,
+            };
+            self.trace.note(format_args!("client {} settled at {node} {verdicts:?}: {done:?}", self.number));
+            let is_done = |at: usize| done.as_ref().is_some_and(|done| done.get(at) == Some(&true));
+            let said = |(at, one): (usize, &SettlementBody)| Fact::Said {
+                position: one.position,
+                began,
+                ended: is_done(at).then_some(ended),
+            };
+            let said: Vec<Fact> = verdicts.iter().enumerate().map(said).collect();
+            facts.lock().unwrap_or_else(PoisonError::into_inner).extend(said);
+            if done.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// How far consumers are, by whichever node knows.
+    pub async fn group(&mut self, nodes: &[u64]) -> Option<GroupTold> {
+        for node in nodes {
+            if let Ok(Answer::Group(told)) = self.exchange(*node, &Ask::Group).await {
+                return Some(told);
+            }
+        }
+        None
     }
 
     async fn exchange(&mut self, node: u64, ask: &Ask) -> Result<Answer, Lost> {

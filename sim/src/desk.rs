@@ -2,6 +2,7 @@
 //! one JSON value each way, straight to the engine.
 
 mod code;
+mod group;
 mod kv;
 mod transaction;
 
@@ -12,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use turmoil::net::{TcpListener, TcpStream};
-use weir_api::{ApiError, v1::MemberBody};
+use weir_api::{
+    ApiError,
+    v1::{MemberBody, SettlementBody},
+};
 use weir_check::{
     history::{
         Call, Delivered, Expected, MembershipOp, Outcome, ReadConsistency, ReadDirection, Seen, SeenEvent,
@@ -51,6 +55,39 @@ pub enum Ask {
     Prepare(u64),
     /// The state of a stream.
     State(StateAsked),
+    /// Events for a consumer, so many at most.
+    Pull(usize),
+    /// What a consumer says of events.
+    Settle(Verdicts),
+    /// How far the consumers are.
+    Group,
+}
+
+/// What consumers say of events.
+pub type Verdicts = Vec<SettlementBody>;
+
+/// An event that a consumer has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Held {
+    /// Its position.
+    pub position: u64,
+    /// Its stream.
+    pub stream: String,
+    /// Which delivery it is, from 1.
+    pub attempt: u32,
+    /// Of which desk.
+    pub desk: u64,
+}
+
+/// How far consumers are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct GroupTold {
+    /// All of their events up to here are settled or dead.
+    pub checkpoint: u64,
+    /// Events behind it that are neither.
+    pub open: usize,
+    /// The positions of dead letters.
+    pub dead: Vec<u64>,
 }
 
 /// Which state is asked for, and through what.
@@ -86,6 +123,12 @@ pub enum Answer {
     Prepared,
     /// A state.
     State(StateTold),
+    /// Events for a consumer.
+    Pulled(Vec<Held>),
+    /// Of each event whether it is settled or dead for good.
+    Settled(Vec<bool>),
+    /// How far the consumers are.
+    Group(GroupTold),
     /// Why there is none.
     Failed(String),
 }
@@ -121,24 +164,27 @@ impl Desk {
     async fn attend(self, mut stream: TcpStream) -> io::Result<()> {
         loop {
             let ask: Ask = take(&mut stream).await?;
-            let answer = match ask {
-                Ask::Call(call) => Answer::Outcome(self.answer(call).await),
-                Ask::Transact(parts) => Answer::Outcomes(self.transact(parts).await),
-                Ask::Stored(from) => match self.page(from, 500).await {
-                    Ok(page) => Answer::Stored(page.events.iter().map(stored).collect()),
-                    Err(error) => Answer::Failed(error.to_string()),
-                },
-                Ask::Prepare(generation) => match self.prepare(generation).await {
-                    Ok(()) => Answer::Prepared,
-                    Err(error) => Answer::Failed(error.to_string()),
-                },
-                Ask::State(asked) => match self.state(asked).await {
-                    Ok(told) => Answer::State(told),
-                    Err(error) => Answer::Failed(error.to_string()),
-                },
-            };
+            let answer = self.serve_one(ask).await;
             put(&mut stream, &answer).await?;
         }
+    }
+
+    async fn serve_one(&self, ask: Ask) -> Answer {
+        let answered = match ask {
+            Ask::Call(call) => Ok(Answer::Outcome(self.answer(call).await)),
+            Ask::Transact(parts) => Ok(Answer::Outcomes(self.transact(parts).await)),
+            Ask::Stored(from) => self.stored(from).await.map(Answer::Stored),
+            Ask::Prepare(generation) => self.prepare(generation).await.map(|()| Answer::Prepared),
+            Ask::State(asked) => self.state(asked).await.map(Answer::State),
+            Ask::Pull(most) => self.pull(most).await.map(Answer::Pulled),
+            Ask::Settle(verdicts) => self.settle(verdicts).await.map(Answer::Settled),
+            Ask::Group => self.group().await.map(Answer::Group),
+        };
+        answered.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+    }
+
+    async fn stored(&self, from: u64) -> Result<Vec<StoredEvent>, ApiError> {
+        Ok(self.page(from, 500).await?.events.iter().map(stored).collect())
     }
 
     async fn page(&self, from: u64, limit: usize) -> Result<LogSlice, ReadError> {

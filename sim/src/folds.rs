@@ -11,8 +11,10 @@ pub const ACCOUNT: &str = "account";
 pub const MOVED: &str = "account.moved";
 /// The projection that is folded for the stream that is asked for.
 pub const BALANCE: &str = "balance";
-/// The projections that count the events of each stream.
-pub const COUNTS: [&str; 2] = ["counts", "inline-counts"];
+/// The projections that count the events of each stream, behind the log and right behind apply.
+pub const COUNTS: [&str; 2] = ["counts", INLINE];
+/// The second of them.
+pub const INLINE: &str = "inline-counts";
 /// The modulus of the running hash, which every repeat, hole and change of order changes.
 const MODULUS: u64 = 1_000_003;
 
@@ -52,7 +54,7 @@ pub fn projections(generation: u64) -> [String; 3] {
          export const events = ['{MOVED}']; export const initialState = () => ({{ cents: 0, events: 0 }});\n\
          export function handler(state, {{ data }}) {{ state.cents += data.cents; state.events += 1; }}"
     );
-    [counter(COUNTS[0], "async"), counter(COUNTS[1], "inline"), balance]
+    [counter(COUNTS[0], "async"), counter(INLINE, "inline"), balance]
 }
 
 /// The amount that a mark of an account's event names: what follows its `=`.

@@ -46,10 +46,12 @@ pub enum Plant {
     InvariantAsleep,
     /// A state of the past that lacks the last event.
     StateOfBefore,
+    /// A verdict that is told to be taken and is not.
+    AckForgotten,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 19] = [
+pub const PLANTS: [(&str, Plant); 20] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -69,6 +71,7 @@ pub const PLANTS: [(&str, Plant); 19] = [
     ("part-apart", Plant::PartApart),
     ("invariant-asleep", Plant::InvariantAsleep),
     ("state-of-before", Plant::StateOfBefore),
+    ("ack-forgotten", Plant::AckForgotten),
 ];
 
 impl FromStr for Plant {

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use turmoil::Sim;
 use weir_check::{
     FinalState, Recorder,
+    groups::Fact,
     history::{Call, Header, Seen, Topology},
     rng::Rng,
 };
@@ -25,7 +26,7 @@ use crate::{
     admin::{Admin, Order, Orders},
     audit::{Audit, Found},
     balances::{StateSeen, States},
-    client::Client,
+    client::{Client, Facts},
     links::Links,
     machine::{Machine, Site},
     network::host,
@@ -61,6 +62,8 @@ pub struct Ended {
     pub end: FinalState,
     /// The states of accounts that clients were told.
     pub states: Vec<StateSeen>,
+    /// What consumers saw and did, and their dead letters.
+    pub consumed: (Vec<Fact>, Vec<u64>),
     /// What the run itself saw that must not be.
     pub wrong: Vec<String>,
     /// Simulated milliseconds.
@@ -100,6 +103,7 @@ struct Run {
     /// The code was handed in.
     prepared: Arc<AtomicBool>,
     states: States,
+    facts: Facts,
     found: Arc<Mutex<Found>>,
     audited: Arc<Mutex<Vec<Arc<Machine>>>>,
     wrong: Vec<String>,
@@ -181,6 +185,7 @@ impl Run {
             settled: Arc::default(),
             prepared: Arc::default(),
             states: Arc::default(),
+            facts: Arc::default(),
             found: Arc::default(),
             audited: Arc::default(),
             wrong: Vec::new(),
@@ -225,6 +230,7 @@ impl Run {
             client: self.client(AUDITOR, Duration::from_secs(4)),
             members: self.audited.clone(),
             prepared: self.prepared.clone(),
+            facts: self.facts.clone(),
             found: self.found.clone(),
         };
         self.sim.client(OUTSIDE[3], audit.run());
@@ -239,6 +245,7 @@ impl Run {
             stop: self.stop.clone(),
             prepared: self.prepared.clone(),
             states: self.states.clone(),
+            facts: self.facts.clone(),
         };
         Worker::new(self.client(number, patience), rng, name, world)
     }
@@ -509,7 +516,9 @@ impl Run {
         self.site.recorder.flush().context("the history")?;
         let history = memory.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let states = std::mem::take(&mut *self.states.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Ended { history, end: found.end, states, wrong: self.wrong, took_ms })
+        let facts = std::mem::take(&mut *self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+        let consumed = (facts, found.dead);
+        Ok(Ended { history, end: found.end, states, consumed, wrong: self.wrong, took_ms })
     }
 }
 

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, io::Cursor, path::Path};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use weir_check::{Evidence, History, Rules, check, coverage};
+use weir_check::{
+    Evidence, History, Rules, check, coverage,
+    groups::{Fact, judge as judge_group},
+};
 
 use crate::{
     balances, chance, folds, listener,
@@ -88,12 +91,15 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
     if !ended.end.nodes.is_empty() {
         wrong.extend(check(&evidence, &folds::folds).broken().map(ToString::to_string));
         wrong.extend(whole::broken(&history.operations, &ended.end));
+        wrong.extend(consumed(ended));
         wrong.extend(balances::broken(&history.operations, &ended.states, &ended.end));
     }
     let mut counts = coverage::measure(&evidence);
     counts.insert("transactions.acked".to_owned(), whole::acked(&history.operations));
     counts.insert("invariants.refused".to_owned(), balances::refused(&history.operations));
     counts.insert("states.read".to_owned(), ended.states.len() as u64);
+    let given = |fact: &&Fact| matches!(fact, Fact::Given { .. });
+    counts.insert("consumers.given".to_owned(), ended.consumed.0.iter().filter(given).count() as u64);
     Ok(Verdict {
         seed,
         simulated_ms: ended.took_ms,
@@ -102,6 +108,17 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
         counts,
         ..Verdict::default()
     })
+}
+
+/// What consumers of the accounts' events saw that must not be.
+fn consumed(ended: &Ended) -> Vec<String> {
+    let (facts, dead) = &ended.consumed;
+    if facts.is_empty() && dead.is_empty() {
+        return Vec::new();
+    }
+    let of_accounts = ended.end.longest().iter().filter(|event| folds::amount(&event.mark).is_some());
+    let log: Vec<_> = of_accounts.map(|event| (event.position, event.stream.clone())).collect();
+    judge_group(&log, facts, dead)
 }
 
 fn keep(dir: &Path, seed: u64, ended: &Ended) -> Result<()> {

@@ -1,7 +1,9 @@
 //! What clients do: appends of every sort, repeats of what has an unknown fate,
-//! reads of every freshness, transactions, keys with revisions, accounts under an invariant, and what is folded.
+//! reads of every freshness, transactions, keys with revisions, accounts under an invariant and their
+//! consumers, and what is folded.
 
 mod accounts;
+mod consumer;
 mod keys;
 mod transactions;
 
@@ -20,7 +22,10 @@ use weir_check::{
 };
 
 use self::accounts::{ACCOUNTS, is_account};
-use crate::{balances::States, client::Client};
+use crate::{
+    balances::States,
+    client::{Client, Facts},
+};
 
 /// Streams that everybody races for.
 const HOT: u64 = 3;
@@ -63,6 +68,8 @@ pub struct World {
     pub prepared: Arc<AtomicBool>,
     /// Where the states go that they are told.
     pub states: States,
+    /// Where it goes what they see and do as consumers.
+    pub facts: Facts,
 }
 
 impl Worker {
@@ -83,9 +90,10 @@ impl Worker {
                 0..20 => self.append_guarded().await,
                 20..34 => self.append_unguarded().await,
                 34..42 => self.move_money().await,
-                42..47 => self.read_state().await,
-                47..52 => self.send_again().await,
-                52..60 => self.transact().await,
+                42..46 => self.read_state().await,
+                46..50 => self.consume().await,
+                50..53 => self.send_again().await,
+                53..60 => self.transact().await,
                 60..70 => self.use_key().await,
                 70..76 => self.read_view().await,
                 76..86 => self.read_stream().await,

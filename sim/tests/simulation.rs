@@ -37,6 +37,7 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "appends.acked",
         "appends.conflict",
         "appends.repeated",
+        "consumers.given",
         "invariants.refused",
         "keys.done",
         "leaders.changes",

@@ -24,7 +24,11 @@ pub(super) async fn follow(hub: Arc<Inner>, stop: CancellationToken) {
                 hub.wanted.notified().await;
                 continue;
             }
-            while_wanted(&hub).await;
+            if !while_wanted(&hub).await {
+                // The node is ending: there is nothing to follow any more.
+                hub.end_all(EndReason::Unavailable("node follows its log no more".to_owned()));
+                return;
+            }
         }
     };
     tokio::select! {
@@ -33,9 +37,13 @@ pub(super) async fn follow(hub: Arc<Inner>, stop: CancellationToken) {
     }
 }
 
-async fn while_wanted(hub: &Inner) {
+/// Whether there may be more to follow when somebody wants it again.
+async fn while_wanted(hub: &Inner) -> bool {
     let mut applied = hub.reader.applied_changes(hub.group);
-    while applied.next().await.is_some() && hub.is_wanted() {
+    while applied.next().await.is_some() {
+        if !hub.is_wanted() {
+            return true;
+        }
         while hub.reader.applied(hub.group) > hub.tail() {
             let from = hub.tail().next();
             match hub.reader.read_log(hub.group, from, PAGE_EVENTS).await {
@@ -55,4 +63,5 @@ async fn while_wanted(hub: &Inner) {
             }
         }
     }
+    false
 }

@@ -1,3 +1,4 @@
+use tracing::error;
 use weir_api::{ApiError, v1::StateQuery};
 use weir_check::history::Seen;
 use weir_types::{
@@ -7,12 +8,12 @@ use weir_types::{
 
 use super::{Desk, StateAsked, StateTold};
 use crate::{
-    folds::{ACCOUNT, MOVED, invariant, projections, upcaster},
+    folds::{ACCOUNT, INLINE, MOVED, invariant, projections, upcaster},
     plant::Plant,
 };
 
 impl Desk {
-    /// Hands in all code, in an order in which what is folded by upcasters comes after them.
+    /// Hands in all code, in an order in which what is folded by upcasters comes after them, and makes the group.
     pub(super) async fn prepare(&self, generation: u64) -> Result<(), ApiError> {
         let upcaster = Upcaster {
             name: EventName::new(MOVED)?,
@@ -29,7 +30,7 @@ impl Desk {
         for source in projections(generation) {
             self.engine.deploy(&source).await?;
         }
-        Ok(())
+        self.make_group().await
     }
 
     pub(super) async fn view(
@@ -42,7 +43,12 @@ impl Desk {
         let consistency =
             position.map_or(Consistency::Local, |position| Consistency::AtLeast(Position(position)));
         let (name, partition) = (ProjectionName::new(projection)?, PartitionKey::new(partition)?);
+        let applied = self.engine.status().applied_position;
         let (status, view) = self.engine.view(&name, &partition, consistency).await?;
+        if projection == INLINE && status.checkpoint < applied {
+            // An error that is logged is a finding.
+            error!(applied, status.checkpoint, "inline view is behind what was applied before it was read");
+        }
         let value = view.and_then(|view| serde_json::from_slice(&view.state).ok());
         Ok(Seen::View { value, checkpoint: status.checkpoint })
     }

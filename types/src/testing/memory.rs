@@ -42,6 +42,7 @@ struct Inner {
     leadership: Option<Leadership>,
     leadership_watchers: Vec<mpsc::UnboundedSender<Leadership>>,
     applied_watchers: Vec<mpsc::UnboundedSender<Position>>,
+    ended: bool,
     registry_watchers: Vec<mpsc::UnboundedSender<()>>,
     events: Vec<RecordedEvent>,
     streams: HashMap<EntityId, Vec<Position>>,
@@ -64,6 +65,13 @@ enum Queued {
 }
 
 impl MemoryLog {
+    /// Ends what follows the applied position, as the end of Raft does.
+    pub fn end(&self) {
+        let mut inner = self.inner();
+        inner.ended = true;
+        inner.applied_watchers.clear();
+    }
+
     /// An empty log that `node` leads in term 1.
     #[must_use]
     pub fn led_by(node: NodeId) -> Self {

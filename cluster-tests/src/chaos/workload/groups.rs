@@ -1,8 +1,6 @@
 //! A consumer group whose consumers, at any node, settle events, give them back, give them up, and forget
 //! them. Every event is settled or dead in the end, in order for each entity, and none that is settled comes
-//! again ([`judge`]).
-
-mod judge;
+//! again ([`judge`](weir_check::groups::judge)).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,8 +13,8 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
 use weir_api::v1::{ConsumerGroupView, DeadLetterPage, PullResult, SettleResult, SettlementKind, paths};
+use weir_check::groups::{Fact, judge};
 
-use self::judge::{Fact, judge};
 use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
 use crate::{PATIENCE, eventually};
 

@@ -161,7 +161,9 @@ impl EventReader for MemoryLog {
         let (sender, receiver) = mpsc::unbounded();
         let mut inner = self.inner();
         let now = inner.applied();
-        inner.applied_watchers.push(sender);
+        if !inner.ended {
+            inner.applied_watchers.push(sender);
+        }
         futures::stream::once(async move { now }).chain(receiver).boxed()
     }
 }

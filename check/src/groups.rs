@@ -4,17 +4,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a consumer saw or did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fact {
-    /// It was given an event, by a request between these times.
-    Given { position: u64, stream: String, attempt: u32, began: u64, ended: u64 },
-    /// It said something of an event, and was told by then that the event is settled or dead for good.
-    Said { position: u64, began: u64, ended: Option<u64> },
+pub enum Fact {
+    /// It was given an event.
+    Given {
+        /// The event's position.
+        position: u64,
+        /// Its stream.
+        stream: String,
+        /// Which delivery it is, from 1.
+        attempt: u32,
+        /// When it was asked for.
+        began: u64,
+        /// When it was there.
+        ended: u64,
+    },
+    /// It said something of an event.
+    Said {
+        /// The event's position.
+        position: u64,
+        /// When it said so.
+        began: u64,
+        /// When it was told that the event is settled or dead for good, if it was.
+        ended: Option<u64>,
+    },
     /// Somebody asked for a dead letter to be handed out again.
-    Replayed { position: u64, began: u64 },
+    Replayed {
+        /// The event's position.
+        position: u64,
+        /// When it was asked for.
+        began: u64,
+    },
 }
 
 /// What is wrong. The log is that of the group's pattern, in order: positions and streams.
-pub(super) fn judge(log: &[(u64, String)], facts: &[Fact], dead: &[u64]) -> Vec<String> {
+#[must_use]
+pub fn judge(log: &[(u64, String)], facts: &[Fact], dead: &[u64]) -> Vec<String> {
     let said = Said::new(facts);
     let dead: BTreeSet<u64> = dead.iter().copied().collect();
     let mut wrong = Vec::new();

@@ -16,7 +16,7 @@ use weir_api::v1::{ConsumerGroupView, DeadLetterPage, PullResult, SettleResult, 
 use weir_check::groups::{Fact, judge};
 
 use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
-use crate::{PATIENCE, eventually};
+use crate::{PATIENCE, eventually, window};
 
 /// Its name.
 const NAME: &str = "groups";
@@ -28,6 +28,8 @@ const WRITE_PACE: Duration = Duration::from_millis(50);
 const PULL_PACE: Duration = Duration::from_millis(60);
 /// How long a consumer has for an event: those that are forgotten come again.
 const ACK_DEADLINE_MS: u64 = 1_200;
+/// How long a consumer that takes its time has its events.
+const HOLD: Duration = Duration::from_millis(600);
 /// How long the last events may take.
 const LAST: Duration = Duration::from_secs(60);
 
@@ -83,6 +85,7 @@ impl Workload for Groups {
             "groups.dead",
             "groups.replayed",
             "groups.forgotten",
+            "groups.held",
             "groups.elsewhere",
         ]
     }
@@ -119,7 +122,13 @@ impl Consumer {
     async fn work(mut self) -> Result<()> {
         while self.caller.pace(PULL_PACE).await {
             let most = self.caller.rng.within(1..8);
-            for held in self.pull(most, 300).await {
+            let given = self.pull(most, 300).await;
+            // Leaders fall, and are cut off, while events are with somebody.
+            if !given.is_empty() && self.caller.rng.chance(20) {
+                self.caller.count("held");
+                window(HOLD).await;
+            }
+            for held in given {
                 let verdict = match self.caller.rng.within(0..100) {
                     0..12 => "nak",
                     12..15 => "term",

@@ -19,15 +19,15 @@ pub(crate) fn event_text(event: &RecordedEvent) -> String {
     text.plain(",\"data\":", data_text(event));
     text.escaped(",\"entityId\":", event.entity_id.as_str());
     text.escaped(",\"entityType\":", event.entity_type.as_str());
-    text.number(",\"version\":", event.version);
-    text.number(",\"position\":", event.position);
+    text.shown(",\"version\":", event.version);
+    text.shown(",\"position\":", event.position);
     text.time(",\"timestamp\":", event.recorded_at);
     match event.occurred_at {
         Some(at) => text.time(",\"occurredAt\":", at),
         None => text.plain(",\"occurredAt\":", "null"),
     }
     text.plain(",\"metadata\":", metadata_text(event));
-    text.number(",\"schemaVersion\":", event.schema_version);
+    text.shown(",\"schemaVersion\":", event.schema_version);
     text.quoted(",\"source\":", source_text(event.source));
     if let ContentType::Other(content_type) = &event.content_type {
         text.escaped(",\"contentType\":", content_type);
@@ -58,13 +58,14 @@ impl Text {
     /// A value that may hold anything.
     fn escaped(&mut self, lead: &str, value: &str) {
         let clean = value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-        if clean { self.quoted(lead, value) } else { self.number(lead, serde_json::Value::from(value)) }
+        if clean { self.quoted(lead, value) } else { self.shown(lead, serde_json::Value::from(value)) }
     }
 
-    fn number(&mut self, lead: &str, number: impl Display) {
+    /// A value that is shown as JSON.
+    fn shown(&mut self, lead: &str, value: impl Display) {
         self.0.push_str(lead);
         // A text takes all that is written to it.
-        let _ = write!(self.0, "{number}");
+        let _ = write!(self.0, "{value}");
     }
 
     /// A time in UTC; one that no calendar of four-digit years holds is an empty text.
@@ -93,8 +94,8 @@ fn metadata_text(event: &RecordedEvent) -> &str {
     }
 }
 
-fn source_text(event: EventSource) -> &'static str {
-    match event {
+fn source_text(source: EventSource) -> &'static str {
+    match source {
         EventSource::Api => "api",
         EventSource::Cron => "cron",
         EventSource::Webhook => "webhook",

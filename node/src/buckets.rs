@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use weir_raft::BucketReader;
 use weir_types::{
-    AppendError, DecidedWrite, KvCommand, KvOutcome, StampedKv, Term, WriteOutcome, limits,
-    ports::{Clock, LeadershipWatch, Ports, Proposer},
+    AppendError, DecidedWrite, KvCommand, KvOutcome, StampedKv, Term, Timestamp, WriteOutcome, limits,
+    ports::{LeadershipWatch, Ports, Proposer},
 };
+
+use crate::bucket_clock::BucketClock;
 
 /// The way of key-value commands into the log.
 pub struct Buckets {
-    clock: Arc<dyn Clock>,
+    clock: BucketClock,
+    reader: Arc<BucketReader>,
     leadership: Arc<dyn LeadershipWatch>,
     proposer: Arc<dyn Proposer>,
     commands: Arc<Semaphore>,
@@ -27,9 +31,10 @@ struct Room {
 impl Buckets {
     /// The way into the log of these ports.
     #[must_use]
-    pub fn new(ports: &Ports) -> Arc<Self> {
+    pub fn new(ports: &Ports, reader: Arc<BucketReader>) -> Arc<Self> {
         Arc::new(Self {
-            clock: ports.clock.clone(),
+            clock: BucketClock::new(ports.clock.clone()),
+            reader,
             leadership: ports.leadership.clone(),
             proposer: ports.proposer.clone(),
             commands: Arc::new(Semaphore::new(limits::KV_IN_FLIGHT_MAX)),
@@ -43,6 +48,11 @@ impl Buckets {
         seen.decides && seen.term == term
     }
 
+    /// The time of the buckets, if this node leads: what a command is stamped with.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now(self.leadership.current().term, self.reader.time())
+    }
+
     /// Has a command judged, if this node leads.
     ///
     /// # Errors
@@ -53,7 +63,7 @@ impl Buckets {
             return Err(AppendError::NotLeader { leader: seen.leader });
         }
         let room = self.room(&command)?;
-        let stamped = StampedKv { command, at: self.clock.now() };
+        let stamped = StampedKv { command, at: self.now() };
         let (answer, outcome) = oneshot::channel();
         let done = move |outcome| {
             drop(room);

@@ -28,7 +28,7 @@ pub(crate) async fn keep(
         if !ports.leadership.current().decides {
             continue;
         }
-        match reader.is_due(ports.clock.now()).await {
+        match reader.is_due(buckets.now()).await {
             Ok(true) => sweep(&buckets).await,
             Ok(false) => {}
             Err(error) => warn!(%error, "buckets cannot be looked at for what is due"),

@@ -2,6 +2,7 @@
 
 mod ask;
 mod begin;
+mod bucket_clock;
 mod buckets;
 mod build_info;
 mod clock;

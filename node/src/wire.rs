@@ -94,7 +94,7 @@ pub async fn wire(
     let ids = EventIds::seeded(seed);
     let router = RouterHandle::start(router_config(plan), ports.clone(), ids).await;
     let router = router.map_err(|error| StartError::part("router", &error))?;
-    let buckets = Buckets::new(&ports);
+    let buckets = Buckets::new(&ports, raft.buckets());
     let deciders =
         Deciders { router: router.clone(), proposer: ports.proposer.clone(), buckets: buckets.clone() };
     leader_side.begin(deciders);

@@ -245,7 +245,7 @@ impl Workers {
     /// its lease is over.
     async fn something_new(&self, looked: Position, until: Option<Timestamp>) {
         if let Some(until) = until {
-            let left = (until.0 - self.ports.clock.now().0).clamp(1_000, 1_000_000);
+            let left = (until.0 - self.store.buckets.now().0).clamp(1_000, 1_000_000);
             return tokio::time::sleep(Duration::from_micros(left.unsigned_abs())).await;
         }
         let mut applied = self.ports.reader.applied_changes(GroupId::DEFAULT);
@@ -354,7 +354,7 @@ impl Workers {
     /// # Errors
     /// `projection_not_found`, or why this node cannot say now.
     pub async fn release(&self, name: &ProjectionName, worker: &str, number: u64) -> Result<(), ApiError> {
-        at_desk!(self, name, |desk| desk.release(&self.store, &self.ports, worker, number))?;
+        at_desk!(self, name, |desk| desk.release(&self.store, worker, number))?;
         self.stirred.notify_waiters();
         Ok(())
     }
@@ -377,7 +377,7 @@ impl Workers {
         }
         self.lead_and_ready().await?;
         for name in self.desks.names() {
-            let held = at_desk!(self, &name, |desk| desk.beat(&self.store, &self.ports, worker));
+            let held = at_desk!(self, &name, |desk| desk.beat(&self.store, worker));
             match held {
                 Ok(true) => renewed.push(name.to_string()),
                 Ok(false) => {}

@@ -117,6 +117,12 @@ impl BucketReader {
         self.store.state.kv_feed()
     }
 
+    /// The time that the buckets have come to: the latest stamp that is applied.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.store.state.kv_feed().time()
+    }
+
     /// Whether something is to be dropped at `now`.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod join;
 mod leadership;
 mod log_store;
 mod meeting;
+mod member_change;
 mod membership;
 mod membership_record;
 mod network;

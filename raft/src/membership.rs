@@ -19,6 +19,7 @@ use crate::{
     admission::Admitted,
     leadership::GroupLeadership,
     meeting::{Founders, meet},
+    member_change,
     network::Myself,
     timing::RaftTiming,
     types::{PeerNode, Raft, TypeConfig},
@@ -259,7 +260,7 @@ impl Members<'_> {
 
     async fn change(&self, change: ChangeMembers<u64, PeerNode>) -> Result<(), MembershipError> {
         let described = format!("{change:?}");
-        let changing = timeout(self.timing.outcome_wait_max, self.raft.change_membership(change, false));
+        let changing = timeout(self.timing.outcome_wait_max, member_change::propose(self.raft, change));
         let Ok(changed) = changing.await else {
             let reason = "no quorum confirmed it in time; it may still come about".into();
             return Err(MembershipError::Failed { reason });
@@ -275,9 +276,8 @@ impl Members<'_> {
                 ClientWriteError::ForwardToLeader(forward) => {
                     MembershipError::NotLeader { leader: forward.leader_id.map(NodeId) }
                 }
-                ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)) => {
-                    MembershipError::InProgress
-                }
+                ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))
+                | ClientWriteError::PreconditionFailed(_) => MembershipError::InProgress,
                 ClientWriteError::ChangeMembershipError(ChangeMembershipError::LearnerNotFound(learner)) => {
                     MembershipError::Unknown { node: NodeId(learner.node_id) }
                 }

@@ -24,6 +24,7 @@ use weir_types::NodeId;
 use self::decide::{ADMISSIONS_PERIOD, Verdict, View};
 use crate::{
     admission::Admitted,
+    member_change,
     network::{JoinAnswer, JoinRequest},
     timing::RaftTiming,
     types::{self, PeerNode, Raft, RaftStoredMembership},
@@ -163,7 +164,7 @@ impl Seats {
     }
 
     async fn change(&self, change: ChangeMembers<u64, PeerNode>) -> Result<(), String> {
-        let changing = timeout(self.timing.outcome_wait_max, self.raft.change_membership(change, false));
+        let changing = timeout(self.timing.outcome_wait_max, member_change::propose(&self.raft, change));
         match changing.await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),

@@ -1,5 +1,5 @@
 //! After all is healed: every node takes an append, all hold the same, all fold it, and
-//! consumers come to its end.
+//! subscribers and consumers come to its end.
 
 use std::{
     collections::BTreeSet,
@@ -19,15 +19,18 @@ use weir_check::{
 };
 
 use crate::{
-    client::{Client, Facts},
+    client::Client,
     desk::GroupTold,
     folds::{COUNTS, amount},
     machine::Machine,
+    notes::Notes,
 };
 
 /// Tries of whatever must work now.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(300);
+/// How long history may take.
+const HISTORY: Duration = Duration::from_secs(3);
 /// Looks at a group that is to come to its end, and between two of them.
 const CONSUME_TRIES: usize = 400;
 const LOOK: Duration = Duration::from_millis(20);
@@ -51,8 +54,8 @@ pub struct Audit {
     pub members: Arc<Mutex<Vec<Arc<Machine>>>>,
     /// Set when there is something that folds.
     pub prepared: Arc<AtomicBool>,
-    /// What consumers saw and did.
-    pub facts: Facts,
+    /// What clients noted.
+    pub notes: Notes,
     /// Where it puts what it finds.
     pub found: Arc<Mutex<Found>>,
 }
@@ -78,6 +81,7 @@ impl Audit {
             }
         }
         let end = self.equal(&machines, &mut wrong).await;
+        self.listen(&nodes, &mut wrong).await;
         let mut dead = Vec::new();
         if self.prepared.load(Relaxed) {
             self.fold(&nodes, &end, &mut wrong).await;
@@ -126,6 +130,21 @@ impl Audit {
         end
     }
 
+    /// Lets every subscriber hear the rest; that it is all, the history's checkers judge.
+    async fn listen(&mut self, nodes: &[u64], wrong: &mut Vec<String>) {
+        let places = self.notes.open().places.clone();
+        for (at, mut place) in places.into_iter().enumerate() {
+            let mut ended = false;
+            for again in 0..TRIES {
+                let node = nodes[(at + again) % nodes.len()];
+                ended = ended || place.stretch(&self.client, node, HISTORY, true).await;
+            }
+            if !ended {
+                wrong.push(format!("subscriber {} does not come to its end", place.name()));
+            }
+        }
+    }
+
     /// Reads what every node makes of every stream; what it is, the history's checkers judge.
     async fn fold(&mut self, nodes: &[u64], end: &FinalState, wrong: &mut Vec<String>) {
         let min_position = end.longest().last().map(|event| event.position);
@@ -146,13 +165,13 @@ impl Audit {
     async fn consume(&mut self, nodes: &[u64], end: &FinalState, wrong: &mut Vec<String>) -> Vec<u64> {
         let of_accounts = end.longest().iter().rfind(|event| amount(&event.mark).is_some());
         let last = of_accounts.map_or(0, |event| event.position);
-        let facts = self.facts.clone();
+        let notes = self.notes.clone();
         let mut told = None;
         for _ in 0..CONSUME_TRIES {
-            for held in self.client.pull(nodes, &facts).await {
+            for held in self.client.pull(nodes, &notes).await {
                 let (attempt, desk, verdict) = (Some(held.attempt), Some(held.desk), VerdictKind::Ack);
                 let ack = SettlementBody { position: held.position, attempt, desk, verdict, delay_ms: None };
-                self.client.settle(nodes, vec![ack], &facts).await;
+                self.client.settle(nodes, vec![ack], &notes).await;
             }
             told = self.client.group(nodes).await.or(told);
             if let Some(GroupTold { checkpoint, open: 0, dead }) = &told

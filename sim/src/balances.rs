@@ -1,22 +1,23 @@
-//! Accounts are never below zero, are refused only for a reason, and every state of them is the fold that it says.
+//! Accounts are never below zero, are refused only for a reason, hold no event with a flaw, and every state of them is
+//! the fold that it says.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeMap;
 
 use weir_check::{
     FinalState,
     history::{Call, Expected, Operation, Outcome},
+    state::StoredEvent,
 };
 
 use crate::{
-    desk::{StateAsked, StateTold},
-    folds::amount,
+    desk::{StateAsked, StateTold, Way},
+    folds::{amount, flaw, occurred_us},
 };
 
 /// What an append is refused with that an invariant stands against.
 const REFUSED: &str = "invariant_violated";
+/// What an append is refused with that has a flaw by itself.
+const FLAWED: &str = "event_invalid";
 
 /// A state of an account as a client was told it.
 #[derive(Debug, Clone)]
@@ -29,70 +30,89 @@ pub struct StateSeen {
     pub told: StateTold,
 }
 
-/// Where clients put what they were told.
-pub type States = Arc<Mutex<Vec<StateSeen>>>;
-
-/// The balance after each version of each account, from version 0 on.
-type Balances<'a> = BTreeMap<&'a str, Vec<i64>>;
+/// The events of each account, in order.
+type Accounts<'a> = BTreeMap<&'a str, Vec<&'a StoredEvent>>;
 
 /// What must not be.
 #[must_use]
 pub fn broken(operations: &[Operation], states: &[StateSeen], end: &FinalState) -> Vec<String> {
-    let balances = balances(end);
-    let below = balances.iter().filter(|(_, after)| after.iter().any(|balance| *balance < 0));
-    let below = below.map(|(account, after)| format!("{account} was below zero: {after:?}"));
-    let refusals = operations.iter().filter_map(|operation| groundless(operation, &balances));
-    let states = states.iter().filter_map(|seen| untrue(seen, &balances));
-    below.chain(refusals).chain(states).collect()
+    let mut accounts = Accounts::new();
+    for event in end.longest().iter().filter(|event| amount(&event.mark).is_some()) {
+        accounts.entry(event.stream.as_str()).or_default().push(event);
+    }
+    let below = accounts.iter().filter_map(|(account, events)| below_zero(account, events));
+    let flaws = accounts.values().flatten().filter(|event| flaw(&event.mark).is_some());
+    let flaws = flaws.map(|event| format!("{} holds {}, which has a flaw", event.stream, event.mark));
+    let refusals = operations.iter().filter_map(|operation| groundless(operation, &accounts));
+    let states = states.iter().filter_map(|seen| untrue(seen, &accounts));
+    below.chain(flaws).chain(refusals).chain(states).collect()
 }
 
 /// How many appends were refused by an invariant.
 #[must_use]
 pub fn refused(operations: &[Operation]) -> u64 {
-    operations.iter().filter(|operation| was_refused(operation)).count() as u64
+    operations.iter().filter(|operation| was_refused(operation, REFUSED)).count() as u64
 }
 
-fn was_refused(operation: &Operation) -> bool {
-    matches!(&operation.outcome, Outcome::Refused { code, .. } if code == REFUSED)
+/// How many appends were refused for what is wrong with them by themselves.
+#[must_use]
+pub fn flawed(operations: &[Operation]) -> u64 {
+    operations.iter().filter(|operation| was_refused(operation, FLAWED)).count() as u64
 }
 
-fn balances(end: &FinalState) -> Balances<'_> {
-    let mut all = Balances::new();
-    for event in end.longest() {
-        if let Some(amount) = amount(&event.mark) {
-            let after = all.entry(event.stream.as_str()).or_insert_with(|| vec![0]);
-            after.push(after.last().copied().unwrap_or(0) + amount);
-        }
-    }
-    all
+fn was_refused(operation: &Operation, with: &str) -> bool {
+    matches!(&operation.outcome, Outcome::Refused { code, .. } if code == with)
 }
 
-/// A refusal at a version whose balance allows all that was asked for. One among several streams may have been refused
-/// for another's sake.
-fn groundless(operation: &Operation, balances: &Balances<'_>) -> Option<String> {
-    let Call::Append { stream, expected: Expected::Exact(version), key, marks, .. } = &operation.call else {
+fn sum<'a>(events: impl IntoIterator<Item = &'a &'a StoredEvent>) -> i64 {
+    events.into_iter().filter_map(|event| amount(&event.mark)).sum()
+}
+
+fn below_zero(account: &str, events: &[&StoredEvent]) -> Option<String> {
+    let at = (1..=events.len()).find(|count| sum(&events[..*count]) < 0)?;
+    Some(format!("{account} is below zero at version {at}: {}", sum(&events[..at])))
+}
+
+/// A refusal of what has no flaw, or at a version whose balance allows all that was asked for. One among several
+/// streams may have been refused for another's sake.
+fn groundless(operation: &Operation, accounts: &Accounts<'_>) -> Option<String> {
+    let Call::Append { stream, expected, key, marks, .. } = &operation.call else { return None };
+    if key.as_ref().is_some_and(|key| key.starts_with("tx-")) {
         return None;
-    };
-    if !was_refused(operation) || key.as_ref().is_some_and(|key| key.starts_with("tx-")) {
+    }
+    if was_refused(operation, FLAWED) && marks.iter().all(|mark| flaw(mark).is_none()) {
+        return Some(format!("{stream} was refused {marks:?}, which have no flaw"));
+    }
+    let Expected::Exact(version) = expected else { return None };
+    if !was_refused(operation, REFUSED) {
         return None;
     }
-    let after = balances.get(stream.as_str()).map_or(&[0][..], Vec::as_slice);
-    let mut balance = *after.get(usize::try_from(*version).ok()?)?;
+    let before = accounts.get(stream.as_str()).map_or(&[][..], Vec::as_slice);
+    let mut balance = sum(before.get(..usize::try_from(*version).ok()?)?);
     let fine = marks.iter().filter_map(|mark| amount(mark)).all(|amount| {
         balance += amount;
         balance >= 0
     });
-    fine.then(|| format!("{stream} at version {version} was refused {marks:?}: {after:?}"))
+    fine.then(|| format!("{stream} at version {version} was refused {marks:?}"))
 }
 
-/// A state that is not the fold of the versions that it says, or lacks what its reader knew of.
-fn untrue(StateSeen { floor, asked, told }: &StateSeen, balances: &Balances<'_>) -> Option<String> {
-    let of = asked.version.map_or(told.version, |version| version.min(told.version));
-    let after = balances.get(asked.stream.as_str())?;
-    let due = usize::try_from(of).ok().and_then(|of| after.get(of)).map(|balance| balance * 100);
-    let (cents, events) = (told.value["cents"].as_i64(), told.value["events"].as_u64());
-    let holds = told.version >= *floor && due.is_some() && (cents, events) == (due, Some(of));
-    (!holds).then(|| format!("{asked:?} was told {told:?}, with {floor} known of; the fold is {due:?}"))
+/// A state that is not the fold of what it says to be of, or lacks what its reader knew of.
+fn untrue(StateSeen { floor, asked, told }: &StateSeen, accounts: &Accounts<'_>) -> Option<String> {
+    let events = accounts.get(asked.stream.as_str())?;
+    let holds = |event: &&&StoredEvent| {
+        let occurred = occurred_us(&event.mark).unwrap_or(event.recorded_us);
+        event.version <= told.version
+            && asked.version.is_none_or(|last| event.version <= last)
+            && asked.as_of_us.is_none_or(|as_of| event.recorded_us <= as_of)
+            && asked.at_us.is_none_or(|at| occurred <= at)
+    };
+    let due: Vec<&StoredEvent> = events.iter().filter(holds).copied().collect();
+    let due = (Some(sum(&due) * 100), Some(due.len() as u64));
+    let said = (told.value["cents"].as_i64(), told.value["events"].as_u64());
+    let too_new = asked.way == Way::Snapshot && asked.version.is_some_and(|last| told.version > last);
+    let known = told.version >= *floor && told.version <= events.len() as u64;
+    (said != due || too_new || !known)
+        .then(|| format!("{asked:?} was told {told:?}, with {floor} known of; the fold is {due:?}"))
 }
 
 #[cfg(test)]
@@ -101,6 +121,7 @@ mod tests {
     use weir_check::state::{NodeEnd, StoredEvent};
 
     use super::*;
+    use crate::machine::EPOCH_US;
 
     fn end(amounts: &[i64]) -> FinalState {
         let event = |(position, amount): (u64, &i64)| StoredEvent {
@@ -108,21 +129,22 @@ mod tests {
             version: position,
             stream: "account-1".to_owned(),
             mark: format!("m-{position}={amount}"),
+            recorded_us: EPOCH_US + 5_000_000,
             ..StoredEvent::default()
         };
         let events = (1..).zip(amounts).map(event).collect();
         FinalState { nodes: vec![NodeEnd { node: 1, events, ..NodeEnd::default() }], ..FinalState::default() }
     }
 
-    fn refusal(version: u64, amount: i64) -> Operation {
+    fn refusal(version: u64, mark: &str, with: &str) -> Operation {
         let call = Call::Append {
             stream: "account-1".to_owned(),
             expected: Expected::Exact(version),
             key: None,
-            marks: vec![format!("r={amount}")],
+            marks: vec![mark.to_owned()],
             node: 1,
         };
-        let outcome = Outcome::Refused { code: REFUSED.to_owned(), actual: None };
+        let outcome = Outcome::Refused { code: with.to_owned(), actual: None };
         Operation { id: 1, client: 1, invoke_us: 1, complete_us: 2, call, outcome }
     }
 
@@ -131,9 +153,16 @@ mod tests {
         assert!(broken(&[], &[], &end(&[10, -10, 5])).is_empty());
         assert_eq!(broken(&[], &[], &end(&[10, -11])).len(), 1);
         for (version, amount, fine) in [(0, -1, true), (0, 1, false), (1, -11, true), (1, -10, false)] {
-            let found = broken(&[refusal(version, amount)], &[], &end(&[10]));
+            let found = broken(&[refusal(version, &format!("r={amount}"), REFUSED)], &[], &end(&[10]));
             assert_eq!(found.is_empty(), fine, "{amount} at {version}: {found:?}");
         }
+        for (mark, fine) in [("r=1", false), ("r~data=1", true), ("r~metadata=1", true)] {
+            let found = broken(&[refusal(0, mark, FLAWED)], &[], &end(&[10]));
+            assert_eq!(found.is_empty(), fine, "{mark}: {found:?}");
+        }
+        let mut flawed = end(&[10]);
+        flawed.nodes[0].events[0].mark = "m-1~data=10".to_owned();
+        assert_eq!(broken(&[], &[], &flawed).len(), 1);
     }
 
     #[test]
@@ -147,9 +176,32 @@ mod tests {
             (2, Some(1), 2, 400, 2, false),
             (0, None, 3, 400, 3, false),
         ] {
-            let asked = StateAsked { stream: "account-1".to_owned(), version, projection: None };
+            let asked = StateAsked { stream: "account-1".to_owned(), version, ..StateAsked::default() };
             let told = StateTold { version: told, value: json!({ "cents": cents, "events": events }) };
             let found = broken(&[], &[StateSeen { floor, asked, told }], &end(&[10, -6]));
+            assert_eq!(found.is_empty(), fine, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_the_past_is_of_what_was_recorded_and_occurred_until_then() {
+        // The third says that it occurred after 23.757 s modulo 9 s, the others when they were recorded, after 5 s.
+        let end = end(&[10, -6, 20]);
+        let seconds = |seconds: i64| Some(EPOCH_US + seconds * 1_000_000);
+        for (as_of_us, at_us, cents, events, fine) in [
+            (None, None, 2_400, 3, true),
+            (seconds(4), None, 0, 0, true),
+            (seconds(4), None, 2_400, 3, false),
+            (seconds(5), None, 2_400, 3, true),
+            (None, seconds(5), 400, 2, true),
+            (None, seconds(5), 2_400, 3, false),
+            (None, seconds(6), 2_400, 3, true),
+            (None, seconds(4), 0, 0, true),
+        ] {
+            let stream = "account-1".to_owned();
+            let asked = StateAsked { stream, as_of_us, at_us, ..StateAsked::default() };
+            let told = StateTold { version: 3, value: json!({ "cents": cents, "events": events }) };
+            let found = broken(&[], &[StateSeen { floor: 0, asked, told }], &end);
             assert_eq!(found.is_empty(), fine, "{found:?}");
         }
     }

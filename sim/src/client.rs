@@ -1,25 +1,24 @@
 //! A client: every call goes to one node, once, has a time-out, and is written
 //! down with what came of it.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 use weir_api::v1::SettlementBody;
 use weir_check::{
     groups::Fact,
-    history::{Call, Outcome, Recorder},
+    history::{Call, Outcome, Pending, Recorder},
     state::StoredEvent,
 };
 
 use crate::{
-    desk::{Answer, Ask, GroupTold, Held, StateAsked, StateTold, Verdicts, put, take},
+    desk::{
+        Answer, Ask, Following, GroupTold, Held, StateAsked, StateKept, StateTold, Together, Verdicts, put,
+        take,
+    },
     network::{EDGE_PORT, host},
+    notes::Notes,
     trace::Trace,
 };
 
@@ -27,9 +26,6 @@ use crate::{
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// What the clients of a transaction's parts are apart from their own by, in the history.
 const PARTS: u64 = 1_000;
-
-/// What consumers saw and did.
-pub type Facts = Arc<Mutex<Vec<Fact>>>;
 
 /// A client with its connections.
 pub struct Client {
@@ -72,13 +68,14 @@ impl Client {
 
     /// Sends the parts of a transaction, and writes down what came of each. The history has them of clients of
     /// their own, whose calls are one after another.
-    pub async fn transact(&mut self, node: u64, parts: Vec<Call>) -> Vec<Outcome> {
-        let (number, count) = (self.number, parts.len());
+    pub async fn transact(&mut self, node: u64, asked: Together) -> Vec<Outcome> {
+        let (number, count) = (self.number, asked.parts.len());
         let clients = (0..).map(|part| number + PARTS * (part + 1));
-        let pending = clients.zip(&parts).map(|(client, part)| self.recorder.invoke(client, part.clone()));
+        let pending =
+            clients.zip(&asked.parts).map(|(client, part)| self.recorder.invoke(client, part.clone()));
         let pending: Vec<_> = pending.collect();
         let all = |outcome: Outcome| vec![outcome; count];
-        let outcomes = match self.exchange(node, &Ask::Transact(parts)).await {
+        let outcomes = match self.exchange(node, &Ask::Transact(asked)).await {
             Ok(Answer::Outcomes(outcomes)) if outcomes.len() == count => outcomes,
             Ok(_) => all(Outcome::Unknown { reason: "odd answer".to_owned() }),
             Err(Lost::Unsent) => all(Outcome::Refused { code: "no_connection".to_owned(), actual: None }),
@@ -104,7 +101,7 @@ impl Client {
 
     /// Hands in all code, of this generation; whether that is known to be done.
     pub async fn prepare(&mut self, node: u64, generation: u64) -> bool {
-        let done = matches!(self.exchange(node, &Ask::Prepare(generation)).await, Ok(Answer::Prepared));
+        let done = matches!(self.exchange(node, &Ask::Prepare(generation)).await, Ok(Answer::Done));
         self.trace.note(format_args!("client {} prepares {generation} at {node}: {done}", self.number));
         done
     }
@@ -119,8 +116,34 @@ impl Client {
         }
     }
 
-    /// Events for a consumer, from whichever node hands them out; what it is given goes to the facts.
-    pub async fn pull(&mut self, nodes: &[u64], facts: &Facts) -> Vec<Held> {
+    /// Keeps a state as a snapshot; whether that is known to be done.
+    pub async fn keep(&mut self, node: u64, kept: StateKept) -> bool {
+        let told = format!("{kept:?}");
+        let done = matches!(self.exchange(node, &Ask::Keep(kept)).await, Ok(Answer::Done));
+        self.trace.note(format_args!("client {} keeps {told} at {node}: {done}", self.number));
+        done
+    }
+
+    /// Follows events, on a connection of its own; `None` when there is none.
+    pub async fn follow(&self, node: u64, asked: &Following) -> Option<TcpStream> {
+        let connected = timeout(CONNECT_WAIT, TcpStream::connect((host(node), EDGE_PORT))).await;
+        let mut stream = connected.ok()?.ok()?;
+        put(&mut stream, &Ask::Follow(asked.clone())).await.ok()?;
+        Some(stream)
+    }
+
+    /// Begins a call that this client makes by itself.
+    pub fn begin(&self, call: Call) -> Pending {
+        self.recorder.invoke(self.number, call)
+    }
+
+    /// Takes something down.
+    pub fn note(&self, what: std::fmt::Arguments<'_>) {
+        self.trace.note(format_args!("client {} {what}", self.number));
+    }
+
+    /// Events for a consumer, from whichever node hands them out; what it is given goes to the notes.
+    pub async fn pull(&mut self, nodes: &[u64], notes: &Notes) -> Vec<Held> {
         let most = 4;
         for node in nodes {
             let began = self.trace.now_us();
@@ -131,14 +154,14 @@ impl Client {
                 let Held { position, attempt, .. } = *held;
                 Fact::Given { position, stream: held.stream.clone(), attempt, began, ended }
             };
-            facts.lock().unwrap_or_else(PoisonError::into_inner).extend(all.iter().map(given));
+            notes.open().facts.extend(all.iter().map(given));
             return all;
         }
         Vec::new()
     }
 
     /// Says what became of events, at whichever node takes it.
-    pub async fn settle(&mut self, nodes: &[u64], verdicts: Verdicts, facts: &Facts) {
+    pub async fn settle(&mut self, nodes: &[u64], verdicts: Verdicts, notes: &Notes) {
         for node in nodes {
             let began = self.trace.now_us();
             let answer = self.exchange(*node, &Ask::Settle(verdicts.clone())).await.ok();
@@ -155,7 +178,7 @@ impl Client {
                 ended: is_done(at).then_some(ended),
             };
             let said: Vec<Fact> = verdicts.iter().enumerate().map(said).collect();
-            facts.lock().unwrap_or_else(PoisonError::into_inner).extend(said);
+            notes.open().facts.extend(said);
             if done.is_some() {
                 return;
             }

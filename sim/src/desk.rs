@@ -2,15 +2,17 @@
 //! one JSON value each way, straight to the engine.
 
 mod code;
+mod draft;
+mod follow;
 mod group;
 mod kv;
 mod message;
+mod snapshot;
 mod transaction;
 
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 use turmoil::net::{TcpListener, TcpStream};
 use weir_api::{ApiError, v1::MemberBody};
 use weir_check::{
@@ -21,21 +23,20 @@ use weir_check::{
 };
 use weir_node::engine::Engine;
 use weir_types::{
-    AppendError, AppendRequest, Consistency, ContentType, Direction, EntityId, EntityType, EventName,
-    EventSource, ExpectedVersion, GroupId, IdempotencyKey, LogFilter, LogRead, LogSlice, NewEvent, Position,
+    AppendError, Consistency, Direction, EntityId, GroupId, LogFilter, LogRead, LogSlice, Position,
     ReadError, RecordedEvent, StreamRead, StreamVersion,
 };
 
-pub use self::message::{Answer, Ask, GroupTold, Held, StateAsked, StateTold, Verdicts, put, take};
+use self::draft::Draft;
+pub use self::message::{
+    Answer, Ask, Following, GroupTold, Held, News, Rests, StateAsked, StateKept, StateTold, Target, Together,
+    Told, Verdicts, Way, put, take,
+};
 use crate::{
-    folds::{ACCOUNT, MOVED, amount},
     network::{EDGE_PORT, PEER_PORT, host},
     plant::Plant,
     report::report,
 };
-
-/// The type of all entities but accounts.
-const THING: &str = "thing";
 
 /// A node's desk.
 #[derive(Clone)]
@@ -67,19 +68,22 @@ impl Desk {
 
     async fn attend(self, mut stream: TcpStream) -> io::Result<()> {
         loop {
-            let ask: Ask = take(&mut stream).await?;
-            let answer = self.serve_one(ask).await;
-            put(&mut stream, &answer).await?;
+            match take(&mut stream).await? {
+                Ask::Follow(asked) => self.follow(&mut stream, &asked).await?,
+                ask => put(&mut stream, &self.serve_one(ask).await).await?,
+            }
         }
     }
 
     async fn serve_one(&self, ask: Ask) -> Answer {
         let answered = match ask {
             Ask::Call(call) => Ok(Answer::Outcome(self.answer(call).await)),
-            Ask::Transact(parts) => Ok(Answer::Outcomes(self.transact(parts).await)),
+            Ask::Transact(asked) => Ok(Answer::Outcomes(self.transact(asked).await)),
             Ask::Stored(from) => self.stored(from).await.map(Answer::Stored),
-            Ask::Prepare(generation) => self.prepare(generation).await.map(|()| Answer::Prepared),
-            Ask::State(asked) => self.state(asked).await.map(Answer::State),
+            Ask::Prepare(generation) => self.prepare(generation).await.map(|()| Answer::Done),
+            Ask::State(asked) => self.state(&asked).await.map(Answer::State),
+            Ask::Keep(kept) => self.keep(kept).await.map(|()| Answer::Done),
+            Ask::Follow(_) => Err(ApiError::invalid("a subscriber is told more than one thing")),
             Ask::Pull(most) => self.pull(most).await.map(Answer::Pulled),
             Ask::Settle(verdicts) => self.settle(verdicts).await.map(Answer::Settled),
             Ask::Group => self.group().await.map(Answer::Group),
@@ -238,50 +242,6 @@ impl Desk {
             MembershipOp::Demote => return Err(ApiError::invalid("there is no demotion")),
         }
         Ok(Seen::Done)
-    }
-}
-
-/// An append as the history names it.
-struct Draft {
-    stream: String,
-    expected: Expected,
-    key: Option<String>,
-    marks: Vec<String>,
-}
-
-impl Draft {
-    /// `None` when a name is not legal.
-    fn request(&self) -> Option<AppendRequest> {
-        let account = self.marks.first().is_some_and(|mark| amount(mark).is_some());
-        let event = |mark: &String| {
-            let (schema_version, data) = match amount(mark) {
-                None => (1, json!({ "op": mark })),
-                Some(amount) if amount % 2 == 0 => (2, json!({ "op": mark, "cents": 100 * amount })),
-                Some(amount) => (1, json!({ "op": mark, "amount": amount })),
-            };
-            Some(NewEvent {
-                id: None,
-                name: EventName::new(if account { MOVED } else { "thing.done" }).ok()?,
-                schema_version,
-                content_type: ContentType::Json,
-                data: Bytes::from(data.to_string()),
-                metadata: Bytes::new(),
-                occurred_at: None,
-                source: EventSource::Api,
-                tags: Vec::new(),
-            })
-        };
-        Some(AppendRequest {
-            group: GroupId::DEFAULT,
-            entity_id: EntityId::new(&self.stream).ok()?,
-            entity_type: EntityType::new(if account { ACCOUNT } else { THING }).ok()?,
-            expected: match self.expected {
-                Expected::Any => ExpectedVersion::Any,
-                Expected::Exact(version) => ExpectedVersion::Exact(StreamVersion(version)),
-            },
-            idempotency_key: self.key.as_ref().map(IdempotencyKey::new).transpose().ok()?,
-            events: self.marks.iter().map(event).collect::<Option<_>>()?,
-        })
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use weir_check::{invariants::Fold, state::StoredEvent};
 
+use crate::machine::EPOCH_US;
+
 /// The type of the entities whose balance is held at zero or above.
 pub const ACCOUNT: &str = "account";
 /// The name of their events; those of schema version 1 hold an amount, those of version 2 cents.
@@ -57,10 +59,53 @@ pub fn projections(generation: u64) -> [String; 3] {
     [counter(COUNTS[0], "async"), counter(INLINE, "inline"), balance]
 }
 
+/// The schema of their data at a version: the amount, or the cents, as a whole number.
+#[must_use]
+pub fn schema(version: u32) -> String {
+    let field = if version == 1 { "amount" } else { "cents" };
+    json!({
+        "type": "object",
+        "required": ["op", field],
+        "properties": { field: { "type": "integer" } },
+    })
+    .to_string()
+}
+
+/// The metadata that each of them needs: who moved it.
+pub const TELLER: &str = "teller";
+
+/// What is wrong with an event, on purpose: its rules do not let it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its data is not as its schema says.
+    Data,
+    /// It lacks metadata.
+    Metadata,
+}
+
 /// The amount that a mark of an account's event names: what follows its `=`.
 #[must_use]
 pub fn amount(mark: &str) -> Option<i64> {
     mark.rsplit_once('=')?.1.parse().ok()
+}
+
+/// The flaw that a mark of an account's event names, before its `=`.
+#[must_use]
+pub fn flaw(mark: &str) -> Option<Flaw> {
+    match mark.rsplit_once('=')?.0.rsplit_once('~')?.1 {
+        "data" => Some(Flaw::Data),
+        "metadata" => Some(Flaw::Metadata),
+        _ => None,
+    }
+}
+
+/// When an account's event says that it occurred, in microseconds: one of three does, and by its mark alone.
+#[must_use]
+pub fn occurred_us(mark: &str) -> Option<i64> {
+    amount(mark)?;
+    let number = mark.split(['~', '=']).next()?.rsplit_once('-')?.1;
+    let number: i64 = number.parse().ok().filter(|number| number % 3 == 0)?;
+    Some(EPOCH_US + number * 7_919_000 % 9_000_000)
 }
 
 /// The empty fold of a projection, for the checker of P2.

@@ -7,7 +7,7 @@
 //!
 //! Start at [`run`](run::run). `setting` and `plan` say what a seed decides;
 //! `machine` is one node with its disk; `desk` and `client` are the two ends of
-//! a call; `workload` is what clients do, `folds` the code that they hand in; `audit` and `verdict` are the end.
+//! a call; `workload` and `subscriber` are what clients do, `folds` the code that they hand in; `audit` and `verdict` are the end.
 //! `chance` and `trace` make every run of a seed the same, and show that it is.
 
 pub mod chance;
@@ -28,11 +28,13 @@ pub mod machine;
 pub mod network;
 pub mod pump;
 pub mod report;
+pub mod subscriber;
 pub mod twice;
 pub mod workload;
 
 pub mod audit;
 pub mod balances;
+pub mod notes;
 pub mod run;
 pub mod verdict;
 pub mod whole;

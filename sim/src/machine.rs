@@ -47,7 +47,7 @@ const MONITOR: u64 = u64::MAX;
 /// Between two reports of a node.
 const LOOK: Duration = Duration::from_millis(100);
 /// The clock's start: 2026-01-01, in microseconds.
-const EPOCH_US: i64 = 1_767_225_600_000_000;
+pub const EPOCH_US: i64 = 1_767_225_600_000_000;
 
 /// What all machines of a run have in common.
 pub struct Site {

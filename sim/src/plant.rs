@@ -48,10 +48,22 @@ pub enum Plant {
     StateOfBefore,
     /// A verdict that is told to be taken and is not.
     AckForgotten,
+    /// A cursor that is one position further than what was given.
+    CursorAhead,
+    /// A transaction whose checks and conditions are not looked at.
+    RestsForgotten,
+    /// Schemas that nothing is held against.
+    SchemasAsleep,
+    /// Rules of metadata that are not there.
+    MetadataAsleep,
+    /// A snapshot that says to be of the version before.
+    SnapshotOfBefore,
+    /// A state of the past for which times do not count.
+    TimesIgnored,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 20] = [
+pub const PLANTS: [(&str, Plant); 26] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -72,6 +84,12 @@ pub const PLANTS: [(&str, Plant); 20] = [
     ("invariant-asleep", Plant::InvariantAsleep),
     ("state-of-before", Plant::StateOfBefore),
     ("ack-forgotten", Plant::AckForgotten),
+    ("cursor-ahead", Plant::CursorAhead),
+    ("rests-forgotten", Plant::RestsForgotten),
+    ("schemas-asleep", Plant::SchemasAsleep),
+    ("metadata-asleep", Plant::MetadataAsleep),
+    ("snapshot-of-before", Plant::SnapshotOfBefore),
+    ("times-ignored", Plant::TimesIgnored),
 ];
 
 impl FromStr for Plant {

@@ -17,7 +17,6 @@ use tempfile::TempDir;
 use turmoil::Sim;
 use weir_check::{
     FinalState, Recorder,
-    groups::Fact,
     history::{Call, Header, Seen, Topology},
     rng::Rng,
 };
@@ -25,14 +24,15 @@ use weir_check::{
 use crate::{
     admin::{Admin, Order, Orders},
     audit::{Audit, Found},
-    balances::{StateSeen, States},
-    client::{Client, Facts},
+    client::Client,
     links::Links,
     machine::{Machine, Site},
     network::host,
+    notes::{Noted, Notes},
     plan::{self, Fault, FaultKind},
     plant::Plant,
     setting::Setting,
+    subscriber::{SUBSCRIBERS, Subscriber},
     trace::Trace,
     workload::{Worker, World},
 };
@@ -51,8 +51,10 @@ const STEP: Duration = Duration::from_millis(2);
 const FAULTS: u64 = u64::MAX - 1;
 const ADMIN: u64 = u64::MAX - 2;
 const AUDITOR: u64 = u64::MAX - 3;
+/// What the numbers of subscribers begin after; workers' are below.
+const SUBSCRIBER: u64 = 500;
 /// The hosts that are no nodes.
-const OUTSIDE: [&str; 4] = ["clients-1", "clients-2", "admin", "audit"];
+const OUTSIDE: [&str; 5] = ["clients-1", "clients-2", "admin", "audit", "subscribers"];
 
 /// What came of a run.
 pub struct Ended {
@@ -60,10 +62,10 @@ pub struct Ended {
     pub history: Vec<u8>,
     /// What every node held at the end.
     pub end: FinalState,
-    /// The states of accounts that clients were told.
-    pub states: Vec<StateSeen>,
-    /// What consumers saw and did, and their dead letters.
-    pub consumed: (Vec<Fact>, Vec<u64>),
+    /// What clients noted beside it.
+    pub noted: Noted,
+    /// The dead letters of the group.
+    pub dead: Vec<u64>,
     /// What the run itself saw that must not be.
     pub wrong: Vec<String>,
     /// Simulated milliseconds.
@@ -102,8 +104,7 @@ struct Run {
     settled: Arc<AtomicBool>,
     /// The code was handed in.
     prepared: Arc<AtomicBool>,
-    states: States,
-    facts: Facts,
+    notes: Notes,
     found: Arc<Mutex<Found>>,
     audited: Arc<Mutex<Vec<Arc<Machine>>>>,
     wrong: Vec<String>,
@@ -184,8 +185,7 @@ impl Run {
             stop: Arc::default(),
             settled: Arc::default(),
             prepared: Arc::default(),
-            states: Arc::default(),
-            facts: Arc::default(),
+            notes: Notes::default(),
             found: Arc::default(),
             audited: Arc::default(),
             wrong: Vec::new(),
@@ -230,10 +230,19 @@ impl Run {
             client: self.client(AUDITOR, Duration::from_secs(4)),
             members: self.audited.clone(),
             prepared: self.prepared.clone(),
-            facts: self.facts.clone(),
+            notes: self.notes.clone(),
             found: self.found.clone(),
         };
         self.sim.client(OUTSIDE[3], audit.run());
+        let subscribers: Vec<_> =
+            (1..=SUBSCRIBERS).map(|number| self.subscriber(setting, number).run(number)).collect();
+        self.sim.client(OUTSIDE[4], async move {
+            let all: Vec<_> = subscribers.into_iter().map(tokio::spawn).collect();
+            for one in all {
+                one.await?;
+            }
+            Ok(())
+        });
     }
 
     fn worker(&self, setting: &Setting, number: u64) -> Worker {
@@ -244,10 +253,19 @@ impl Run {
             nodes: setting.voters,
             stop: self.stop.clone(),
             prepared: self.prepared.clone(),
-            states: self.states.clone(),
-            facts: self.facts.clone(),
+            notes: self.notes.clone(),
         };
         Worker::new(self.client(number, patience), rng, name, world)
+    }
+
+    fn subscriber(&self, setting: &Setting, number: u64) -> Subscriber {
+        Subscriber {
+            client: self.client(SUBSCRIBER + number, Duration::from_secs(1)),
+            rng: Rng::named(setting.seed, &format!("s{number}")),
+            nodes: setting.voters,
+            stop: self.stop.clone(),
+            notes: self.notes.clone(),
+        }
     }
 
     fn client(&self, number: u64, patience: Duration) -> Client {
@@ -515,10 +533,8 @@ impl Run {
         drop(self.sim);
         self.site.recorder.flush().context("the history")?;
         let history = memory.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let states = std::mem::take(&mut *self.states.lock().unwrap_or_else(PoisonError::into_inner));
-        let facts = std::mem::take(&mut *self.facts.lock().unwrap_or_else(PoisonError::into_inner));
-        let consumed = (facts, found.dead);
-        Ok(Ended { history, end: found.end, states, consumed, wrong: self.wrong, took_ms })
+        let (noted, dead) = (self.notes.take(), found.dead);
+        Ok(Ended { history, end: found.end, noted, dead, wrong: self.wrong, took_ms })
     }
 }
 

@@ -7,10 +7,15 @@ use serde::{Deserialize, Serialize};
 use weir_check::{
     Evidence, History, Rules, check, coverage,
     groups::{Fact, judge as judge_group},
+    history::{Operation, Seen},
 };
 
 use crate::{
-    balances, chance, folds, listener,
+    balances::{self, StateSeen},
+    chance,
+    desk::Way,
+    folds, listener,
+    notes::Noted,
     plant::Plant,
     run::{Ended, run},
     setting::Setting,
@@ -86,20 +91,16 @@ pub fn judge(seed: u64, options: &Options) -> Result<Verdict> {
 fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
     let history = History::read(Cursor::new(&ended.history)).context("the history")?;
     let evidence = Evidence::new(&history, &ended.end, Rules::default());
-    let mut wrong = ended.wrong.clone();
+    let (mut wrong, noted) = (ended.wrong.clone(), &ended.noted);
     // Without an end there is nothing to compare with.
     if !ended.end.nodes.is_empty() {
         wrong.extend(check(&evidence, &folds::folds).broken().map(ToString::to_string));
-        wrong.extend(whole::broken(&history.operations, &ended.end));
+        wrong.extend(whole::broken(&history.operations, &noted.rests, &ended.end));
         wrong.extend(consumed(ended));
-        wrong.extend(balances::broken(&history.operations, &ended.states, &ended.end));
+        wrong.extend(balances::broken(&history.operations, &noted.states, &ended.end));
     }
     let mut counts = coverage::measure(&evidence);
-    counts.insert("transactions.acked".to_owned(), whole::acked(&history.operations));
-    counts.insert("invariants.refused".to_owned(), balances::refused(&history.operations));
-    counts.insert("states.read".to_owned(), ended.states.len() as u64);
-    let given = |fact: &&Fact| matches!(fact, Fact::Given { .. });
-    counts.insert("consumers.given".to_owned(), ended.consumed.0.iter().filter(given).count() as u64);
+    counts.extend(of_workers(&history.operations, noted).map(|(name, count)| (name.to_owned(), count)));
     Ok(Verdict {
         seed,
         simulated_ms: ended.took_ms,
@@ -110,9 +111,32 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
     })
 }
 
+/// What happened how often that the history's own measure does not know.
+fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (&'static str, u64)> {
+    let count = |what: fn(&StateSeen) -> bool| noted.states.iter().filter(|seen| what(seen)).count() as u64;
+    let followed = operations.iter().filter_map(Operation::seen).map(|seen| match seen {
+        Seen::Observed { events, .. } => events.len() as u64,
+        _ => 0,
+    });
+    let given = noted.facts.iter().filter(|fact| matches!(fact, Fact::Given { .. }));
+    [
+        ("consumers.given", given.count() as u64),
+        ("invariants.refused", balances::refused(operations)),
+        ("rules.refused", balances::flawed(operations)),
+        ("snapshots.read", count(|seen| matches!(seen.asked.way, Way::Snapshot | Way::FromSnapshot))),
+        ("states.of_times", count(|seen| seen.asked.as_of_us.is_some() || seen.asked.at_us.is_some())),
+        ("states.read", count(|_| true)),
+        ("subscribers.events", followed.sum()),
+        ("transactions.acked", whole::acked(operations)),
+        ("transactions.refused", whole::refused(operations)),
+        ("transactions.rest", noted.rests.len() as u64),
+    ]
+    .into_iter()
+}
+
 /// What consumers of the accounts' events saw that must not be.
 fn consumed(ended: &Ended) -> Vec<String> {
-    let (facts, dead) = &ended.consumed;
+    let (facts, dead) = (&ended.noted.facts, &ended.dead);
     if facts.is_empty() && dead.is_empty() {
         return Vec::new();
     }

@@ -1,6 +1,6 @@
 //! What clients do: appends of every sort, repeats of what has an unknown fate,
-//! reads of every freshness, transactions, keys with revisions, accounts under an invariant and their
-//! consumers, and what is folded.
+//! reads of every freshness, transactions, keys with revisions, accounts under rules with their states, snapshots
+//! and consumers, and what is folded.
 
 mod accounts;
 mod consumer;
@@ -22,10 +22,7 @@ use weir_check::{
 };
 
 use self::accounts::{ACCOUNTS, is_account};
-use crate::{
-    balances::States,
-    client::{Client, Facts},
-};
+use crate::{client::Client, notes::Notes};
 
 /// Streams that everybody races for.
 const HOT: u64 = 3;
@@ -56,6 +53,8 @@ pub struct Worker {
     pub sent: Vec<Call>,
     /// The revisions that it believes in, by bucket.
     pub revisions: [u64; keys::BUCKETS],
+    /// The newest versions that it knows snapshots of, by stream.
+    pub kept: Vec<u64>,
 }
 
 /// What all workers of a run have in common.
@@ -66,10 +65,8 @@ pub struct World {
     pub stop: Arc<AtomicBool>,
     /// Set when the code is handed in: an account without its invariant is nothing to judge.
     pub prepared: Arc<AtomicBool>,
-    /// Where the states go that they are told.
-    pub states: States,
-    /// Where it goes what they see and do as consumers.
-    pub facts: Facts,
+    /// Where it goes what the history does not have.
+    pub notes: Notes,
 }
 
 impl Worker {
@@ -79,8 +76,8 @@ impl Worker {
         let mut rng = rng;
         let pace = Duration::from_millis(rng.within(5..80));
         let heads = vec![0; usize::try_from(HOT + COLD + ACCOUNTS).unwrap_or(0)];
-        let (sent, revisions) = (Vec::new(), [0; keys::BUCKETS]);
-        Self { client, rng, name, world, pace, heads, marks: 0, position: 0, sent, revisions }
+        let (sent, revisions, kept) = (Vec::new(), [0; keys::BUCKETS], heads.clone());
+        Self { client, rng, name, world, pace, heads, marks: 0, position: 0, sent, revisions, kept }
     }
 
     /// Works until it is told to stop.
@@ -89,8 +86,8 @@ impl Worker {
             match self.rng.within(0..100) {
                 0..20 => self.append_guarded().await,
                 20..34 => self.append_unguarded().await,
-                34..42 => self.move_money().await,
-                42..46 => self.read_state().await,
+                34..41 => self.move_money().await,
+                41..46 => self.use_state().await,
                 46..50 => self.consume().await,
                 50..53 => self.send_again().await,
                 53..60 => self.transact().await,

@@ -42,8 +42,13 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "keys.done",
         "leaders.changes",
         "nodes.restarts",
+        "rules.refused",
+        "snapshots.read",
+        "states.of_times",
         "states.read",
+        "subscribers.events",
         "transactions.acked",
+        "transactions.refused",
         "views.read",
     ] {
         assert!(

@@ -205,30 +205,24 @@ impl Desk {
     }
 
     /// Gives a lease up, where it is still this one.
-    pub(super) async fn release(
-        &mut self,
-        store: &Store,
-        ports: &Ports,
-        worker: &str,
-        number: u64,
-    ) -> Result<(), Stop> {
-        match self.fence.0 == number && self.is_with(ports, worker) {
+    pub(super) async fn release(&mut self, store: &Store, worker: &str, number: u64) -> Result<(), Stop> {
+        match self.fence.0 == number && self.is_with(store, worker) {
             true => self.end_lease(store).await,
             false => Ok(()),
         }
     }
 
     /// Lets the lease of a worker go on, if it has it.
-    pub(super) async fn beat(&mut self, store: &Store, ports: &Ports, worker: &str) -> Result<bool, Stop> {
-        let has_it = self.is_with(ports, worker);
+    pub(super) async fn beat(&mut self, store: &Store, worker: &str) -> Result<bool, Stop> {
+        let has_it = self.is_with(store, worker);
         if has_it {
             self.renew_lease(store, worker).await?;
         }
         Ok(has_it)
     }
 
-    fn is_with(&self, ports: &Ports, worker: &str) -> bool {
-        self.lease_at(ports.clock.now()).is_some_and(|lease| lease.worker == worker)
+    fn is_with(&self, store: &Store, worker: &str) -> bool {
+        self.lease_at(store.buckets.now()).is_some_and(|lease| lease.worker == worker)
     }
 
     /// Events for a worker, if there are any for it now.
@@ -243,7 +237,7 @@ impl Desk {
             if self.registration.paused || self.ledger.parked.is_some() {
                 return Ok(Tried::Nothing { due: None });
             }
-            if let Some(lease) = self.lease_at(ports.clock.now())
+            if let Some(lease) = self.lease_at(store.buckets.now())
                 && lease.worker != worker
             {
                 return Ok(Tried::Busy(lease.until));
@@ -268,18 +262,17 @@ impl Desk {
             }
             // What was not saved comes alone, so that it is known which event it is.
             let batch = if delivery == 1 { self.window.batch(most).unwrap_or(batch) } else { batch };
-            return self.give(store, ports, worker, (batch, delivery)).await.map(Tried::Given);
+            return self.give(store, worker, (batch, delivery)).await.map(Tried::Given);
         }
     }
 
     async fn give(
         &mut self,
         store: &Store,
-        ports: &Ports,
         worker: &str,
         (batch, delivery): (Batch, u32),
     ) -> Result<HandedOut, Stop> {
-        self.take_lease(store, ports, worker).await?;
+        self.take_lease(store, worker).await?;
         let stored = self.partition(store, &batch.partition).await?;
         self.deliveries.insert(batch.partition.clone(), (batch.events[0].position, delivery));
         self.in_flight = Some(InFlight { number: self.fence, batch: batch.clone() });
@@ -362,8 +355,8 @@ impl Desk {
     }
 
     /// Has the lease for a worker, for at least half of its time from now on.
-    async fn take_lease(&mut self, store: &Store, ports: &Ports, worker: &str) -> Result<(), Stop> {
-        let now = ports.clock.now();
+    async fn take_lease(&mut self, store: &Store, worker: &str) -> Result<(), Stop> {
+        let now = store.buckets.now();
         match self.lease_at(now).map(|lease| lease.until.0 - now.0) {
             None => self.begin_lease(store, worker).await,
             Some(left) if left < self.lease_micros() / 2 => self.renew_lease(store, worker).await,

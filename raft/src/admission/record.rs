@@ -9,7 +9,10 @@ use tracing::{info, warn};
 use weir_types::{Incarnation, NodeId};
 
 use super::{Admissions, Admitted};
-use crate::types::{PeerNode, Raft, RaftStoredMembership};
+use crate::{
+    member_change,
+    types::{PeerNode, Raft, RaftStoredMembership},
+};
 
 /// Before a record that did not come about is tried again, e.g. because another change was under way.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
@@ -55,7 +58,7 @@ fn due(membership: &RaftStoredMembership, met: &BTreeMap<NodeId, Incarnation>) -
 /// Whether it came about.
 async fn propose(raft: &Raft, due: BTreeMap<u64, PeerNode>, wait_max: Duration) -> bool {
     let nodes: Vec<u64> = due.keys().copied().collect();
-    let changing = timeout(wait_max, raft.change_membership(ChangeMembers::SetNodes(due), false));
+    let changing = timeout(wait_max, member_change::propose(raft, ChangeMembers::SetNodes(due)));
     let node_id = *raft.node_id();
     match changing.await {
         Ok(Ok(_)) => {

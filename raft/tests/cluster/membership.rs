@@ -61,6 +61,27 @@ async fn a_member_is_removed_only_when_a_healthy_quorum_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_removed_changes_no_more_members() {
+    let mut nodes = Nodes::cluster(1..=3).await;
+    let (leader, _) = nodes.leader().await;
+    eventually("the leader has heard of both, so that it knows them to be healthy", async || {
+        let members = nodes.status(leader).members;
+        members.iter().all(|member| member.node.0 == leader || member.silent_ms.is_some()).then_some(())
+    })
+    .await;
+    nodes.start_node(4).await;
+    nodes.node(leader).remove(NodeId(leader)).await.unwrap();
+    // It leads for a moment still.
+    let refused = nodes.node(leader).add_learner(NodeId(4), nodes.peer(4)).await;
+    assert!(matches!(refused, Err(MembershipError::NotLeader { .. })), "{refused:?}");
+    let next = eventually("another one leads", async || {
+        nodes.ids().into_iter().find(|node| *node != leader && nodes.status(*node).decides)
+    })
+    .await;
+    nodes.node(next).add_learner(NodeId(4), nodes.peer(4)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadership_moves_where_it_is_told_and_is_handed_over() {
     let nodes = Nodes::cluster(1..=3).await;
     nodes.append("order-1", 0).await;

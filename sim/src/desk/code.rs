@@ -1,14 +1,16 @@
+use std::collections::BTreeMap;
+
 use tracing::error;
-use weir_api::{ApiError, v1::StateQuery};
+use weir_api::{ApiError, format_timestamp, v1::StateQuery};
 use weir_check::history::Seen;
 use weir_types::{
-    Consistency, EntityId, EntityType, EventName, PartitionKey, Position, ProjectionName, Rules, RulesScope,
-    Timestamp, Upcaster,
+    Consistency, EntityId, EntityType, EventName, EventSchema, MetadataRule, MetadataType, PartitionKey,
+    Position, ProjectionName, Rules, RulesScope, SchemaMode, Timestamp, Upcaster,
 };
 
-use super::{Desk, StateAsked, StateTold};
+use super::{Desk, StateAsked, StateTold, Way};
 use crate::{
-    folds::{ACCOUNT, INLINE, MOVED, invariant, projections, upcaster},
+    folds::{ACCOUNT, BALANCE, INLINE, MOVED, TELLER, invariant, projections, schema, upcaster},
     plant::Plant,
 };
 
@@ -24,13 +26,39 @@ impl Desk {
             registered_at: Timestamp(0),
         };
         self.engine.set_upcaster(upcaster).await?;
-        let sleeps = self.plant == Some(Plant::InvariantAsleep);
-        let rules = Rules { invariant: Some(invariant(generation, sleeps).into()), ..Rules::default() };
-        self.engine.set_rules(RulesScope::Type(EntityType::new(ACCOUNT)?), rules).await?;
+        self.set_rules(generation).await?;
         for source in projections(generation) {
             self.engine.deploy(&source).await?;
         }
         self.make_group().await
+    }
+
+    /// The rules of accounts: schemas of their events, metadata, and an invariant.
+    async fn set_rules(&self, generation: u64) -> Result<(), ApiError> {
+        for version in [1, 2] {
+            let schema = EventSchema {
+                name: EventName::new(MOVED)?,
+                version,
+                schema: schema(version).into(),
+                description: format!("generation {generation}"),
+                registered_at: Timestamp(0),
+            };
+            self.engine.register_schema(schema).await?;
+        }
+        let teller = MetadataRule { kind: MetadataType::Text, required: true };
+        let sleeps = self.plant == Some(Plant::InvariantAsleep);
+        let mut rules = Rules {
+            schemas: Some(SchemaMode::Required),
+            metadata: BTreeMap::from([(TELLER.to_owned(), teller)]),
+            invariant: Some(invariant(generation, sleeps).into()),
+        };
+        match self.plant {
+            Some(Plant::SchemasAsleep) => rules.schemas = Some(SchemaMode::Off),
+            Some(Plant::MetadataAsleep) => rules.metadata.clear(),
+            _ => {}
+        }
+        self.engine.set_rules(RulesScope::Type(EntityType::new(ACCOUNT)?), rules).await?;
+        Ok(())
     }
 
     pub(super) async fn view(
@@ -53,18 +81,24 @@ impl Desk {
         Ok(Seen::View { value, checkpoint: status.checkpoint })
     }
 
-    pub(super) async fn state(&self, asked: StateAsked) -> Result<StateTold, ApiError> {
-        let ask = |as_of_version| StateQuery {
-            projection: asked.projection.clone(),
-            as_of_version,
-            ..StateQuery::default()
+    pub(super) async fn state(&self, asked: &StateAsked) -> Result<StateTold, ApiError> {
+        let projection = match asked.way {
+            Way::Invariant => None,
+            Way::Projection => Some(BALANCE.to_owned()),
+            Way::Snapshot => return self.kept(asked).await,
+            Way::FromSnapshot => return self.from_snapshot(asked).await,
+        };
+        let time = |time: Option<i64>| {
+            time.filter(|_| self.plant != Some(Plant::TimesIgnored)).map(|us| format_timestamp(Timestamp(us)))
         };
         let before = |version: u64| version.saturating_sub(1);
-        let as_of = match self.plant {
+        let as_of_version = match self.plant {
             Some(Plant::StateOfBefore) => asked.version.map(before),
             _ => asked.version,
         };
-        let state = self.engine.state(EntityId::new(&asked.stream)?, &ask(as_of)).await?;
+        let (as_of, at) = (time(asked.as_of_us), time(asked.at_us));
+        let query = StateQuery { projection, as_of, at, as_of_version, ..StateQuery::default() };
+        let state = self.engine.state(EntityId::new(&asked.stream)?, &query).await?;
         let value = serde_json::to_value(&state.state).unwrap_or_default();
         Ok(StateTold { version: state.version, value })
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use weir_api::v1::SettlementBody;
 use weir_check::{
-    history::{Call, Outcome},
+    history::{Call, Delivered, Outcome},
     state::StoredEvent,
 };
 
@@ -18,19 +18,87 @@ pub enum Ask {
     /// What a client does, as the history names it.
     Call(Call),
     /// Appends to streams that are all written, or none.
-    Transact(Vec<Call>),
+    Transact(Together),
     /// Stored events from a position on, whole, for the audit.
     Stored(u64),
     /// Hand in all code, of this generation.
     Prepare(u64),
     /// The state of a stream.
     State(StateAsked),
+    /// Keep the state of a stream as a snapshot.
+    Keep(StateKept),
+    /// Events as they come, as many answers as there are.
+    Follow(Following),
     /// Events for a consumer, so many at most.
     Pull(usize),
     /// What a consumer says of events.
     Settle(Verdicts),
     /// How far the consumers are.
     Group,
+}
+
+/// A transaction.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Together {
+    /// Its appends.
+    pub parts: Vec<Call>,
+    /// What it rests on beside their guards.
+    pub rests: Option<Rests>,
+}
+
+/// What a transaction rests on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rests {
+    /// A stream that it does not write,
+    pub stream: String,
+    /// and its version.
+    pub version: u64,
+    /// A seat that no transaction has taken
+    pub seat: u64,
+    /// after this position; it takes it.
+    pub after: u64,
+}
+
+/// Which events are followed, and from where on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Following {
+    /// Which.
+    pub target: Target,
+    /// Where it was; absent: at the log's beginning.
+    pub cursor: Option<String>,
+}
+
+/// Which events are followed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Target {
+    /// Those that a pattern takes.
+    Pattern(String),
+    /// Those of one stream.
+    Stream(String),
+}
+
+/// What a subscriber is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Told {
+    /// What.
+    pub what: News,
+    /// Where it is then: position and cursor.
+    pub position: u64,
+    /// The cursor as text.
+    pub cursor: String,
+}
+
+/// What there is to tell a subscriber.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum News {
+    /// It begins, or nothing has come.
+    Nothing,
+    /// An event.
+    Event(Delivered),
+    /// History has ended.
+    CaughtUp,
+    /// It ends.
+    Ended(String),
 }
 
 /// What consumers say of events.
@@ -60,21 +128,58 @@ pub struct GroupTold {
     pub dead: Vec<u64>,
 }
 
-/// Which state is asked for, and through what.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Which state is asked for, and through what. Each part of the moment that is given must hold.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StateAsked {
     /// The stream.
     pub stream: String,
-    /// As of this version; absent: now.
+    /// As of this version.
     pub version: Option<u64>,
-    /// A virtual projection; absent: the invariant.
-    pub projection: Option<String>,
+    /// As of what was recorded until then, in microseconds.
+    pub as_of_us: Option<i64>,
+    /// As of what occurred until then, in microseconds.
+    pub at_us: Option<i64>,
+    /// Through what.
+    pub way: Way,
+}
+
+impl StateAsked {
+    /// Whether it asks for what there is now.
+    #[must_use]
+    pub fn is_now(&self) -> bool {
+        self.version.is_none() && self.as_of_us.is_none() && self.at_us.is_none()
+    }
+}
+
+/// Through what a state is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// The invariant.
+    #[default]
+    Invariant,
+    /// The virtual projection.
+    Projection,
+    /// It was kept: the newest snapshot, at the version asked for or before it.
+    Snapshot,
+    /// The newest snapshot, and the events after it.
+    FromSnapshot,
+}
+
+/// A state that is to be kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateKept {
+    /// The stream.
+    pub stream: String,
+    /// The version that it is of.
+    pub version: u64,
+    /// The state.
+    pub value: Value,
 }
 
 /// A state as it was told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StateTold {
-    /// The stream's version then.
+    /// The stream's version when it was read; of a snapshot the version that it is of.
     pub version: u64,
     /// The state.
     pub value: Value,
@@ -89,8 +194,8 @@ pub enum Answer {
     Outcomes(Vec<Outcome>),
     /// Events in order; none when there are no more.
     Stored(Vec<StoredEvent>),
-    /// All code is handed in.
-    Prepared,
+    /// What was asked for is done.
+    Done,
     /// A state.
     State(StateTold),
     /// Events for a consumer.
@@ -99,6 +204,8 @@ pub enum Answer {
     Settled(Vec<bool>),
     /// How far the consumers are.
     Group(GroupTold),
+    /// To a subscriber.
+    Told(Told),
     /// Why there is none.
     Failed(String),
 }

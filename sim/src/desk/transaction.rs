@@ -1,18 +1,25 @@
 use weir_api::ApiError;
 use weir_check::history::{Call, Outcome, Seen};
-use weir_types::{AppendAck, GroupId, IdempotencyKey, StreamAppend, TransactionRequest};
+use weir_types::{
+    AppendAck, Condition, EntityId, ExpectedVersion, GroupId, IdempotencyKey, Position, StreamAppend,
+    StreamCheck, StreamVersion, Tag, TransactionRequest,
+};
 
-use super::{Desk, Draft, failed};
+use super::{Desk, Draft, Rests, Together, failed};
 use crate::plant::Plant;
 
 impl Desk {
     /// Appends to several streams at once; one outcome for each part.
-    pub(super) async fn transact(&self, parts: Vec<Call>) -> Vec<Outcome> {
-        let count = parts.len();
+    pub(super) async fn transact(&self, asked: Together) -> Vec<Outcome> {
+        let count = asked.parts.len();
         let all = |outcome: Outcome| vec![outcome; count];
-        let Some(mut request) = request(parts) else {
+        let Some(mut request) = request(asked) else {
             return all(failed(&ApiError::invalid("no transaction")));
         };
+        if self.plant == Some(Plant::RestsForgotten) {
+            request.checks.clear();
+            request.conditions.clear();
+        }
         let last = request.appends.last().cloned();
         if self.plant == Some(Plant::PartApart) && count > 1 {
             request.appends.truncate(count - 1);
@@ -32,12 +39,22 @@ impl Desk {
 }
 
 /// `None` when a part is no append, or a name is not legal.
-fn request(parts: Vec<Call>) -> Option<TransactionRequest> {
+fn request(Together { parts, rests }: Together) -> Option<TransactionRequest> {
+    let seat = rests.as_ref().map(|rests| Tag::new(format!("seat:{}", rests.seat))).transpose().ok()?;
+    let check = |rests: &Rests| {
+        let expected = ExpectedVersion::Exact(StreamVersion(rests.version));
+        Some(StreamCheck { entity_id: EntityId::new(&rests.stream).ok()?, expected })
+    };
+    let condition = |rests: &Rests| {
+        let (after, tags) = (Position(rests.after), seat.iter().cloned().collect());
+        Condition { after, names: Vec::new(), tags }
+    };
     let mut named = None;
     let mut append = |part| {
         let Call::Append { stream, expected, key, marks, .. } = part else { return None };
         named = key.clone();
-        let part = Draft { stream, expected, key, marks }.request()?;
+        let mut part = Draft { stream, expected, key, marks }.request()?;
+        part.events.iter_mut().for_each(|event| event.tags.extend(seat.clone()));
         Some(StreamAppend {
             entity_id: part.entity_id,
             entity_type: part.entity_type,
@@ -49,8 +66,8 @@ fn request(parts: Vec<Call>) -> Option<TransactionRequest> {
         appends: parts.into_iter().map(&mut append).collect::<Option<_>>()?,
         idempotency_key: named.map(IdempotencyKey::new).transpose().ok()?,
         group: GroupId::DEFAULT,
-        checks: Vec::new(),
-        conditions: Vec::new(),
+        checks: rests.iter().map(check).collect::<Option<_>>()?,
+        conditions: rests.iter().map(condition).collect(),
     })
 }
 

@@ -1,12 +1,13 @@
-use std::sync::{PoisonError, atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use weir_check::history::{Call, Expected};
 
 use super::{COLD, HOT, Worker, name};
 use crate::{
     balances::StateSeen,
-    desk::StateAsked,
-    folds::{BALANCE, COUNTS},
+    desk::{StateAsked, StateKept, Way},
+    folds::COUNTS,
+    machine::EPOCH_US,
 };
 
 /// Accounts, whose balance an invariant holds at zero or above.
@@ -25,10 +26,15 @@ impl Worker {
         self.world.prepared.load(Relaxed).then(|| HOT + COLD + self.rng.within(0..ACCOUNTS))
     }
 
-    /// A mark that names what comes or goes.
+    /// A mark that names what comes or goes, and seldom what is wrong with it.
     pub(super) fn amount_mark(&mut self) -> String {
         let (amount, sign) = (self.rng.within(1..AMOUNT_MAX), if self.rng.chance(45) { "" } else { "-" });
-        format!("{}={sign}{amount}", self.mark())
+        let flaw = match self.rng.within(0..60) {
+            0 => "~data",
+            1 => "~metadata",
+            _ => "",
+        };
+        format!("{}{flaw}={sign}{amount}", self.mark())
     }
 
     pub(super) async fn move_money(&mut self) {
@@ -39,19 +45,46 @@ impl Worker {
         self.append(account, expected, keyed).await;
     }
 
-    /// Reads what an invariant or a projection makes of an account, now or of the past.
-    pub(super) async fn read_state(&mut self) {
+    /// Reads what an invariant, a projection or a snapshot makes of an account, now or of the past; what it is now, it
+    /// keeps as a snapshot, at times.
+    pub(super) async fn use_state(&mut self) {
         let Some(account) = self.account() else { return };
-        let (node, floor) = (self.node(), self.heads[usize::try_from(account).unwrap_or(0)]);
-        let asked = StateAsked {
-            stream: name(account),
-            version: self.rng.chance(60).then(|| self.rng.within(1..floor + 3)),
-            projection: self.rng.chance(50).then(|| BALANCE.to_owned()),
+        let (node, at) = (self.node(), usize::try_from(account).unwrap_or(0));
+        let asked = self.state_asked(name(account), self.heads[at]);
+        let floor = match (asked.way, asked.version) {
+            (Way::Snapshot, Some(_)) => 0,
+            (Way::Snapshot, None) => self.kept[at],
+            _ => self.heads[at],
         };
-        if let Some(told) = self.client.state(node, &asked).await {
-            let seen = StateSeen { floor, asked, told };
-            self.world.states.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        let Some(told) = self.client.state(node, &asked).await else { return };
+        let is_now = asked.way == Way::Invariant && asked.is_now();
+        let (version, value) = (told.version, told.value.clone());
+        self.world.notes.open().states.push(StateSeen { floor, asked, told });
+        if is_now {
+            let node = self.node();
+            if self.client.keep(node, StateKept { stream: name(account), version, value }).await {
+                self.kept[at] = self.kept[at].max(version);
+            }
         }
+    }
+
+    fn state_asked(&mut self, stream: String, head: u64) -> StateAsked {
+        let way = match self.rng.within(0..10) {
+            0..4 => Way::Invariant,
+            4..7 => Way::Projection,
+            7 => Way::Snapshot,
+            _ => Way::FromSnapshot,
+        };
+        let version = self.rng.chance(40).then(|| self.rng.within(1..head + 3));
+        let folds = matches!(way, Way::Invariant | Way::Projection);
+        let (as_of_us, at_us) = if folds { (self.moment(), self.moment()) } else { (None, None) };
+        StateAsked { stream, version, as_of_us, at_us, way }
+    }
+
+    /// A time of the run, by a clock that is right: others are off.
+    fn moment(&mut self) -> Option<i64> {
+        let after = self.rng.within(0..12_000_000);
+        self.rng.chance(25).then(|| EPOCH_US + i64::try_from(after).unwrap_or(0))
     }
 
     /// Reads how many events of a stream are counted, at least up to what this worker knows of.

@@ -10,10 +10,10 @@ impl Worker {
         if !self.world.prepared.load(Relaxed) {
             return;
         }
-        let facts = self.world.facts.clone();
+        let notes = self.world.notes.clone();
         let first = self.node();
         let nodes: Vec<u64> = (first..=self.world.nodes).chain(1..first).collect();
-        let held = self.client.pull(&nodes, &facts).await;
+        let held = self.client.pull(&nodes, &notes).await;
         let mut verdicts = Vec::new();
         for one in held {
             let verdict = match self.rng.within(0..100) {
@@ -27,7 +27,7 @@ impl Worker {
             verdicts.push(SettlementBody { position: one.position, attempt, desk, verdict, delay_ms: None });
         }
         if !verdicts.is_empty() {
-            self.client.settle(&nodes, verdicts, &facts).await;
+            self.client.settle(&nodes, verdicts, &notes).await;
         }
     }
 }

@@ -47,10 +47,11 @@ pub(in crate::apply) struct KvWriter {
 
 impl KvWriter {
     pub(in crate::apply) fn new(state: &State) -> Result<Self, StateError> {
-        let buckets = state.kv_buckets()?;
+        let (buckets, mark) = (state.kv_buckets()?, state.kv_mark()?);
+        state.kv_feed().reach(mark.time);
         Ok(Self {
             state: state.clone(),
-            mark: state.kv_mark()?,
+            mark,
             buckets: buckets.into_iter().map(|bucket| (bucket.info.config.name.clone(), bucket)).collect(),
             gone: state.kv_gone()?.into_iter().collect(),
             changes: KvChanges::default(),
@@ -139,6 +140,7 @@ impl KvWriter {
             }
         }
         self.state.commit_kv(batch, &self.mark)?;
+        self.state.kv_feed().reach(self.mark.time);
         self.state.kv_feed().publish(self.told.drain(..));
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The newest changes of the buckets, as apply makes them, for who watches. Bounded: who does not keep up is told.
+//! The newest changes of the buckets and their time, as apply makes them, for who watches. Bounded: who does not keep up
+//! is told.
 
 use std::{
     collections::VecDeque,
@@ -7,7 +8,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use weir_types::{BucketName, KvEntry, limits};
+use weir_types::{BucketName, KvEntry, Timestamp, limits};
 
 /// A change, with its place among those of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,7 @@ struct Ring {
     last: u64,
     /// How often anything was written.
     written: u64,
+    time: Option<Timestamp>,
 }
 
 impl KvFeed {
@@ -65,6 +67,17 @@ impl KvFeed {
         let waiting = std::mem::take(&mut ring.waiting);
         drop(ring);
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes the time that the buckets have come to.
+    pub fn reach(&self, time: Timestamp) {
+        self.ring().time = Some(time);
+    }
+
+    /// The time that the buckets have come to.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.ring().time.unwrap_or(Timestamp(0))
     }
 
     /// The place of the last change.
@@ -129,7 +142,7 @@ fn weight(item: &KvFeedItem) -> usize {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use weir_types::{KvKey, KvOperation, Revision, Timestamp};
+    use weir_types::{KvKey, KvOperation, Revision};
 
     use super::*;
 

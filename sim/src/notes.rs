@@ -1,0 +1,41 @@
+//! What clients note down beside the history, for the verdict.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use weir_check::groups::Fact;
+
+use crate::{balances::StateSeen, desk::Rests, subscriber::Place};
+
+/// Where they note it. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Notes(Arc<Mutex<Noted>>);
+
+/// What was noted.
+#[derive(Default)]
+pub struct Noted {
+    /// The states of accounts that they were told.
+    pub states: Vec<StateSeen>,
+    /// What consumers saw and did.
+    pub facts: Vec<Fact>,
+    /// What transactions rest on, by their keys.
+    pub rests: BTreeMap<String, Rests>,
+    /// How far subscribers are that were told to stop.
+    pub places: Vec<Place>,
+}
+
+impl Notes {
+    /// To add to them.
+    #[must_use]
+    pub fn open(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of them, once nobody adds any more.
+    #[must_use]
+    pub fn take(&self) -> Noted {
+        std::mem::take(&mut *self.open())
+    }
+}

@@ -21,6 +21,7 @@ mod moments;
 mod projections;
 mod reads;
 mod retries;
+mod rules;
 mod subscribers;
 mod tables;
 mod told;
@@ -153,6 +154,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(groups::Groups::default()),
         Arc::new(workers::Workers::default()),
         Arc::new(moments::Moments),
+        Arc::new(rules::Rules),
         Arc::new(tables::Tables::default()),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),

@@ -54,12 +54,28 @@ struct Watch {
     bucket: BucketName,
     filter: KvFilter,
     seq: u64,
-    /// What the watch began with, until what was changed meanwhile is behind it.
-    begun: HashMap<KvKey, Revision>,
-    begun_until: u64,
+    begun: Begun,
     ready: std::collections::VecDeque<KvUpdate>,
     closing: CancellationToken,
     _place: Place,
+}
+
+/// What a watch began with, until what was applied meanwhile is behind it.
+#[derive(Default)]
+struct Begun {
+    since: Option<Revision>,
+    keys: HashMap<KvKey, Revision>,
+    /// The place of the last change that was applied meanwhile.
+    until: u64,
+}
+
+impl Begun {
+    /// Whether a change is part of it, or lies before it: a node that was behind applies that meanwhile too.
+    fn holds(&self, seq: u64, key: &KvKey, revision: Revision) -> bool {
+        seq <= self.until
+            && (self.since.is_some_and(|since| revision <= since)
+                || self.keys.get(key).is_some_and(|known| *known >= revision))
+    }
 }
 
 /// A place among the watches of this node.
@@ -129,8 +145,7 @@ impl Watch {
             bucket,
             filter,
             seq,
-            begun: HashMap::new(),
-            begun_until: seq,
+            begun: Begun { since, ..Begun::default() },
             ready: std::collections::VecDeque::new(),
             closing: engine.closing().clone(),
             _place: place,
@@ -140,7 +155,7 @@ impl Watch {
         if let Some(since) = since {
             watch.read_what_is(since).await?;
         }
-        watch.begun_until = watch.reader.feed().last();
+        watch.begun.until = watch.reader.feed().last();
         Ok(watch)
     }
 
@@ -170,7 +185,7 @@ impl Watch {
         }
         found.sort_unstable_by_key(|entry| entry.revision);
         for entry in found {
-            self.begun.insert(entry.key.clone(), entry.revision);
+            self.begun.keys.insert(entry.key.clone(), entry.revision);
             self.ready.push_back(KvUpdate::new(&self.bucket, &entry));
         }
         Ok(())
@@ -209,14 +224,13 @@ impl Watch {
             let Some(entry) = &item.entry else {
                 return Err(ApiError::new(ErrorCode::BucketNotFound, "bucket not found"));
             };
-            let seen = item.seq <= self.begun_until
-                && self.begun.get(&entry.key).is_some_and(|revision| *revision >= entry.revision);
-            if self.filter.matches(&entry.key) && !seen {
+            let told = self.begun.holds(item.seq, &entry.key, entry.revision);
+            if self.filter.matches(&entry.key) && !told {
                 self.ready.push_back(KvUpdate::new(&self.bucket, entry));
             }
         }
-        if self.seq >= self.begun_until {
-            self.begun = HashMap::new();
+        if self.seq >= self.begun.until {
+            self.begun = Begun::default();
         }
         Ok(())
     }
@@ -290,4 +304,27 @@ fn events(watch: Watch) -> Response {
 
 fn json(update: &KvUpdate) -> String {
     serde_json::to_string(update).expect("an update is always JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_that_was_behind_applies_while_a_watch_begins_is_not_told_again() {
+        let key = |text: &str| KvKey::new(text).unwrap();
+        let begun =
+            Begun { since: Some(Revision(12)), keys: HashMap::from([(key("a"), Revision(15))]), until: 7 };
+        for (seq, name, revision, holds) in [
+            (5, "b", 9, true),
+            (5, "b", 12, true),
+            (6, "b", 13, false),
+            (6, "a", 15, true),
+            (7, "a", 16, false),
+            (8, "b", 9, false),
+        ] {
+            assert_eq!(begun.holds(seq, &key(name), Revision(revision)), holds, "{seq} {name} {revision}");
+        }
+        assert!(!Begun::default().holds(1, &key("a"), Revision(1)));
+    }
 }

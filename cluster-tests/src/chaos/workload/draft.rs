@@ -24,12 +24,22 @@ pub(super) struct DraftEvent {
     pub(super) mark: String,
     /// An object, which gets the mark as `op`.
     pub(super) data: Value,
+    /// Fields of an event that REST takes beside them: an object, or nothing.
+    pub(super) more: Value,
 }
 
 impl DraftEvent {
     /// An event with nothing but its mark.
     pub(super) fn new(name: &str, mark: &str) -> Self {
-        Self { name: name.to_owned(), mark: mark.to_owned(), data: json!({}) }
+        Self { name: name.to_owned(), mark: mark.to_owned(), data: json!({}), more: Value::Null }
+    }
+
+    fn rest(&self) -> Value {
+        let mut event = json!({ "name": self.name, "data": self.marked() });
+        for (field, value) in self.more.as_object().into_iter().flatten() {
+            event[field] = value.clone();
+        }
+        event
     }
 
     fn marked(&self) -> Value {
@@ -81,8 +91,7 @@ impl Draft {
 
     /// As REST takes it.
     pub(super) fn rest(&self) -> Value {
-        let event = |event: &DraftEvent| json!({ "name": event.name, "data": event.marked() });
-        let events: Vec<Value> = self.events.iter().map(event).collect();
+        let events: Vec<Value> = self.events.iter().map(DraftEvent::rest).collect();
         let mut body = json!({ "entityType": self.kind, "expectedVersion": self.number(), "events": events });
         if let Some(key) = &self.key {
             body["idempotencyKey"] = json!(key);

@@ -2,9 +2,10 @@
 //! compare and set, delete and read: the checker of keys judges it as a
 //! register whose revision grows by one with each change. Beside it, clients
 //! claim commands with a lease, and finish them, give them up, or crash: no two
-//! may hold a claim at once, by the times that the answers name.
+//! may hold a claim at once, by the times that the answers name. And each bucket is watched.
 
 mod claims;
+mod watches;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +16,10 @@ use serde_json::json;
 use weir_api::v1::paths;
 use weir_check::history::KvOp;
 
-use self::claims::{Claims, claim};
+use self::{
+    claims::{Claims, claim},
+    watches::{Watches, watch},
+};
 use super::{Context, Workload, caller::Caller, crew::Crew};
 use crate::{PATIENCE, eventually};
 
@@ -33,6 +37,7 @@ const PACE: Duration = Duration::from_millis(110);
 #[derive(Default)]
 pub struct Kv {
     claims: Arc<Claims>,
+    watches: Arc<Watches>,
 }
 
 #[async_trait]
@@ -68,6 +73,9 @@ impl Workload for Kv {
         for _ in 0..CLAIMANTS {
             crew.hire(claim(Caller::new(context, NAME), self.claims.clone()));
         }
+        for number in 0..BUCKETS {
+            crew.hire(watch(Caller::new(context, NAME), number, self.watches.clone()));
+        }
         crew.end().await
     }
 
@@ -78,6 +86,7 @@ impl Workload for Kv {
                 caller.key((node, &edge), (&bucket(number), KEY), KvOp::Get).await;
             }
         }
+        self.watches.check(context).await?;
         self.claims.check(&mut caller).await;
         caller.end()
     }
@@ -91,6 +100,7 @@ impl Workload for Kv {
             "kv.claimed",
             "kv.finalized",
             "kv.taken_over",
+            "kv.watched",
         ]
     }
 }

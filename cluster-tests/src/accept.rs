@@ -15,6 +15,7 @@ pub mod nats_outage;
 pub mod outbox_rebuild;
 pub mod paused_leader;
 pub mod projections_bad_reducers;
+pub mod projections_bench;
 pub mod projections_exactly_once;
 pub mod projections_fencing;
 pub mod projections_walkthrough;
@@ -150,6 +151,7 @@ pub const RECIPES: &[Recipe] = &[
     kv::RECIPE,
     kv_claims::RECIPE,
     projections_bad_reducers::RECIPE,
+    projections_bench::RECIPE,
     projections_exactly_once::RECIPE,
     prove_chaos::RECIPE,
     prove_crash_points::RECIPE,

@@ -18,8 +18,8 @@ use weir_actors::{
     upcast::Upcasting,
 };
 use weir_types::{
-    ClusterId, ConsumerGroup, ConsumerGroupName, ConsumerTerms, EntityId, GroupId, NodeId, Pattern, Position,
-    Settlement, Timestamp, Verdict,
+    AckMode, ClusterId, ConsumerGroup, ConsumerGroupName, ConsumerStatus, ConsumerTerms, EntityId, GroupId,
+    NodeId, Pattern, Position, Settlement, Timestamp, Verdict,
     ports::EventReader as _,
     testing::{ManualClock, MemoryLog},
 };
@@ -53,6 +53,8 @@ fn desk(log: &MemoryLog, number: u64) -> Desk {
         description: String::new(),
         after: Position::ZERO,
         terms,
+        status: ConsumerStatus::Active,
+        ack_mode: AckMode::Auto,
     };
     let upcasting = Arc::new(Upcasting::new(GroupId::DEFAULT, Arc::new(log.clone())));
     let (desk, served) = Desk::open(DeskStart {
@@ -117,4 +119,19 @@ async fn what_was_pulled_for_nobody_is_handed_out_as_if_it_were_new() {
     let unheard = desk.pull(1, WAIT).await.unwrap();
     desk.take_back(unheard);
     assert_eq!(desk.pull(1, WAIT).await.unwrap()[0].attempt, 1);
+}
+
+#[tokio::test]
+async fn who_waits_at_a_paused_desk_is_served_when_it_is_resumed() {
+    let log = MemoryLog::led_by(NodeId(1));
+    (0..2).for_each(|_| write_to(&log, "a"));
+    let (desk, terms) = (desk(&log, 1), ConsumerTerms::default());
+    let held = desk.pull(1, WAIT).await.unwrap().remove(0);
+    desk.change(terms, ConsumerStatus::Paused).await.unwrap();
+    assert_eq!(say(&desk, of(&held, &desk, Verdict::Ack)).await, Settlement::Settled, "a verdict is taken");
+    assert_eq!(desk.pull(1, Duration::from_millis(1)).await.unwrap().len(), 0);
+    let (given, ()) = tokio::join!(async { desk.pull(1, WAIT).await.unwrap() }, async {
+        desk.change(terms, ConsumerStatus::Active).await.unwrap();
+    });
+    assert_eq!((given[0].event.position, given[0].attempt), (Position(2), 1));
 }

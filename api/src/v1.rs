@@ -7,6 +7,7 @@ mod append;
 mod cluster;
 mod consumer_groups;
 mod event;
+mod group_change;
 mod health;
 mod history;
 mod kv;
@@ -35,14 +36,15 @@ pub(crate) use append::{expected_of, has_its_ids};
 pub use cluster::{ClusterStatus, InitBody, MemberBody, MemberRole, MemberStatus, NodeState, TransferBody};
 pub use consumer_groups::{
     ConsumerGroupBody, ConsumerGroupList, ConsumerGroupView, DeadLetterPage, DeadLetterView,
-    DeadLettersQuery, DeliveryView, PullQuery, PullResult, ReplayBody, ReplayResult, SettleBody,
-    SettleResult, SettlementBody, SettlementKind, SettlementView, VerdictKind,
+    DeadLettersQuery, DeliveryView, GroupAckMode, GroupStatus, PullQuery, PullResult, ReplayBody,
+    ReplayResult, SettleBody, SettleResult, SettlementBody, SettlementKind, SettlementView, VerdictKind,
 };
 pub use event::EventView;
 pub(crate) use event::data_of;
 pub use event::metadata_of;
 #[cfg(test)]
 pub(crate) use event::tests as event_tests;
+pub use group_change::ConsumerGroupChange;
 pub use health::{Capabilities, Health};
 pub use history::{HistoryEntry, HistoryPage};
 pub use kv::{

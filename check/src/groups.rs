@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How long a request that was not answered may still lie somewhere, and be carried out: longer than any fault lasts.
+const LOST_LASTS: u64 = 60_000_000;
+
 /// What a consumer saw or did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
@@ -34,12 +37,25 @@ pub enum Fact {
         /// When it was asked for.
         began: u64,
     },
+    /// The group was told to hand out nothing.
+    Paused {
+        /// When that was answered.
+        ended: u64,
+    },
+    /// The group was told to go on.
+    Resumed {
+        /// When it was asked for.
+        began: u64,
+        /// Whether it was answered: one that was not may still be carried out.
+        answered: bool,
+    },
 }
 
 /// What is wrong. The log is that of the group's pattern, in order: positions and streams.
 #[must_use]
 pub fn judge(log: &[(u64, String)], facts: &[Fact], dead: &[u64]) -> Vec<String> {
     let said = Said::new(facts);
+    let pauses = pauses(facts);
     let dead: BTreeSet<u64> = dead.iter().copied().collect();
     let mut wrong = Vec::new();
     let mut given = BTreeSet::new();
@@ -48,6 +64,11 @@ pub fn judge(log: &[(u64, String)], facts: &[Fact], dead: &[u64]) -> Vec<String>
         given.insert(*position);
         if let Some(settled) = said.settled_before(*position, *began) {
             wrong.push(format!("{position} was settled at {settled} and handed out by a request of {began}"));
+        }
+        if pauses.iter().any(|(paused, resumed)| paused < began && ended < resumed) {
+            wrong.push(format!(
+                "{position} was handed out by a request of {began} while the group was paused"
+            ));
         }
         let older = log.iter().take_while(|(older, _)| older < position);
         let of_stream = older.filter(|(_, other)| other == stream);
@@ -68,6 +89,30 @@ pub fn judge(log: &[(u64, String)], facts: &[Fact], dead: &[u64]) -> Vec<String>
         }
     }
     wrong
+}
+
+/// From when until when it is certain that the group handed out nothing: from the answer of a pause until somebody asked
+/// it to go on, unless somebody asked so shortly before and heard nothing.
+fn pauses(facts: &[Fact]) -> Vec<(u64, u64)> {
+    let resumed: BTreeMap<u64, bool> = facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Resumed { began, answered } => Some((*began, *answered)),
+            _ => None,
+        })
+        .collect();
+    let until = |paused: u64| {
+        let recent = resumed.range(paused.saturating_sub(LOST_LASTS)..paused);
+        let next = resumed.range(paused..).next().map_or(u64::MAX, |(began, _)| *began);
+        recent.into_iter().all(|(_, answered)| *answered).then_some((paused, next))
+    };
+    facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Paused { ended } => until(*ended),
+            _ => None,
+        })
+        .collect()
 }
 
 struct Said {
@@ -94,7 +139,7 @@ impl Said {
                     }
                 }
                 Fact::Replayed { position, began } => least(&mut said.replayed, *position, *began),
-                Fact::Given { .. } => {}
+                Fact::Given { .. } | Fact::Paused { .. } | Fact::Resumed { .. } => {}
             }
         }
         said
@@ -117,6 +162,21 @@ mod tests {
 
     fn said(position: u64, began: u64, ended: u64) -> Fact {
         Fact::Said { position, began, ended: (ended > 0).then_some(ended) }
+    }
+
+    #[test]
+    fn what_is_handed_out_while_it_is_certain_that_the_group_is_paused_is_found() {
+        let log = [(1, "a".to_owned())];
+        let resumed = |began, answered| Fact::Resumed { began, answered };
+        let paused = [Fact::Paused { ended: 10 }, resumed(20, false), resumed(5, true)];
+        for (began, ended, wrongs) in [(11, 19, 1), (9, 12, 0), (15, 21, 0), (21, 22, 0)] {
+            let facts = [paused.as_slice(), &[given(1, began, ended), said(1, 30, 40)]].concat();
+            assert_eq!(judge(&log, &facts, &[]).len(), wrongs, "{began} to {ended}");
+        }
+        let for_good = [Fact::Paused { ended: 10 }, given(1, 11, 99), said(1, 100, 101)];
+        assert_eq!(judge(&log, &for_good, &[]).len(), 1);
+        let lost = [for_good.as_slice(), &[resumed(5, false)]].concat();
+        assert_eq!(judge(&log, &lost, &[]).len(), 0, "it may have gone on since");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use weir_client::{
     Client,
-    v1::{ConsumerGroupBody, DeadLettersQuery},
+    v1::{ConsumerGroupBody, ConsumerGroupChange, DeadLettersQuery, GroupAckMode, GroupStatus},
 };
 
 use crate::{duration::parse_duration, error::CliError, output::Output, projection::done};
@@ -19,6 +19,18 @@ pub enum GroupCommand {
     List,
     /// Show a consumer group, and how far it is
     Show {
+        /// The group
+        group: String,
+    },
+    /// Change the terms of a consumer group; what is not named stays as it is
+    Set(SetArgs),
+    /// Hand out nothing for now; verdicts are still taken
+    Pause {
+        /// The group
+        group: String,
+    },
+    /// Go on handing out
+    Resume {
         /// The group
         group: String,
     },
@@ -58,12 +70,27 @@ pub struct CreateArgs {
     group: String,
     /// Which events it hands out: `entity:order.*`, `events:order.placed`, `>` for all
     pattern: String,
-    /// What it is for
-    #[arg(long)]
-    description: Option<String>,
     /// Begin after this position, 0 is the log's beginning; what is there now without it
     #[arg(long, value_name = "POSITION")]
     after: Option<u64>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SetArgs {
+    /// The group
+    group: String,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// What may be said of a group when it is made, and later.
+#[derive(Debug, clap::Args)]
+struct Terms {
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
     /// Events that are with consumers at once
     #[arg(long, value_name = "N")]
     max_in_flight: Option<u64>,
@@ -76,20 +103,64 @@ pub struct CreateArgs {
     /// How long an event rests that a consumer could not do
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     redeliver_delay: Option<Duration>,
+    /// What settles an event that is sent to a `JoinConsumerGroup`: that it is sent, or a verdict
+    #[arg(long, value_name = "auto|manual")]
+    ack_mode: Option<AckMode>,
+}
+
+/// What settles an event that is sent to who takes no verdicts.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum AckMode {
+    Auto,
+    Manual,
+}
+
+impl From<AckMode> for GroupAckMode {
+    fn from(mode: AckMode) -> Self {
+        match mode {
+            AckMode::Auto => Self::Auto,
+            AckMode::Manual => Self::Manual,
+        }
+    }
 }
 
 impl CreateArgs {
     fn body(&self) -> ConsumerGroupBody {
-        let ms = |time: Option<Duration>| time.and_then(|time| u64::try_from(time.as_millis()).ok());
+        let ConsumerGroupChange {
+            description,
+            max_in_flight,
+            ack_deadline_ms,
+            max_redeliveries,
+            redeliver_delay_ms,
+            ack_mode,
+            ..
+        } = self.terms.change();
         ConsumerGroupBody {
             name: self.group.clone(),
             pattern: self.pattern.clone(),
-            description: self.description.clone(),
+            description,
             after_position: self.after,
+            max_in_flight,
+            ack_deadline_ms,
+            max_redeliveries,
+            redeliver_delay_ms,
+            status: None,
+            ack_mode,
+        }
+    }
+}
+
+impl Terms {
+    fn change(&self) -> ConsumerGroupChange {
+        let ms = |time: Option<Duration>| time.and_then(|time| u64::try_from(time.as_millis()).ok());
+        ConsumerGroupChange {
+            description: self.description.clone(),
             max_in_flight: self.max_in_flight,
             ack_deadline_ms: ms(self.ack_deadline),
             max_redeliveries: self.max_redeliveries,
             redeliver_delay_ms: ms(self.redeliver_delay),
+            ack_mode: self.ack_mode.map(GroupAckMode::from),
+            ..ConsumerGroupChange::default()
         }
     }
 }
@@ -103,6 +174,18 @@ pub(crate) async fn run(command: &GroupCommand, client: &Client, output: &Output
         }
         GroupCommand::List => list(client, output).await,
         GroupCommand::Show { group } => show(group, client, output).await,
+        GroupCommand::Set(SetArgs { group, terms }) => {
+            let changed = client.change_consumer_group(group, &terms.change()).await?;
+            output.json_or(&changed, |changed| output.line(&format!("{} is changed", changed.name)))
+        }
+        GroupCommand::Pause { group } => {
+            let paused = client.pause_consumer_group(group).await?;
+            output.json_or(&paused, |paused| output.line(&format!("{} is paused", paused.name)))
+        }
+        GroupCommand::Resume { group } => {
+            let resumed = client.resume_consumer_group(group).await?;
+            output.json_or(&resumed, |resumed| output.line(&format!("{} hands out again", resumed.name)))
+        }
         GroupCommand::Delete { group } => {
             client.delete_consumer_group(group).await?;
             done(output, "deleted")
@@ -127,9 +210,16 @@ async fn list(client: &Client, output: &Output) -> Result<(), CliError> {
     }
     let rows = list.groups.iter().map(|group| {
         let after = group.after_position.unwrap_or(0).to_string();
-        [group.name.clone(), group.pattern.clone(), after]
+        [group.name.clone(), group.pattern.clone(), after, status_of(group).to_owned()]
     });
-    output.table(["GROUP", "PATTERN", "AFTER"], &rows.collect::<Vec<_>>())
+    output.table(["GROUP", "PATTERN", "AFTER", "STATUS"], &rows.collect::<Vec<_>>())
+}
+
+fn status_of(group: &ConsumerGroupBody) -> &'static str {
+    match group.status {
+        Some(GroupStatus::Paused) => "paused",
+        Some(GroupStatus::Active) | None => "active",
+    }
 }
 
 async fn show(name: &str, client: &Client, output: &Output) -> Result<(), CliError> {
@@ -138,9 +228,11 @@ async fn show(name: &str, client: &Client, output: &Output) -> Result<(), CliErr
         return output.json(&view);
     }
     let number = |given: Option<u64>| given.unwrap_or(0).to_string();
+    let status = status_of(&view.group).to_owned();
     output.facts(&[
         ("group", view.group.name),
         ("pattern", view.group.pattern),
+        ("status", status),
         ("checkpoint", view.checkpoint.to_string()),
         ("looked", view.looked.to_string()),
         ("in flight", view.in_flight.to_string()),

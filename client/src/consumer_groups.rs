@@ -3,9 +3,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde::de::IgnoredAny;
 use weir_api::v1::{
-    ConsumerGroupBody, ConsumerGroupList, ConsumerGroupView, DeadLetterPage, DeadLettersQuery, DeliveryView,
-    PullQuery, PullResult, ReplayBody, ReplayResult, SettleBody, SettleResult, SettlementBody,
-    SettlementView, VerdictKind, paths,
+    ConsumerGroupBody, ConsumerGroupChange, ConsumerGroupList, ConsumerGroupView, DeadLetterPage,
+    DeadLettersQuery, DeliveryView, GroupStatus, PullQuery, PullResult, ReplayBody, ReplayResult, SettleBody,
+    SettleResult, SettlementBody, SettlementView, VerdictKind, paths,
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -40,6 +40,35 @@ impl Client {
     pub async fn consumer_group(&self, name: &str) -> Result<ConsumerGroupView, ClientError> {
         let path = paths::fill(paths::CONSUMER_GROUP, name);
         self.call(Call::new(Method::GET, &path, Repeat::Harmless)).await
+    }
+
+    /// Changes the terms of a consumer group: what is `None` stays as it is. What is with consumers stays with them.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `consumer_group_not_found`.
+    pub async fn change_consumer_group(
+        &self,
+        name: &str,
+        change: &ConsumerGroupChange,
+    ) -> Result<ConsumerGroupBody, ClientError> {
+        let path = paths::fill(paths::CONSUMER_GROUP, name);
+        self.call(Call::new(Method::PATCH, &path, Repeat::Harmless).body(change)).await
+    }
+
+    /// Has a consumer group hand out nothing until it is resumed. Verdicts are still taken.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `consumer_group_not_found`.
+    pub async fn pause_consumer_group(&self, name: &str) -> Result<ConsumerGroupBody, ClientError> {
+        self.change_consumer_group(name, &ConsumerGroupChange::of_status(GroupStatus::Paused)).await
+    }
+
+    /// Has a consumer group that is paused go on.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `consumer_group_not_found`.
+    pub async fn resume_consumer_group(&self, name: &str) -> Result<ConsumerGroupBody, ClientError> {
+        self.change_consumer_group(name, &ConsumerGroupChange::of_status(GroupStatus::Active)).await
     }
 
     /// Removes a consumer group with its dead letters.

@@ -7,8 +7,10 @@
 //! desk of an earlier leader can write no more. Whether it still has it is
 //! asked before events are handed out ([`Consumers::pull`]).
 
+mod change;
 mod keys;
 mod shelf;
+mod stored;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,8 +31,12 @@ use weir_types::{
     Term, limits, ports::Ports,
 };
 
-use self::shelf::Shelf;
-use crate::{buckets::Buckets, deciding::deciding, slots::Slots};
+use self::{shelf::Shelf, stored::StoredGroup};
+use crate::{
+    buckets::Buckets,
+    deciding::deciding,
+    slots::{Held, Slots},
+};
 
 pub(crate) use self::keys::is_reserved;
 
@@ -106,7 +112,7 @@ impl Consumers {
         let group = body.to_group(self.parts.ports.reader.applied(GroupId::DEFAULT))?;
         let config =
             BucketConfig { description: keys::DESCRIPTION.into(), ..BucketConfig::new(keys::bucket()) };
-        match self.change(KvCommand::CreateBucket(config)).await? {
+        match self.decide(KvCommand::CreateBucket(config)).await? {
             KvOutcome::BucketCreated(_) | KvOutcome::Refused(KvError::BucketExists) => {}
             other => return Err(odd(other)),
         }
@@ -120,8 +126,7 @@ impl Consumers {
             let message = format!("group has {max} consumer groups, which is the limit");
             return Err(ApiError::new(code, message).with("max", max));
         }
-        let told = ConsumerGroupBody::from(&group);
-        let value = serde_json::to_vec(&told).map_err(|error| internal(&error))?;
+        let value = stored::to_text(&group, None).map_err(|error| internal(&error))?;
         match self.put(keys::group(&group.name), value.into(), KvGuard::Absent).await? {
             KvOutcome::Put { .. } => {
                 // A desk of this name is of a group that is gone.
@@ -142,9 +147,7 @@ impl Consumers {
         let mut groups = Vec::new();
         for key in self.list(keys::all_groups(), None, limits::CONSUMER_GROUPS_MAX).await? {
             // One that is gone since is not there.
-            if let Some((group, _)) = self.read_group(&key).await? {
-                groups.push(group);
-            }
+            groups.extend(self.read_group(&key).await?.map(|stored| stored.group));
         }
         Ok(groups)
     }
@@ -159,8 +162,7 @@ impl Consumers {
     ) -> Result<(ConsumerGroup, DispatcherCounts), ApiError> {
         let open = self.open(name).await?;
         let counts = open.desk.counts().await.map_err(|ended| unavailable(&ended))?;
-        let (group, _) = self.group(name).await?;
-        Ok((group, counts))
+        Ok((self.group(name).await?.group, counts))
     }
 
     /// Removes a group with its dead letters.
@@ -170,7 +172,7 @@ impl Consumers {
     pub async fn delete(&self, name: &ConsumerGroupName) -> Result<(), ApiError> {
         let mut held = self.desks.hold(name).await;
         self.ready().await?;
-        let (_, id) = self.group(name).await?;
+        let StoredGroup { id, revision, .. } = self.group(name).await?;
         // First, because who asked may not wait for the answer, and the group is gone all the same.
         held.set(None);
         // What is left of a deletion that is cut is found by this.
@@ -178,7 +180,7 @@ impl Consumers {
             KvOutcome::Put { .. } => {}
             other => return Err(odd(other)),
         }
-        let gone = self.purge(keys::group(name), KvGuard::Revision(id)).await?;
+        let gone = self.purge(keys::group(name), KvGuard::Revision(revision)).await?;
         if !gone {
             return Err(not_found());
         }
@@ -206,7 +208,7 @@ impl Consumers {
             let Some((name, id)) = keys::gone_group(&key) else { continue };
             let _held = self.desks.hold(&name).await;
             let there = self.read_group(&keys::group(&name)).await?;
-            match there.is_some_and(|(_, of)| of == id) {
+            match there.is_some_and(|there| there.id == id) {
                 // It was cut before: nobody was told that the group is gone, and it is not.
                 true => drop(self.purge(key, KvGuard::Any).await?),
                 false => self.clear(&name, id).await?,
@@ -262,7 +264,7 @@ impl Consumers {
         limit: usize,
     ) -> Result<DeadLetterPage, ApiError> {
         self.ready().await?;
-        let (_, id) = self.group(name).await?;
+        let id = self.group(name).await?.id;
         let after = keys::dead(name, id, after);
         let page = self.list(keys::all_dead(name, id), Some(after), limit).await?;
         let full = page.len() == limit;
@@ -286,7 +288,7 @@ impl Consumers {
         positions: Option<Vec<u64>>,
     ) -> Result<u64, ApiError> {
         let open = self.open(name).await?;
-        let (_, id) = self.group(name).await?;
+        let id = self.group(name).await?.id;
         let keys = match positions {
             Some(positions) if positions.len() > limits::CONSUMER_REPLAYS_MAX => {
                 let max = limits::CONSUMER_REPLAYS_MAX;
@@ -316,30 +318,40 @@ impl Consumers {
     /// The desk of a group, opened if it is not. Only a leader has any.
     async fn open(&self, name: &ConsumerGroupName) -> Result<Arc<Open>, ApiError> {
         let seen = deciding(&*self.parts.ports.leadership, self.parts.node).await?;
-        let mut held = self.desks.hold(name).await;
-        if let Some(open) = held.get().filter(|open| open.term == seen.term && !open.desk.is_over()) {
+        self.open_held(&mut self.desks.hold(name).await, name, seen.term).await
+    }
+
+    async fn open_held(
+        &self,
+        held: &mut Held<'_, ConsumerGroupName, Arc<Open>>,
+        name: &ConsumerGroupName,
+        term: Term,
+    ) -> Result<Arc<Open>, ApiError> {
+        if let Some(open) = held.get().filter(|open| open.term == term && !open.desk.is_over()) {
             return Ok(open.clone());
         }
         held.set(None);
-        let open = Arc::new(self.open_anew(name, seen.term).await?);
+        let open = Arc::new(self.open_anew(name, term).await?);
         held.set(Some(open.clone()));
         Ok(open)
     }
 
     async fn open_anew(&self, name: &ConsumerGroupName, term: Term) -> Result<Open, ApiError> {
         self.ready().await?;
-        let (group, id) = self.group(name).await?;
+        let StoredGroup { group: ConsumerGroup { after, .. }, id, .. } = self.group(name).await?;
         let key = keys::ledger(name, id);
         let stored = self.read_text(&key).await?;
         let (revision, ledger) = match &stored {
             Some((revision, text)) => (*revision, shelf::ledger_of(text).map_err(|error| internal(&error))?),
-            None => (Revision::ZERO, Ledger { checkpoint: group.after, ..Ledger::default() }),
+            None => (Revision::ZERO, Ledger { checkpoint: after, ..Ledger::default() }),
         };
         // No two claims can succeed over the same revision, so this is nobody else's.
         let owner = format!("{}-{}-{}", self.parts.node.0, term.0, revision.0);
         let shelf =
             Arc::new(Shelf::new(self.parts.buckets.clone(), (name.clone(), id), (owner, term), revision));
         let number = shelf.claim(&ledger).await.map_err(|ended| unavailable(&ended))?;
+        // Again: a change whose outcome nobody knew may have come in before the claim, and none can after it.
+        let group = self.group(name).await?.group;
         self.remove_ghosts((name, id), &ledger).await?;
         let mut replayed = Vec::new();
         for position in &ledger.replayed {
@@ -398,31 +410,30 @@ impl Consumers {
     }
 
     async fn put(&self, key: KvKey, value: bytes::Bytes, guard: KvGuard) -> Result<KvOutcome, ApiError> {
-        self.change(KvCommand::Put { bucket: keys::bucket(), key, value, guard, ttl: None }).await
+        self.decide(KvCommand::Put { bucket: keys::bucket(), key, value, guard, ttl: None }).await
     }
 
-    async fn change(&self, command: KvCommand) -> Result<KvOutcome, ApiError> {
+    async fn decide(&self, command: KvCommand) -> Result<KvOutcome, ApiError> {
         Ok(self.parts.buckets.decide(command).await?)
     }
 
     /// Whether there was something.
     async fn purge(&self, key: KvKey, guard: KvGuard) -> Result<bool, ApiError> {
         let purge = KvCommand::Delete { bucket: keys::bucket(), key, guard, purge: true };
-        match self.change(purge).await? {
+        match self.decide(purge).await? {
             KvOutcome::Deleted { .. } => Ok(true),
             KvOutcome::Refused(KvError::KeyNotFound | KvError::RevisionConflict { .. }) => Ok(false),
             other => Err(odd(other)),
         }
     }
 
-    /// A group, and the revision that made it, by which it is told from one of the same name before.
-    async fn group(&self, name: &ConsumerGroupName) -> Result<(ConsumerGroup, Revision), ApiError> {
+    async fn group(&self, name: &ConsumerGroupName) -> Result<StoredGroup, ApiError> {
         self.read_group(&keys::group(name)).await?.ok_or_else(not_found)
     }
 
-    async fn read_group(&self, key: &KvKey) -> Result<Option<(ConsumerGroup, Revision)>, ApiError> {
-        let Some((revision, body)) = self.read::<ConsumerGroupBody>(key).await? else { return Ok(None) };
-        Ok(Some((body.to_group(Position::ZERO)?, revision)))
+    async fn read_group(&self, key: &KvKey) -> Result<Option<StoredGroup>, ApiError> {
+        let Some((revision, text)) = self.read_text(key).await? else { return Ok(None) };
+        stored::from_text(&text, revision).map(Some)
     }
 
     async fn read<T: serde::de::DeserializeOwned>(

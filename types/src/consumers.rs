@@ -12,7 +12,7 @@ id::name!(
     ConsumerGroupName, "consumer group name", limits::CONSUMER_GROUP_NAME_BYTES_MAX, id::Allowed::NARROW
 );
 
-/// A consumer group as it was asked for. It never changes.
+/// A consumer group. Its name, its pattern and where it begins never change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerGroup {
     /// Its name.
@@ -25,6 +25,30 @@ pub struct ConsumerGroup {
     pub after: Position,
     /// How it hands them out.
     pub terms: ConsumerTerms,
+    /// Whether it hands out any.
+    pub status: ConsumerStatus,
+    /// What settles an event that was handed to who joined the group and cannot answer.
+    pub ack_mode: AckMode,
+}
+
+/// Whether a consumer group hands out events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConsumerStatus {
+    /// It does.
+    #[default]
+    Active,
+    /// It hands out none until it is resumed. It takes verdicts, and keeps what it knows.
+    Paused,
+}
+
+/// What settles an event that a stream is sent which takes no verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AckMode {
+    /// That it is sent.
+    #[default]
+    Auto,
+    /// A verdict, which comes another way.
+    Manual,
 }
 
 /// How a consumer group hands out events.
@@ -154,6 +178,8 @@ mod tests {
             description: String::new(),
             after: Position::ZERO,
             terms: ConsumerTerms::default(),
+            status: ConsumerStatus::Active,
+            ack_mode: AckMode::Auto,
         };
         assert_eq!(plain.check_limits(), Ok(()));
         let ms = Duration::from_millis;

@@ -37,8 +37,8 @@ pub use append::{
     Idempotency,
 };
 pub use consumers::{
-    ConsumerGroup, ConsumerGroupError, ConsumerGroupName, ConsumerTerms, DeadLetter, DeathCause, Settlement,
-    Verdict,
+    AckMode, ConsumerGroup, ConsumerGroupError, ConsumerGroupName, ConsumerStatus, ConsumerTerms, DeadLetter,
+    DeathCause, Settlement, Verdict,
 };
 pub use event::{ContentType, EventSource, NewEvent, RecordedEvent};
 pub use facet::{Facet, FacetKind};

@@ -9,8 +9,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_types::{
-    ConsumerGroup, Pattern, Position, ReadError, RecordedEvent, Selector, Settlement, Slow, SubscribeRequest,
-    SubscriptionStart, Timestamp, Verdict, limits, ports::Clock,
+    ConsumerGroup, ConsumerStatus, ConsumerTerms, Pattern, Position, ReadError, RecordedEvent, Selector,
+    Settlement, Slow, SubscribeRequest, SubscriptionStart, Timestamp, Verdict, limits, ports::Clock,
 };
 
 use super::{
@@ -97,6 +97,7 @@ enum Ask {
     Replay(Vec<RecordedEvent>, oneshot::Sender<u64>),
     Counts(oneshot::Sender<DispatcherCounts>),
     TakeBack(Vec<Delivery>),
+    Change(ConsumerTerms, ConsumerStatus, oneshot::Sender<()>),
 }
 
 struct Pull {
@@ -165,6 +166,15 @@ impl Desk {
         self.ask(Ask::Counts).await
     }
 
+    /// Goes on by other terms; when it is answered, nothing is handed out by those before. What is with consumers stays
+    /// with them.
+    ///
+    /// # Errors
+    /// [`DeskEnded`].
+    pub async fn change(&self, terms: ConsumerTerms, status: ConsumerStatus) -> Result<(), DeskEnded> {
+        self.ask(|answer| Ask::Change(terms, status, answer)).await
+    }
+
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, DeskEnded> {
         let ended = || DeskEnded("its desk was closed".to_owned());
         let (answer, answered) = oneshot::channel();
@@ -216,6 +226,7 @@ impl Server {
     fn new(start: DeskStart, asks: mpsc::Receiver<Ask>) -> Self {
         let DeskStart { number, group, ledger, replayed, store, hub, clock, stop } = start;
         let mut dispatcher = Dispatcher::new(group.terms, ledger);
+        dispatcher.change(group.terms, group.status);
         for event in replayed {
             dispatcher.resume(Arc::new(event));
         }
@@ -420,6 +431,10 @@ impl Server {
             }
             // Whoever asked may have gone, which changes nothing.
             Ask::Counts(answer) => drop(answer.send(self.dispatcher.counts())),
+            Ask::Change(terms, status, answer) => {
+                self.dispatcher.change(terms, status);
+                answer.send(()).unwrap_or_default();
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use weir_types::{
-    ConsumerTerms, DeadLetter, DeathCause, EntityId, Planted, Position, RecordedEvent, Settlement, Timestamp,
-    Verdict,
+    ConsumerStatus, ConsumerTerms, DeadLetter, DeathCause, EntityId, Planted, Position, RecordedEvent,
+    Settlement, Timestamp, Verdict,
     limits::{
         CONSUMER_REPLAYS_MAX, CONSUMER_SETTLED_MAX, CONSUMER_WINDOW_BYTES_MAX, CONSUMER_WINDOW_EVENTS_MAX,
     },
@@ -62,6 +62,7 @@ pub enum Told {
 #[derive(Debug)]
 pub struct Dispatcher {
     terms: ConsumerTerms,
+    status: ConsumerStatus,
     /// Every event of the pattern up to here was offered.
     looked: Position,
     /// Of what lies after the checkpoint: what is settled, as written.
@@ -112,6 +113,7 @@ impl Dispatcher {
     pub fn new(terms: ConsumerTerms, ledger: Ledger) -> Self {
         Self {
             terms,
+            status: ConsumerStatus::Active,
             looked: ledger.checkpoint,
             written: ledger.checkpoint,
             settled: ledger.settled,
@@ -128,6 +130,11 @@ impl Dispatcher {
             decided: Vec::new(),
             writing: None,
         }
+    }
+
+    /// Goes on by other terms. Who has an event keeps it for as long as was said.
+    pub fn change(&mut self, terms: ConsumerTerms, status: ConsumerStatus) {
+        (self.terms, self.status) = (terms, status);
     }
 
     /// Up to where the log was looked through.
@@ -206,8 +213,11 @@ impl Dispatcher {
         }
     }
 
-    /// Hands out at most so many events.
+    /// Hands out at most so many events, and none while the group is paused.
     pub fn deliver(&mut self, now: Since, most: usize) -> Vec<Delivery> {
+        if self.status == ConsumerStatus::Paused {
+            return Vec::new();
+        }
         let free = (self.terms.in_flight_max as usize).saturating_sub(self.in_flight.len());
         let due = now + self.terms.ack_deadline;
         let mut given = Vec::new();

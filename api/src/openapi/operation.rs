@@ -27,6 +27,7 @@ pub enum Method {
     Get,
     Post,
     Put,
+    Patch,
     Delete,
 }
 
@@ -38,6 +39,7 @@ impl Method {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -188,6 +190,9 @@ operations! {
         ListConsumerGroups = Leader Get paths::CONSUMER_GROUPS, |spec| lead(spec).gives::<v1::ConsumerGroupList>(200);
         /// A consumer group and how far it is.
         GetConsumerGroup = Leader Get paths::CONSUMER_GROUP, |spec| of_group(spec).gives::<v1::ConsumerGroupView>(200);
+        /// Changes the terms of a consumer group, pauses or resumes it.
+        ChangeConsumerGroup = Leader Patch paths::CONSUMER_GROUP, |spec| of_group(change(spec))
+            .body::<v1::ConsumerGroupChange>().gives::<v1::ConsumerGroupBody>(200);
         /// Removes a consumer group with its dead letters.
         DeleteConsumerGroup = Leader Delete paths::CONSUMER_GROUP, |spec| of_group(spec)
             .gives_nothing(204, "removed").fails(&[OutcomeUnknown]);
@@ -439,7 +444,7 @@ operations! {
         CallProjections = Live Post "/ironflow.v1.ProjectionService/{method}", |spec| spec.protobuf();
         /// `ironflow.v1.EventSchemaService`, in the Connect protocol with JSON.
         CallSchemas = Connect Post "/ironflow.v1.EventSchemaService/{method}", |spec| spec.protobuf();
-        /// `ironflow.v1.PubSubService`, server streaming in the Connect protocol with JSON.
+        /// `ironflow.v1.PubSubService`: calls and streams in the Connect protocol with JSON.
         CallPubSub = Live Post "/ironflow.v1.PubSubService/{method}", |spec| spec.protobuf();
         /// `weir.v1.StreamService`, over gRPC, gRPC-Web and Connect.
         CallStreams = Rpc Post "/weir.v1.StreamService/{method}", |spec| spec.trace().protobuf();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    ConsumerGroup, ConsumerGroupName, ConsumerTerms, DeadLetter, DeathCause, Pattern, Position, Settlement,
-    Verdict, limits,
+    AckMode, ConsumerGroup, ConsumerGroupName, ConsumerStatus, ConsumerTerms, DeadLetter, DeathCause,
+    Pattern, Position, Settlement, Verdict, limits,
 };
 
 use super::{EventView, read::limit_of};
@@ -65,6 +65,68 @@ pub struct ConsumerGroupBody {
         skip_serializing_if = "Option::is_none"
     )]
     pub redeliver_delay_ms: Option<u64>,
+    /// Whether it hands out events; absent is `active`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<GroupStatus>,
+    /// What settles an event that is sent to a `JoinConsumerGroup`; absent is `auto`.
+    #[serde(alias = "ack_mode", default, skip_serializing_if = "Option::is_none")]
+    pub ack_mode: Option<GroupAckMode>,
+}
+
+/// Whether a consumer group hands out events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupStatus {
+    /// It does.
+    Active,
+    /// It hands out none until it is resumed.
+    Paused,
+}
+
+impl From<ConsumerStatus> for GroupStatus {
+    fn from(status: ConsumerStatus) -> Self {
+        match status {
+            ConsumerStatus::Active => Self::Active,
+            ConsumerStatus::Paused => Self::Paused,
+        }
+    }
+}
+
+impl From<GroupStatus> for ConsumerStatus {
+    fn from(status: GroupStatus) -> Self {
+        match status {
+            GroupStatus::Active => Self::Active,
+            GroupStatus::Paused => Self::Paused,
+        }
+    }
+}
+
+/// What settles an event that is sent to who joined a group and takes no verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupAckMode {
+    /// That it is sent.
+    Auto,
+    /// A verdict, which comes another way.
+    Manual,
+}
+
+impl From<AckMode> for GroupAckMode {
+    fn from(mode: AckMode) -> Self {
+        match mode {
+            AckMode::Auto => Self::Auto,
+            AckMode::Manual => Self::Manual,
+        }
+    }
+}
+
+impl From<GroupAckMode> for AckMode {
+    fn from(mode: GroupAckMode) -> Self {
+        match mode {
+            GroupAckMode::Auto => Self::Auto,
+            GroupAckMode::Manual => Self::Manual,
+        }
+    }
 }
 
 impl ConsumerGroupBody {
@@ -77,25 +139,33 @@ impl ConsumerGroupBody {
             return Err(ApiError::invalid("there is no event after the last of all positions"));
         }
         let standard = ConsumerTerms::default();
-        let ms = |given: Option<u64>, standard| given.map_or(standard, Duration::from_millis);
-        let count = |given: Option<u64>, standard| {
-            given.map_or(standard, |given| u32::try_from(given).unwrap_or(u32::MAX))
-        };
         let group = ConsumerGroup {
             name: ConsumerGroupName::new(&self.name)?,
             pattern: Pattern::new(&self.pattern)?,
             description: self.description.clone().unwrap_or_default(),
             after: self.after_position.map_or(now, Position),
             terms: ConsumerTerms {
-                in_flight_max: count(self.max_in_flight, standard.in_flight_max),
-                ack_deadline: ms(self.ack_deadline_ms, standard.ack_deadline),
-                redeliveries_max: count(self.max_redeliveries, standard.redeliveries_max),
-                redeliver_delay: ms(self.redeliver_delay_ms, standard.redeliver_delay),
+                in_flight_max: count_of(self.max_in_flight, standard.in_flight_max),
+                ack_deadline: time_of(self.ack_deadline_ms, standard.ack_deadline),
+                redeliveries_max: count_of(self.max_redeliveries, standard.redeliveries_max),
+                redeliver_delay: time_of(self.redeliver_delay_ms, standard.redeliver_delay),
             },
+            status: self.status.map_or_else(ConsumerStatus::default, ConsumerStatus::from),
+            ack_mode: self.ack_mode.map_or_else(AckMode::default, AckMode::from),
         };
         group.check_limits().map_err(|error| ApiError::invalid(error.to_string()))?;
         Ok(group)
     }
+}
+
+/// A number of a group's terms; one that is far over every limit is refused with them.
+pub(super) fn count_of(given: Option<u64>, standard: u32) -> u32 {
+    given.map_or(standard, |given| u32::try_from(given).unwrap_or(u32::MAX))
+}
+
+/// A time of a group's terms.
+pub(super) fn time_of(given: Option<u64>, standard: Duration) -> Duration {
+    given.map_or(standard, Duration::from_millis)
 }
 
 impl From<&ConsumerGroup> for ConsumerGroupBody {
@@ -111,6 +181,8 @@ impl From<&ConsumerGroup> for ConsumerGroupBody {
             ack_deadline_ms: ms(group.terms.ack_deadline),
             max_redeliveries: Some(group.terms.redeliveries_max.into()),
             redeliver_delay_ms: ms(group.terms.redeliver_delay),
+            status: Some(group.status.into()),
+            ack_mode: Some(group.ack_mode.into()),
         }
     }
 }
@@ -428,7 +500,8 @@ mod tests {
             serde_json::to_string(&told).unwrap(),
             concat!(
                 r#"{"name":"mail","pattern":"entity:order.*","afterPosition":7,"maxInFlight":5,"#,
-                r#""ackDeadlineMs":1000,"maxRedeliveries":3,"redeliverDelayMs":5000}"#
+                r#""ackDeadlineMs":1000,"maxRedeliveries":3,"redeliverDelayMs":5000,"#,
+                r#""status":"active","ackMode":"auto"}"#
             )
         );
         for bad in [

@@ -126,7 +126,7 @@ pub const RULES_NAMESPACE: &str = "/api/v1/rules/namespace";
 pub const RULES_TYPE: &str = "/api/v1/rules/types/{entity_type}";
 /// POST creates, GET lists: consumer groups.
 pub const CONSUMER_GROUPS: &str = "/api/v1/consumer-groups";
-/// GET: a consumer group and how far it is; DELETE: remove it.
+/// GET: a consumer group and how far it is; PATCH: change it; DELETE: remove it.
 pub const CONSUMER_GROUP: &str = "/api/v1/consumer-groups/{name}";
 /// POST: take events in the name of a group.
 pub const CONSUMER_GROUP_PULL: &str = "/api/v1/consumer-groups/{name}/pull";

@@ -69,15 +69,23 @@ impl Engine {
         match made {
             Ok(()) => Ok(body.pattern),
             Err(error) if error.code == ErrorCode::ConsumerGroupExists => {
-                if self.decides() {
-                    return Ok(self.consumers.show(name).await?.0.pattern.as_str().to_owned());
-                }
-                let path = paths::fill(paths::CONSUMER_GROUP, name.as_str());
-                let there: ConsumerGroupView = self.at_leader(Method::GET, &path, &(), ANSWER_WAIT).await?;
-                Ok(there.group.pattern)
+                Ok(self.consumer_group(name).await?.pattern)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A group, as it is now.
+    ///
+    /// # Errors
+    /// `consumer_group_not_found`, or why the leader did not answer.
+    pub async fn consumer_group(&self, name: &ConsumerGroupName) -> Result<ConsumerGroupBody, ApiError> {
+        if self.decides() {
+            return Ok(ConsumerGroupBody::from(&self.consumers.show(name).await?.0));
+        }
+        let path = paths::fill(paths::CONSUMER_GROUP, name.as_str());
+        let there: ConsumerGroupView = self.at_leader(Method::GET, &path, &(), ANSWER_WAIT).await?;
+        Ok(there.group)
     }
 
     /// Events in the name of a group, each with which delivery it is.

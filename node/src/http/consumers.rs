@@ -7,9 +7,9 @@ use weir_actors::consumers::{DispatcherCounts, Settle};
 use weir_api::{
     ApiError, ErrorCode,
     v1::{
-        ConsumerGroupBody, ConsumerGroupList, ConsumerGroupView, DeadLetterPage, DeadLettersQuery,
-        DeliveryView, EventView, PullQuery, PullResult, ReplayBody, ReplayResult, SettleBody, SettleResult,
-        SettlementBody, SettlementView,
+        ConsumerGroupBody, ConsumerGroupChange, ConsumerGroupList, ConsumerGroupView, DeadLetterPage,
+        DeadLettersQuery, DeliveryView, EventView, PullQuery, PullResult, ReplayBody, ReplayResult,
+        SettleBody, SettleResult, SettlementBody, SettlementView,
     },
 };
 use weir_types::{ConsumerGroup, ConsumerGroupName, Position, limits};
@@ -39,6 +39,16 @@ pub(super) async fn show(
 ) -> Result<Json<ConsumerGroupView>, HttpError> {
     let (group, counts) = engine.consumers().show(&ConsumerGroupName::new(name)?).await?;
     Ok(Json(view(&group, counts)))
+}
+
+pub(super) async fn change(
+    State(engine): State<Arc<Engine>>,
+    Params(name): Params<String>,
+    Body(change): Body<ConsumerGroupChange>,
+) -> Result<Json<ConsumerGroupBody>, HttpError> {
+    let group =
+        engine.consumers().change(&ConsumerGroupName::new(name)?, |group| change.apply(group)).await?;
+    Ok(Json(ConsumerGroupBody::from(&group)))
 }
 
 pub(super) async fn delete(

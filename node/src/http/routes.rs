@@ -50,6 +50,7 @@ fn handler(operation: Operation) -> Option<MethodRouter<Arc<Engine>>> {
         Op::CreateConsumerGroup => by.this(consumers::create),
         Op::ListConsumerGroups => by.this(consumers::list),
         Op::GetConsumerGroup => by.this(consumers::show),
+        Op::ChangeConsumerGroup => by.this(consumers::change),
         Op::DeleteConsumerGroup => by.this(consumers::delete),
         Op::PullEvents => by.this(consumers::pull),
         Op::SettleEvents => by.this(consumers::settle),
@@ -143,6 +144,7 @@ impl By {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
             Method::Put => MethodFilter::PUT,
+            Method::Patch => MethodFilter::PATCH,
             Method::Delete => MethodFilter::DELETE,
         };
         on(method, handler)

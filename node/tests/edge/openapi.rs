@@ -185,6 +185,9 @@ async fn of_groups(judge: &Judge) {
     judge.ask(Op::GetConsumerGroup, group, Value::Null, 200).await;
     judge.ask(Op::GetConsumerGroup, &format!("{group}2"), Value::Null, 404).await;
     judge.ask(Op::ListConsumerGroups, all, Value::Null, 200).await;
+    judge.ask(Op::ChangeConsumerGroup, group, json!({ "status": "paused" }), 200).await;
+    judge.ask(Op::ChangeConsumerGroup, group, json!({ "pattern": "events:n" }), 400).await;
+    judge.ask(Op::ChangeConsumerGroup, &format!("{group}2"), json!({}), 404).await;
 }
 
 async fn of_projections(judge: &Judge) {

@@ -117,6 +117,35 @@ fn at_most_so_many_are_with_consumers() {
 }
 
 #[test]
+fn a_group_that_is_paused_hands_out_nothing_and_takes_verdicts() {
+    let mut dispatcher = dispatcher(&[(1, "a"), (2, "b"), (3, "b")]);
+    assert_eq!(given(&mut dispatcher, 0), [(1, 1), (2, 1)]);
+    dispatcher.change(terms(), ConsumerStatus::Paused);
+    assert_eq!(say(&mut dispatcher, 1, 2, Verdict::Ack), Told::WithNext(Settlement::Settled));
+    write(&mut dispatcher);
+    dispatcher.tick(ms(100), AT);
+    assert_eq!(given(&mut dispatcher, 100), [], "neither what is late nor what comes next");
+    dispatcher.change(terms(), ConsumerStatus::Active);
+    assert_eq!(given(&mut dispatcher, 100), [(1, 2), (3, 1)]);
+}
+
+#[test]
+fn other_terms_are_for_what_is_handed_out_from_then_on() {
+    let mut dispatcher = dispatcher(&[(1, "a"), (2, "b"), (3, "c"), (4, "d")]);
+    assert_eq!(given(&mut dispatcher, 0).len(), 3);
+    let narrow = ConsumerTerms { in_flight_max: 1, ack_deadline: ms(500), redeliveries_max: 0, ..terms() };
+    dispatcher.change(narrow, ConsumerStatus::Active);
+    assert_eq!(dispatcher.next_due(), Some(ms(100)), "who has an event keeps it for as long as was said");
+    say(&mut dispatcher, 1, 1, Verdict::Ack);
+    assert_eq!(given(&mut dispatcher, 1), [], "more are out than there may be");
+    say(&mut dispatcher, 1, 2, Verdict::Ack);
+    let nak = say(&mut dispatcher, 1, 3, Verdict::Nak(None));
+    assert_eq!(nak, Told::WithNext(Settlement::Dead), "it may not be handed out again");
+    assert_eq!(given(&mut dispatcher, 2), [(4, 1)]);
+    assert_eq!(dispatcher.next_due(), Some(ms(502)));
+}
+
+#[test]
 fn a_nak_rests_and_is_handed_out_again_until_it_is_dead() {
     let mut dispatcher = dispatcher(&[(1, "a"), (2, "a")]);
     given(&mut dispatcher, 0);
@@ -238,6 +267,8 @@ enum Step {
     BeginWrite,
     Wait(u16),
     Replay(u8),
+    /// It is paused, or resumed.
+    Turn,
     /// The leader is gone: what is written is what the next one has.
     LeaderChange,
 }
@@ -253,6 +284,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::BeginWrite),
         2 => (0..200u16).prop_map(Step::Wait),
         1 => any::<u8>().prop_map(Step::Replay),
+        1 => Just(Step::Turn),
         1 => Just(Step::LeaderChange),
     ]
 }
@@ -272,12 +304,14 @@ struct World {
     this: Vec<u64>,
     next: Vec<u64>,
     flight: Option<Writing>,
+    status: ConsumerStatus,
     now: u64,
 }
 
 impl World {
     fn lead(&self) -> Dispatcher {
         let mut dispatcher = Dispatcher::new(terms(), self.ledger.clone());
+        dispatcher.change(terms(), self.status);
         for position in &self.ledger.replayed {
             dispatcher.resume(self.log[usize::try_from(position.0).unwrap() - 1].clone());
         }
@@ -327,6 +361,7 @@ impl World {
     fn pull(&mut self, dispatcher: &mut Dispatcher, most: u8) {
         for Delivery { event, attempt } in dispatcher.deliver(ms(self.now), usize::from(most)) {
             let position = event.position.0;
+            assert_eq!(self.status, ConsumerStatus::Active, "{position} is handed out though it is paused");
             assert!(!self.answered.contains(&position), "{position} is handed out though it is settled");
             assert!(attempt > self.attempts.get(&event.position).copied().unwrap_or(0), "an attempt falls");
             let open = |older: &&Arc<RecordedEvent>| {
@@ -338,6 +373,11 @@ impl World {
             self.held.push((position, attempt));
         }
         assert!(dispatcher.counts().in_flight <= terms().in_flight_max as usize);
+    }
+
+    fn turn(&mut self, dispatcher: &mut Dispatcher, status: ConsumerStatus) {
+        self.status = status;
+        dispatcher.change(terms(), status);
     }
 
     /// Whether an event is settled or dead, as written.
@@ -379,6 +419,10 @@ fn take(world: &mut World, dispatcher: &mut Dispatcher, step: Step) {
             dispatcher.tick(ms(world.now), AT);
         }
         Step::Replay(pick) => world.replay(dispatcher, pick),
+        Step::Turn => match world.status {
+            ConsumerStatus::Active => world.turn(dispatcher, ConsumerStatus::Paused),
+            ConsumerStatus::Paused => world.turn(dispatcher, ConsumerStatus::Active),
+        },
         Step::LeaderChange => {
             // What was being written is written, or not; here not. Nothing of it was answered.
             world.flight = None;
@@ -401,6 +445,7 @@ proptest! {
             take(&mut world, &mut dispatcher, step);
         }
         // Whoever goes on comes to the end: every event is settled or dead.
+        world.turn(&mut dispatcher, ConsumerStatus::Active);
         for _ in 0..world.log.len() * 6 + 6 {
             world.now += 1_000;
             dispatcher.tick(ms(world.now), AT);

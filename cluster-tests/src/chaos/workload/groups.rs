@@ -1,6 +1,7 @@
 //! A consumer group whose consumers, at any node, settle events, give them back, give them up, and forget
-//! them. Every event is settled or dead in the end, in order for each entity, and none that is settled comes
-//! again ([`judge`](weir_check::groups::judge)).
+//! them, while somebody pauses the group, resumes it and changes its terms. Every event is settled or dead in the end,
+//! in order for each entity, none that is settled comes again, and none comes while the group is paused
+//! ([`judge`](weir_check::groups::judge)).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,7 +13,9 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
-use weir_api::v1::{ConsumerGroupView, DeadLetterPage, PullResult, SettleResult, SettlementKind, paths};
+use weir_api::v1::{
+    ConsumerGroupView, DeadLetterPage, GroupStatus, PullResult, SettleResult, SettlementKind, paths,
+};
 use weir_check::groups::{Fact, judge};
 
 use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
@@ -30,6 +33,10 @@ const PULL_PACE: Duration = Duration::from_millis(60);
 const ACK_DEADLINE_MS: u64 = 1_200;
 /// How long a consumer that takes its time has its events.
 const HOLD: Duration = Duration::from_millis(600);
+/// Between two changes of the group.
+const CHANGE_PACE: Duration = Duration::from_secs(3);
+/// How long the group is paused.
+const PAUSE: Duration = Duration::from_millis(700);
 /// How long the last events may take.
 const LAST: Duration = Duration::from_secs(60);
 
@@ -68,6 +75,8 @@ impl Workload for Groups {
             let caller = Caller::new(context, NAME);
             crew.hire(Consumer { caller, facts: self.facts.clone(), began: began() }.work());
         }
+        let caller = Caller::new(context, NAME);
+        crew.hire(Consumer { caller, facts: self.facts.clone(), began: began() }.keep());
         crew.end().await
     }
 
@@ -87,6 +96,9 @@ impl Workload for Groups {
             "groups.forgotten",
             "groups.held",
             "groups.elsewhere",
+            "groups.paused",
+            "groups.resumed",
+            "groups.changed",
         ]
     }
 }
@@ -148,6 +160,54 @@ impl Consumer {
         self.caller.end()
     }
 
+    /// Pauses the group, resumes it, and changes its terms. Nobody else does, or it would not be known when it is paused.
+    async fn keep(mut self) -> Result<()> {
+        while self.caller.pace(CHANGE_PACE).await {
+            let (deadline, most) =
+                (self.caller.rng.within(ACK_DEADLINE_MS..2 * ACK_DEADLINE_MS), self.caller.rng.within(5..30));
+            let terms = json!({ "ackDeadlineMs": deadline, "maxInFlight": most });
+            if self.change(&terms).await {
+                self.caller.count("changed");
+            }
+            if self.change(&json!({ "status": "paused" })).await {
+                self.caller.count("paused");
+                let ended = self.now();
+                self.facts().push(Fact::Paused { ended });
+                window(PAUSE).await;
+            }
+            // Whatever came of the pause: one whose answer was lost may stand.
+            self.resume().await;
+        }
+        self.caller.end()
+    }
+
+    /// Has the group go on. Whether it is known to.
+    async fn resume(&mut self) -> bool {
+        let began = self.now();
+        // Before it is answered: what is handed out from now on may be by it.
+        self.facts().push(Fact::Resumed { began, answered: false });
+        let answered = self.change(&json!({ "status": "active" })).await;
+        if answered {
+            self.caller.count("resumed");
+            let known = |fact: &mut Fact| {
+                if let Fact::Resumed { began: of, answered } = fact
+                    && *of == began
+                {
+                    *answered = true;
+                }
+            };
+            self.facts().iter_mut().for_each(known);
+        }
+        answered
+    }
+
+    /// Whether the group is known to be changed.
+    async fn change(&mut self, change: &serde_json::Value) -> bool {
+        let (_, edge) = self.caller.node();
+        let path = paths::fill(paths::CONSUMER_GROUP, NAME);
+        self.send::<serde_json::Value>(Method::PATCH, &edge, &path, Some(change)).await.is_some()
+    }
+
     /// Takes what is left, and judges.
     async fn finish(mut self) -> Result<()> {
         let end = Instant::now() + LAST;
@@ -164,6 +224,10 @@ impl Consumer {
                     Ok(view) => serde_json::from_value(view).ok(),
                     Err(_) => None,
                 };
+            // It is paused by who was cut off before it could resume it, or by a request that came late.
+            if view.as_ref().is_some_and(|view| view.group.status == Some(GroupStatus::Paused)) {
+                self.resume().await;
+            }
             let at_rest = view.as_ref().is_some_and(|view| view.in_flight + view.resting + view.waiting == 0);
             if at_rest && view.as_ref().is_some_and(|view| view.checkpoint >= last) {
                 break;
@@ -265,8 +329,18 @@ impl Consumer {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> Option<T> {
+        self.send(Method::POST, edge, path, body).await
+    }
+
+    async fn send<T: serde::de::DeserializeOwned>(
+        &mut self,
+        method: Method,
+        edge: &crate::edge::Edge,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Option<T> {
         let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
-        let answer = edge.send(Method::POST, path, body).await.ok()?;
+        let answer = edge.send(method, path, body).await.ok()?;
         if answer.status != 200 {
             self.caller.count(&format!("refused.{}", answer.code()));
             if answer.status < 429 || answer.code() == "internal" {

@@ -6,7 +6,9 @@
 //! are strings, and what has its default is left out.
 
 mod append;
+mod envelope;
 mod event;
+mod groups;
 mod history;
 mod info;
 mod list;
@@ -19,7 +21,12 @@ mod subscribe;
 mod worker;
 
 pub use append::{AppendEventRequest, AppendEventResponse};
+pub use envelope::Envelopes;
 pub use event::StreamEvent;
+pub use groups::{
+    ConsumerGroupAnswer, ConsumerGroupMessage, ConsumerGroupRequest, FieldMask, JoinConsumerGroupRequest,
+    ListConsumerGroupsResponse, SubscriptionAck,
+};
 pub use history::{EntityHistoryEntry, EntityHistoryInfo, GetEntityHistoryRequest, GetEntityHistoryResponse};
 pub use info::{GetStreamInfoRequest, GetStreamInfoResponse};
 pub use list::{ListStreamsRequest, ListStreamsResponse};

@@ -1,6 +1,7 @@
 //! The service `ironflow.v1.EntityStreamService` in the Connect protocol with
 //! JSON: what the SDKs of that wire protocol send, and what they match in answers.
 
+pub(crate) mod groups;
 pub(crate) mod projections;
 pub(crate) mod schemas;
 mod workers;

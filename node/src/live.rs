@@ -6,6 +6,7 @@ pub(crate) mod end;
 mod group;
 pub(crate) mod grpc;
 mod held;
+mod join;
 pub(crate) mod pubsub;
 pub(crate) mod socket;
 pub(crate) mod sse;

@@ -40,7 +40,7 @@ pub struct PubSubOptions {
     /// The namespace; `default` is the only one.
     #[serde(deserialize_with = "text")]
     pub namespace: String,
-    /// A consumer group, in whose name events are taken; over a WebSocket alone.
+    /// A consumer group, in whose name events are taken; over a WebSocket and `SubscribeBidirectional`.
     #[serde(alias = "consumer_group", deserialize_with = "text")]
     pub consumer_group: String,
     /// Of a consumer group: `auto`, or `manual`.
@@ -215,6 +215,8 @@ pub struct SubscriptionEvent {
     data: JsonText,
     metadata: EventMetadata,
     sequence: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_attempt: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -240,7 +242,14 @@ impl SubscriptionEvent {
                 custom: metadata_of(event).filter(|_| with_metadata),
             },
             sequence: event.position.to_string(),
+            delivery_attempt: None,
         }
+    }
+
+    /// The same, of a consumer group: which delivery it is.
+    #[must_use]
+    pub fn with_attempt(self, attempt: u32) -> Self {
+        Self { delivery_attempt: Some(attempt), ..self }
     }
 
     /// A new state of a projection for a subscription.
@@ -258,6 +267,7 @@ impl SubscriptionEvent {
                 custom: None,
             },
             sequence: update.position.to_string(),
+            delivery_attempt: None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Consumer groups over a WebSocket: events are pulled from the leader as they come, and what the client says
-//! of them is handed on.
+//! Consumer groups over a WebSocket or a stream: events are pulled from the leader as they come, and what the client
+//! says of them is handed on.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use futures::{StreamExt as _, stream, stream::BoxStream};
 use tokio::time::{Instant, sleep};
 use weir_api::{
     ApiError, ErrorCode,
-    v1::{SettlementBody, SettlementKind, VerdictKind},
+    v1::{GroupAckMode, SettlementBody, SettlementKind, VerdictKind},
 };
 use weir_types::{ConsumerGroupName, EventId, Pattern, RecordedEvent};
 
@@ -30,7 +30,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How long a verdict is tried to be handed on.
 const SETTLE_WITHIN: Duration = Duration::from_secs(15);
 
-/// One socket's part in a consumer group. Clones are the same.
+/// One client's part in a consumer group. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Membership {
     engine: Arc<Engine>,
@@ -67,6 +67,19 @@ impl Membership {
             return Err(ApiError::invalid(message).with("pattern", of_group));
         }
         Ok(Self { engine, name, held: Arc::default(), turns, acks_itself })
+    }
+
+    /// Joins a group that is there, and tells its pattern. Without `acks_itself` the group says what settles an event.
+    pub(super) async fn of_existing(
+        engine: Arc<Engine>,
+        name: ConsumerGroupName,
+        acks_itself: Option<bool>,
+    ) -> Result<(Self, Pattern), ApiError> {
+        let group = engine.consumer_group(&name).await?;
+        let pattern = Pattern::new(&group.pattern)?;
+        let acks_itself = acks_itself.unwrap_or(group.ack_mode != Some(GroupAckMode::Manual));
+        let (held, turns) = (Arc::default(), Arc::default());
+        Ok((Self { engine, name, held, turns, acks_itself }, pattern))
     }
 
     /// Events as they come, until the node stops or the group is gone. Failures that pass are waited out.

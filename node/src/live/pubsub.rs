@@ -1,7 +1,7 @@
-//! `ironflow.v1.PubSubService/Subscribe` in the Connect protocol with JSON: a frame is a byte of flags, four
+//! `ironflow.v1.PubSubService` in the Connect protocol with JSON. Its streams are of frames: a byte of flags, four
 //! bytes of length and a payload; the last one has flag 2.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -22,14 +22,22 @@ use weir_types::{Pattern, Selector, ViewPattern, subscription_id};
 
 use super::{
     end::end_error,
+    join,
     views::{Update, Updates},
 };
 use crate::{
+    connect::groups,
     engine::Engine,
     http::extract::{parse_json, read_body},
 };
 
 pub(crate) const STREAMING_JSON: &str = "application/connect+json";
+/// Events of a consumer group, for who cannot answer.
+const JOIN: &str = "JoinConsumerGroup";
+/// Events of a consumer group, for who answers.
+const BIDIRECTIONAL: &str = "SubscribeBidirectional";
+/// The methods that stream.
+const STREAMS: &[&str] = &["Subscribe", JOIN, BIDIRECTIONAL];
 /// Flag of the last frame.
 pub(crate) const END: u8 = 2;
 /// Bytes before a payload.
@@ -46,30 +54,30 @@ pub(crate) async fn call(
 ) -> Response {
     let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if method != "Subscribe" {
-        let error = ApiError::new(ErrorCode::Unimplemented, "method is not served here");
-        return (StatusCode::NOT_FOUND, error.to_connect().into_response()).into_response();
+    if groups::is_served(&method) {
+        return groups::call(&engine, &method, request).await;
+    }
+    let refuse = |status: StatusCode, code: ErrorCode, message: &str| {
+        (status, ApiError::new(code, message).to_connect().into_response()).into_response()
+    };
+    if !STREAMS.contains(&method.as_str()) {
+        return refuse(StatusCode::NOT_FOUND, ErrorCode::Unimplemented, "method is not served here");
     }
     if essence != STREAMING_JSON {
         let message = format!("content type is not {STREAMING_JSON}");
-        let error = ApiError::new(ErrorCode::UnsupportedMediaType, message);
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_connect().into_response()).into_response();
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::UnsupportedMediaType, &message);
+    }
+    if method == BIDIRECTIONAL && !join::is_duplex(&request) {
+        let message = "a stream both ways needs HTTP/2";
+        return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, ErrorCode::Unimplemented, message);
     }
     // What goes wrong with a stream is said in its last frame.
-    let body = match subscribe(&engine, request).await {
-        Ok(Subscribed::Events(answer)) => {
-            Body::from_stream(stream::unfold(*answer, |mut answer| async move {
-                answer.chunk().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), answer))
-            }))
-        }
-        Ok(Subscribed::States(states)) => {
-            Body::from_stream(stream::unfold(*states, |mut states| async move {
-                states.chunk().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), states))
-            }))
-        }
-        Err(error) => Body::from(ended(&error)),
+    let body = match method.as_str() {
+        BIDIRECTIONAL => join::converse(&engine, request),
+        JOIN => join::join(&engine, request).await,
+        _ => subscribe(&engine, request).await.map(Subscribed::into_body),
     };
-    let mut response = body.into_response();
+    let mut response = body.unwrap_or_else(|error| Body::from(ended(&error))).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(STREAMING_JSON));
     response
 }
@@ -78,6 +86,19 @@ pub(crate) async fn call(
 enum Subscribed {
     Events(Box<Answer>),
     States(Box<States>),
+}
+
+impl Subscribed {
+    fn into_body(self) -> Body {
+        match self {
+            Self::Events(answer) => Body::from_stream(stream::unfold(*answer, |mut answer| async move {
+                answer.chunk().await.map(|chunk| (Ok::<_, Infallible>(chunk), answer))
+            })),
+            Self::States(states) => Body::from_stream(stream::unfold(*states, |mut states| async move {
+                states.chunk().await.map(|chunk| (Ok::<_, Infallible>(chunk), states))
+            })),
+        }
+    }
 }
 
 async fn subscribe(engine: &Arc<Engine>, request: Request) -> Result<Subscribed, ApiError> {

@@ -5,6 +5,7 @@
 mod cluster;
 mod connect;
 mod eventually;
+mod group_calls;
 mod groups;
 mod inline;
 mod kv;

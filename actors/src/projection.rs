@@ -9,6 +9,10 @@
 //! folded beside the one that answers, and takes its place on a node when it is
 //! not behind it there (ADR 0026). A checkpoint that a reader sees never falls.
 //!
+//! One partition alone may be folded again beside the generation that answers;
+//! it is put in its place in one commit with the checkpoint that it belongs to
+//! (ADR 0032).
+//!
 //! Events come from the bus while it keeps up and from the local log whenever
 //! it does not: the bus may be late, double, holey or gone, and nothing depends
 //! on it.
@@ -20,6 +24,8 @@ mod dry_run;
 mod fold;
 mod follow;
 mod handle;
+mod partition;
+mod partition_rebuilds;
 mod past;
 mod plan;
 mod progress;
@@ -33,6 +39,7 @@ mod watch;
 pub use compare::{CompareError, Comparison, Difference};
 pub use dry_run::{DryRun, DryRunEnd};
 pub use handle::{ProjectionsHandle, ViewAnswer, ViewError, ViewsAnswer};
+pub use partition_rebuilds::{PartitionFolding, PartitionProgress};
 pub use past::{Moment, Past, PastEnd, PastError};
 pub use progress::{FeedKind, FoldState, ProjectionSnapshot};
 pub use supervisor::{ProjectionsArguments, ProjectionsError};

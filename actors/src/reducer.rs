@@ -38,5 +38,5 @@ pub(crate) use self::{
     engine::{Engine, Role},
     event_text::event_text,
     own_thread::OwnThread,
-    partition::PartitionPath,
+    partition::{PartitionPath, partition_of},
 };

@@ -441,22 +441,28 @@ async fn a_dry_run_compares_and_changes_nothing() {
         let run = || async { node.projections.dry_run(&name) };
         eventually("it ended", run, |run| run.as_ref().is_some_and(|run| run.end.is_some())).await.unwrap()
     };
-    assert_eq!(node.projections.start_dry_run(&name, None, Timestamp(1)).await, Ok(true));
+    assert_eq!(node.projections.start_dry_run(&name, None, None, Timestamp(1)).await, Ok(true));
     let Some(DryRunEnd::Compared(same)) = ended().await.end else { panic!("not compared") };
     assert_eq!((same.position, same.digests.0 == same.digests.1), (Position(10_000), true));
-    assert_eq!(node.projections.start_dry_run(&name, Some(Position(5_000)), Timestamp(2)).await, Ok(true));
+    assert_eq!(
+        node.projections.start_dry_run(&name, None, Some(Position(5_000)), Timestamp(2)).await,
+        Ok(true)
+    );
     let Some(DryRunEnd::Folded(checkpoint)) = ended().await.end else { panic!("not folded") };
     assert_eq!((checkpoint.position, checkpoint.events), (Position(5_000), 5_000));
     // What is stored is not what the log folds to.
     let view = View { state: "{\"n\":0}".into(), position: Position(10_000) };
     let wrong = Checkpoint { digest: 1, ..log.checkpoint(GROUP, &id).await.unwrap() };
     node.projections.stop().await;
-    let change =
-        ViewChange { checkpoint: wrong, views: vec![(PartitionKey::global(), view)], dead_letters: vec![] };
+    let change = ViewChange {
+        checkpoint: wrong,
+        views: vec![(PartitionKey::global(), view)],
+        ..ViewChange::default()
+    };
     log.commit(GROUP, &id, change).await.unwrap();
     let node = Node::start(&log, None).await;
     node.counted().await;
-    assert_eq!(node.projections.start_dry_run(&name, None, Timestamp(3)).await, Ok(true));
+    assert_eq!(node.projections.start_dry_run(&name, None, None, Timestamp(3)).await, Ok(true));
     let run = || async { node.projections.dry_run(&name) };
     let run =
         eventually("it ended", run, |run| run.as_ref().is_some_and(|run| run.end.is_some())).await.unwrap();

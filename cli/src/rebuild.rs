@@ -19,6 +19,9 @@ pub struct RebuildArgs {
     /// Only fold and compare, on the node that is asked: nothing answers from it
     #[arg(long)]
     dry_run: bool,
+    /// Fold only this partition again; the others stay as they are
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["status", "cancel"])]
+    partition: Option<String>,
     /// Of a dry run: fold up to this event and no further
     #[arg(long, value_name = "ID", requires = "dry_run")]
     to_event: Option<String>,
@@ -42,7 +45,9 @@ pub(crate) async fn rebuild(args: &RebuildArgs, client: &Client, output: &Output
         true => client.rebuild_job(&args.name).await?,
         false => {
             let to_event_id = args.to_event.clone();
-            let body = RebuildBody { dry_run: args.dry_run, to_event_id, ..RebuildBody::default() };
+            let partition = args.partition.clone();
+            let body =
+                RebuildBody { dry_run: args.dry_run, to_event_id, partition, ..RebuildBody::default() };
             client.rebuild_projection(&args.name, &body).await?
         }
     };
@@ -86,6 +91,7 @@ fn show(job: &RebuildJob, output: &Output) -> Result<(), CliError> {
     output.facts(&[
         ("job", job.job_id.clone()),
         ("status", status.and_then(|status| status.as_str().map(str::to_owned)).unwrap_or_default()),
+        ("partition", job.partition.clone().unwrap_or_else(|| "all".into())),
         ("progress", line(job).trim().to_owned()),
         ("error", job.error.clone().unwrap_or_else(|| "-".into())),
     ])?;

@@ -80,7 +80,8 @@ impl Client {
         self.call(Call::new(Method::POST, &path, Repeat::Harmless)).await
     }
 
-    /// Folds a projection again beside what answers, on every node; or as a dry run, on the answering node.
+    /// Folds a projection again beside what answers, on every node, all of it or one partition; or as a dry run, on
+    /// the answering node.
     ///
     /// # Errors
     /// [`ClientError`]; `projection_not_found`, `rebuild_conflict`, `invalid_request` for what cannot be exact.

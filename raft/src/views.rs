@@ -9,7 +9,7 @@ use tokio_stream::{StreamExt, wrappers::WatchStream};
 use weir_storage::group_store::GroupStore;
 use weir_types::{
     BadEvent, Deployment, GroupId, LogIndex, PartitionKey, Position, ProjectionId, ReadError, RuleSet,
-    ports::{Checkpoint, RuleStore, View, ViewChange, ViewStore},
+    ports::{Checkpoint, PartitionRebuildEnd, RuleStore, View, ViewChange, ViewStore},
 };
 
 use crate::{
@@ -81,6 +81,15 @@ impl ViewStore for GroupViews {
     async fn checkpoint(&self, group: GroupId, projection: &ProjectionId) -> Result<Checkpoint, ReadError> {
         let projection = projection.clone();
         self.blocking(group, move |store| Ok(store.state.checkpoint(&projection)?)).await
+    }
+
+    async fn partition_rebuild(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+    ) -> Result<Option<PartitionRebuildEnd>, ReadError> {
+        let projection = projection.clone();
+        self.blocking(group, move |store| Ok(store.state.partition_rebuild(&projection)?)).await
     }
 
     async fn view(

@@ -552,7 +552,7 @@ fn a_state_ahead_of_the_log_is_moved_aside_and_one_ahead_of_the_index_is_not() {
         let checkpoint = Checkpoint { position: Position(position), ..Checkpoint::default() };
         let view = View { state: Bytes::from_static(b"{}"), position: Position(position) };
         let change =
-            ViewChange { checkpoint, views: vec![(PartitionKey::global(), view)], dead_letters: vec![] };
+            ViewChange { checkpoint, views: vec![(PartitionKey::global(), view)], ..ViewChange::default() };
         scene.store.state.commit_views(&orders, &change).unwrap();
     };
     // The index may be lost up to any point: the log still has the events.

@@ -29,7 +29,8 @@ mod transaction;
 
 pub(crate) use kv::{StoredBucket, StoredKvHead, StoredKvMark};
 pub(crate) use projection::{
-    StoredBadEvent, StoredCheckpoint, StoredDefinition, StoredRegistryOutcome, StoredView,
+    StoredBadEvent, StoredCheckpoint, StoredDefinition, StoredPartitionRebuild, StoredPartitionRebuildEnd,
+    StoredRegistryOutcome, StoredView,
 };
 pub(crate) use rules::{StoredRules, StoredSchema, StoredUpcaster, scope_of, scope_text};
 pub(crate) use stored::{StoredExpiry, StoredHead, StoredMark, StoredPositions, StoredRemembered, StoredRun};
@@ -104,7 +105,7 @@ pub(crate) fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) {
 }
 
 /// Appends another version's byte and the value to `out`.
-fn encode_as<T: Serialize>(version: u8, value: &T, out: &mut Vec<u8>) {
+pub(crate) fn encode_as<T: Serialize>(version: u8, value: &T, out: &mut Vec<u8>) {
     out.push(version);
     bincode::serde::encode_into_std_write(value, out, CONFIG)
         .expect("a vector takes all bytes, and the mirror structs have no unsized part");
@@ -134,7 +135,7 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]
 }
 
 /// Reads what [`encode_as`] wrote with this version.
-fn decode_as<'a, T: Deserialize<'a>>(
+pub(crate) fn decode_as<'a, T: Deserialize<'a>>(
     version: u8,
     what: &'static str,
     bytes: &'a [u8],

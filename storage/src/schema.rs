@@ -22,6 +22,7 @@
 //! | state | `c` checkpoint | projection name, NUL, log index | checkpoint |
 //! | state | `v` view | projection name, NUL, log index, partition key | state and position |
 //! | state | `l` dead letter | projection name, NUL, log index, position | event and error |
+//! | state | `f` partition rebuild | projection name, NUL, log index | how the last one ended here |
 //! | state | `g` rules revision | | last log index that changed rules |
 //! | state | `u` rules | entity type, or nothing for the namespace | log index that set them, rules |
 //! | state | `e` schema | event name, NUL, version | schema |
@@ -218,6 +219,8 @@ pub enum StateKey<'a> {
     View(&'a str, LogIndex, &'a str),
     /// An event that a deployment passed without folding it.
     DeadLetter(&'a str, LogIndex, Position),
+    /// How the last rebuild of a single partition of a deployment ended.
+    PartitionRebuild(&'a str, LogIndex),
     /// How far key-value commands are applied.
     KvMark,
     /// A bucket, by name.
@@ -274,6 +277,10 @@ impl<'a> StateKey<'a> {
                 out.push(b'l');
                 push_deployment(&mut out, name, deployed);
                 push_number(&mut out, position.0);
+            }
+            Self::PartitionRebuild(name, deployed) => {
+                out.push(b'f');
+                push_deployment(&mut out, name, deployed);
             }
             Self::RulesRevision => out.push(b'g'),
             Self::Rules(scope) => {
@@ -387,6 +394,10 @@ impl<'a> StateKey<'a> {
                 let (deployed, position) = take_number(rest)?;
                 Self::DeadLetter(name, LogIndex(deployed), Position(number(position)?))
             }
+            b'f' => {
+                let (name, deployed) = until_nul(rest)?;
+                Self::PartitionRebuild(name, LogIndex(number(deployed)?))
+            }
             b'g' if rest.is_empty() => Self::RulesRevision,
             b'u' => Self::Rules(text(rest)?),
             b'e' => {
@@ -490,6 +501,7 @@ mod tests {
                 StateKey::Checkpoint(&a, LogIndex(x)),
                 StateKey::View(&a, LogIndex(x), &b),
                 StateKey::DeadLetter(&a, LogIndex(x), Position(x / 5)),
+                StateKey::PartitionRebuild(&a, LogIndex(x)),
                 StateKey::KvMark,
                 StateKey::Bucket(&a),
                 StateKey::GoneBucket(BucketNo(x)),

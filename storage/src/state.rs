@@ -21,7 +21,8 @@ pub use error::StateError;
 pub use kv::{Bucket, BucketNo, KvBatch, KvDue, KvFeed, KvFeedItem, KvFeedPage, KvHead, KvMark, KvVersion};
 pub use registry::RegistryChange;
 #[cfg(test)]
-pub(crate) use registry::StoredDeployment;
+#[cfg(test)]
+pub(crate) use registry::{decode_deployment, encode_deployment};
 use weir_types::{GroupId, LogIndex};
 
 use crate::{

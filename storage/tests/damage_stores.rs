@@ -247,7 +247,7 @@ fn fold(state: &State, number: u64) {
     let view = View { state: Bytes::from(format!("{{\"folded\":{number}}}")), position };
     let checkpoint =
         Checkpoint { position, events: number, digest: number, parked: None, dead_letters: 0, serves: false };
-    let change = ViewChange { checkpoint, views: vec![(partition(number), view)], dead_letters: vec![] };
+    let change = ViewChange { checkpoint, views: vec![(partition(number), view)], ..ViewChange::default() };
     state.commit_views(&projection(number), &change).unwrap();
 }
 

@@ -11,7 +11,7 @@ use weir_types::{
     BadEvent, Deployment, EntityId, EventId, EventName, EventPattern, GroupId, LogIndex, OnError,
     PartitionKey, Position, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName,
     RegistryError, RegistryOutcome, StreamVersion,
-    ports::{Checkpoint, View, ViewChange},
+    ports::{Checkpoint, PartitionRebuildEnd, Rebuilt, View, ViewChange},
 };
 
 const GROUP: GroupId = GroupId::DEFAULT;
@@ -50,7 +50,7 @@ fn step(position: u64, partitions: &[&str]) -> ViewChange {
             serves: false,
         },
         views: partitions.iter().map(view).collect(),
-        dead_letters: vec![],
+        ..ViewChange::default()
     }
 }
 
@@ -147,6 +147,47 @@ fn deployments_do_not_mix_and_pages_follow_key_order() {
     assert_eq!(state.kept().unwrap(), [a_again.clone(), ab.clone()]);
     assert_eq!(page(&a_again, None, 100), partitions);
     assert_eq!(page(&ab, None, 100), partitions);
+}
+
+#[test]
+fn a_partitions_rebuild_takes_views_and_letters_with_it_and_is_forgotten_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let (a, b) = (id("a", 1), id("a", 256));
+    let bad = |position: u64| BadEvent {
+        id: EventId(Uuid::from_u128(u128::from(position))),
+        name: EventName::new("n").unwrap(),
+        entity_id: EntityId::new("e").unwrap(),
+        version: StreamVersion(1),
+        position: Position(position),
+        message: "no".into(),
+        stack: String::new(),
+    };
+    for projection in [&a, &b] {
+        let change = ViewChange { dead_letters: vec![bad(3), bad(5)], ..step(7, &["x", "y"]) };
+        state.commit_views(projection, &change).unwrap();
+        assert_eq!(state.partition_rebuild(projection).unwrap(), None);
+    }
+    let end = PartitionRebuildEnd { at: LogIndex(300), position: Position(7), failure: Some("no".into()) };
+    let rebuilt =
+        Rebuilt { end: end.clone(), dropped_view: Some(key("x")), dropped_letters: vec![Position(3)] };
+    let change = ViewChange { rebuilt: Some(Box::new(rebuilt)), ..step(7, &[]) };
+    state.commit_views(&a, &change).unwrap();
+    drop(state);
+    let state = State::open(dir.path(), GROUP).unwrap();
+    let letters = |projection| state.dead_letters(projection, Position::ZERO, 9).unwrap();
+    assert_eq!((state.view(&a, &key("x")).unwrap(), letters(&a)), (None, vec![bad(5)]));
+    assert!(state.view(&a, &key("y")).unwrap().is_some());
+    assert_eq!((state.views(&b, None, 9).unwrap().len(), letters(&b).len()), (2, 2));
+    assert_eq!(
+        (state.partition_rebuild(&a).unwrap(), state.partition_rebuild(&b).unwrap()),
+        (Some(end), None)
+    );
+    // A step that follows leaves it as it is.
+    state.commit_views(&a, &step(8, &["y"])).unwrap();
+    assert_eq!(state.partition_rebuild(&a).unwrap().unwrap().at, LogIndex(300));
+    state.forget(&a).unwrap();
+    assert_eq!(state.partition_rebuild(&a).unwrap(), None);
 }
 
 #[test]

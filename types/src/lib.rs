@@ -56,8 +56,8 @@ pub use moment::Moment;
 pub use planted::{Planted, planted};
 pub use position::{LogIndex, Position, StreamVersion, Term};
 pub use projection::{
-    BadEvent, Deployment, EventPattern, Generation, OnError, ProjectionDefinition, ProjectionId,
-    ProjectionKind, Rebuild, RegistryCommand, RegistryError, RegistryOutcome,
+    BadEvent, Deployment, EventPattern, Generation, OnError, PartitionRebuild, ProjectionDefinition,
+    ProjectionId, ProjectionKind, Rebuild, RegistryCommand, RegistryError, RegistryOutcome,
 };
 pub use read::{
     Consistency, Direction, LogFilter, LogRead, LogSlice, ReadError, StreamHead, StreamPage, StreamRead,

@@ -97,6 +97,8 @@ pub const PROJECTION_PATTERNS_MAX: usize = 64;
 pub const PROJECTION_SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Generations of one projection that the registry knows: the newest, and those that may answer meanwhile.
 pub const PROJECTION_GENERATIONS_MAX: usize = 3;
+/// Rebuilds of single partitions that the registry knows of one projection: a node that missed more does the last of them.
+pub const PARTITION_REBUILDS_MAX: usize = 64;
 /// Dead letters of one deployment; at the next bad event it is parked.
 pub const PROJECTION_DEAD_LETTERS_MAX: u64 = 1_000;
 /// Dead letters of a projection in one page.

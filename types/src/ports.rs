@@ -214,6 +214,30 @@ pub struct ViewChange {
     pub views: Vec<(PartitionKey, View)>,
     /// Events that were passed though the handler could not fold them.
     pub dead_letters: Vec<BadEvent>,
+    /// Set when it ends a rebuild of one partition.
+    pub rebuilt: Option<Box<Rebuilt>>,
+}
+
+/// What goes with the end of a rebuild of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// How it ended. It takes the place of the one before.
+    pub end: PartitionRebuildEnd,
+    /// The partition, when it has no state.
+    pub dropped_view: Option<PartitionKey>,
+    /// Positions of the partition's dead letters that are none.
+    pub dropped_letters: Vec<Position>,
+}
+
+/// How a rebuild of one partition ended on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionRebuildEnd {
+    /// The log index of its command. Those before it are behind this node too.
+    pub at: LogIndex,
+    /// What was folded.
+    pub position: Position,
+    /// Why it changed nothing, if so.
+    pub failure: Option<String>,
 }
 
 /// Keeps views and checkpoints on this node.
@@ -249,6 +273,13 @@ pub trait ViewStore: Send + Sync {
 
     /// The checkpoint; the default one when nothing is folded yet.
     async fn checkpoint(&self, group: GroupId, projection: &ProjectionId) -> Result<Checkpoint, ReadError>;
+
+    /// The last rebuild of a single partition of a deployment that ended here.
+    async fn partition_rebuild(
+        &self,
+        group: GroupId,
+        projection: &ProjectionId,
+    ) -> Result<Option<PartitionRebuildEnd>, ReadError>;
 
     /// One partition's state.
     async fn view(

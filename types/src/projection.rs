@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    EntityId, EventId, EventName, LogIndex, Position, ProjectionName, RulesChanged, RulesCommand, RulesError,
-    StreamVersion, Timestamp, limits,
+    EntityId, EventId, EventName, LogIndex, PartitionKey, Position, ProjectionName, RulesChanged,
+    RulesCommand, RulesError, StreamVersion, Timestamp, limits,
 };
 
 /// Which events a projection folds: a name, `prefix.*`, or `*` for all.
@@ -188,6 +188,19 @@ pub struct Rebuild {
     pub cancelled: bool,
 }
 
+/// That one partition is folded again from the log's beginning, on every node for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionRebuild {
+    /// The log index of the command. Generations that begin after it fold the partition anew by themselves.
+    pub at: LogIndex,
+    /// The partition.
+    pub partition: PartitionKey,
+    /// When it was asked for, by the leader's clock.
+    pub asked_at: Timestamp,
+    /// Whether it was given up: a node that has not done it leaves it.
+    pub cancelled: bool,
+}
+
 /// A name of the registry, and what answers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
@@ -203,6 +216,9 @@ pub struct Deployment {
     pub before: Vec<Generation>,
     /// Set when the newest generation is a rebuild.
     pub rebuild: Option<Rebuild>,
+    /// The last rebuilds of single partitions, oldest first, one of each; at most
+    /// [`limits::PARTITION_REBUILDS_MAX`]. A node that was down does those that it has not done.
+    pub partition_rebuilds: Vec<PartitionRebuild>,
     /// Whether it folds nothing for now.
     pub paused: bool,
     /// The log index of the last command that told it to go on: whoever was parked before tries again.
@@ -221,6 +237,7 @@ impl Deployment {
             first,
             before: Vec::new(),
             rebuild: None,
+            partition_rebuilds: Vec::new(),
             paused: false,
             resumed: LogIndex::ZERO,
         }
@@ -230,6 +247,22 @@ impl Deployment {
     pub fn generations(&self) -> impl Iterator<Item = (&ProjectionId, &ProjectionDefinition)> {
         let before = self.before.iter().rev().map(|one| (&one.id, &one.definition));
         std::iter::once((&self.id, &self.definition)).chain(before)
+    }
+
+    /// The same with one partition to be rebuilt. An earlier rebuild of the same partition has no use then.
+    #[must_use]
+    pub fn with_partition_rebuild(&self, one: PartitionRebuild) -> Self {
+        let mut all = self.partition_rebuilds.clone();
+        all.retain(|other| other.partition != one.partition);
+        all.push(one);
+        all.drain(..all.len().saturating_sub(limits::PARTITION_REBUILDS_MAX));
+        Self { partition_rebuilds: all, ..self.clone() }
+    }
+
+    /// The rebuild of a single partition that was asked for last, unless another generation has begun since.
+    #[must_use]
+    pub fn last_partition_rebuild(&self) -> Option<&PartitionRebuild> {
+        self.partition_rebuilds.last().filter(|one| one.at > self.id.deployed)
     }
 
     /// The same name with another generation on top of it.
@@ -291,10 +324,19 @@ pub enum RegistryCommand {
         /// The leader's time.
         asked_at: Timestamp,
     },
-    /// Give a rebuild up on every node on which it does not answer yet.
+    /// Give a rebuild up on every node on which it does not answer yet; the last one, of the whole or of a partition.
     CancelRebuild(ProjectionName),
     /// Each of two names answers from now on from what the other one did.
     Switch(ProjectionName, ProjectionName),
+    /// Fold one partition again, beside what answers now, and put it in the place of what answers.
+    RebuildPartition {
+        /// The projection.
+        name: ProjectionName,
+        /// The partition.
+        partition: PartitionKey,
+        /// The leader's time.
+        asked_at: Timestamp,
+    },
 }
 
 /// What apply made of a registry command; equal on every replica.

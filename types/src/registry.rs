@@ -11,8 +11,8 @@ pub use self::{
     upcasters::{UpcasterChange, UpcasterKey},
 };
 use crate::{
-    Deployment, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, Rebuild, RegistryCommand,
-    RegistryError, RegistryOutcome, RuleSet, Timestamp, limits,
+    Deployment, LogIndex, PartitionRebuild, ProjectionDefinition, ProjectionId, ProjectionKind,
+    ProjectionName, Rebuild, RegistryCommand, RegistryError, RegistryOutcome, RuleSet, Timestamp, limits,
 };
 
 /// What a registry command changes.
@@ -90,6 +90,11 @@ impl Registry {
             }
             RegistryCommand::CancelRebuild(name) => self.judge_named(name, judge_cancel),
             RegistryCommand::Switch(one, other) => self.judge_switch(one, other),
+            RegistryCommand::RebuildPartition { name, partition, asked_at } => {
+                let (partition, asked_at) = (partition.clone(), *asked_at);
+                let one = PartitionRebuild { at: index, partition, asked_at, cancelled: false };
+                self.judge_named(name, |standing| judge_rebuild_partition(standing, one))
+            }
         }
     }
 
@@ -165,7 +170,25 @@ fn judge_rebuild(
     (RegistryChange::Put(vec![Deployment { rebuild, ..next }]), RegistryOutcome::Deployed(id))
 }
 
+fn judge_rebuild_partition(
+    standing: &Deployment,
+    one: PartitionRebuild,
+) -> (RegistryChange, RegistryOutcome) {
+    let kind = standing.definition.kind;
+    match kind {
+        ProjectionKind::Async | ProjectionKind::Inline => changed(standing.with_partition_rebuild(one)),
+        ProjectionKind::Virtual | ProjectionKind::Sql => refused(RegistryError::Invalid {
+            reason: format!("a projection of kind `{}` keeps no states of partitions", kind.as_str()),
+        }),
+    }
+}
+
 fn judge_cancel(standing: &Deployment) -> (RegistryChange, RegistryOutcome) {
+    if standing.last_partition_rebuild().is_some_and(|last| !last.cancelled) {
+        let mut next = standing.clone();
+        next.partition_rebuilds.last_mut().expect("there is a last one").cancelled = true;
+        return changed(next);
+    }
     match standing.rebuild {
         Some(rebuild) if !rebuild.cancelled => {
             let rebuild = Some(Rebuild { cancelled: true, ..rebuild });
@@ -270,6 +293,51 @@ mod tests {
             assert_eq!(refused(&commands), RegistryOutcome::Refused(RegistryError::NotRebuilding));
         }
         assert_eq!(refused(&[rebuild()]), RegistryOutcome::Refused(RegistryError::NotFound));
+    }
+
+    #[test]
+    fn rebuilds_of_partitions_are_known_once_each_and_the_last_is_given_up() {
+        let deploy = |source| RegistryCommand::Deploy(definition(source));
+        let key = |text: &str| crate::PartitionKey::new(text).unwrap();
+        let part = |text: &str| RegistryCommand::RebuildPartition {
+            name: name(),
+            partition: key(text),
+            asked_at: Timestamp(7),
+        };
+        let whole = || RegistryCommand::Rebuild { name: name(), asked_at: Timestamp(7) };
+        let cancel = || RegistryCommand::CancelRebuild(name());
+        for (commands, known, last, whole_cancelled) in [
+            (vec![deploy("1"), part("a"), part("b")], "a2 b3", Some(3), None),
+            (vec![deploy("1"), part("a"), part("b"), part("a")], "b3 a4", Some(4), None),
+            (vec![deploy("1"), part("a"), part("b"), cancel()], "a2 b3-", Some(3), None),
+            (vec![deploy("1"), whole(), part("a"), cancel(), cancel()], "a3-", Some(3), Some(true)),
+            (vec![deploy("1"), part("a"), whole(), cancel()], "a2", None, Some(true)),
+            (vec![deploy("1"), part("a"), deploy("2")], "a2", None, None),
+        ] {
+            let one = run(&commands).0.unwrap();
+            let told = one
+                .partition_rebuilds
+                .iter()
+                .map(|one| format!("{}{}{}", one.partition, one.at, if one.cancelled { "-" } else { "" }));
+            assert_eq!(told.collect::<Vec<_>>().join(" "), known, "{commands:?}");
+            assert_eq!(one.last_partition_rebuild().map(|one| one.at.0), last, "{commands:?}");
+            assert_eq!(one.rebuild.map(|rebuild| rebuild.cancelled), whole_cancelled, "{commands:?}");
+        }
+        let refused = |commands: &[RegistryCommand]| run(commands).1.pop().unwrap();
+        assert_eq!(refused(&[part("a")]), RegistryOutcome::Refused(RegistryError::NotFound));
+        assert_eq!(
+            refused(&[deploy("1"), part("a"), cancel(), cancel()]),
+            RegistryOutcome::Refused(RegistryError::NotRebuilding)
+        );
+        let sql = ProjectionDefinition { kind: ProjectionKind::Sql, ..definition("1") };
+        assert!(matches!(
+            refused(&[RegistryCommand::Deploy(sql), part("a")]),
+            RegistryOutcome::Refused(RegistryError::Invalid { .. })
+        ));
+        let many = (0..limits::PARTITION_REBUILDS_MAX + 3).map(|number| part(&number.to_string()));
+        let one = run(&[deploy("1")].into_iter().chain(many).collect::<Vec<_>>()).0.unwrap();
+        assert_eq!(one.partition_rebuilds.len(), limits::PARTITION_REBUILDS_MAX);
+        assert_eq!(one.partition_rebuilds[0].partition, key("3"));
     }
 
     #[test]

@@ -3,14 +3,20 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tracing::{debug, info, warn};
-use weir_types::{LogIndex, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted};
+use weir_types::{
+    LogIndex, Planted, Position, ProjectionDefinition, ProjectionId, RecordedEvent, planted,
+    ports::ViewChange,
+};
 
 use super::{
     brake::{Brake, Hold},
+    dry_run::StepError,
     fold::{Fold, Folded},
     follow::{Follow, FollowError, Stores},
+    partition::failing,
+    partition_rebuilds::{HandOver, Handed, PartitionProgress, PartitionRebuilds},
     progress::{Progress, ProgressSender},
-    supervisor::{Message as SupervisorMessage, ProjectionsArguments},
+    supervisor::{Message as SupervisorMessage, PartitionsOfChild, ProjectionsArguments},
 };
 
 /// From how near to the generation before that one is stopped until it is reached.
@@ -39,6 +45,13 @@ pub(super) enum Message {
     },
     /// It may be time to answer in the place of the generation before.
     TakeOver,
+    /// A rebuild of one partition is near, or failed.
+    Replace {
+        /// What came of it.
+        what: Handed,
+        /// How it ended. Dropped unanswered when the projection is to end.
+        reply: oneshot::Sender<HandOver>,
+    },
     /// The task that brings events ended.
     Ended(Result<(), FollowError>),
 }
@@ -54,6 +67,8 @@ pub(super) struct Arguments {
     pub(super) brake: Arc<Brake>,
     /// What answers until this generation has caught up with it.
     pub(super) before: Option<Predecessor>,
+    /// Rebuilds of single partitions that are to be done, and how far they are.
+    pub(super) partitions: PartitionsOfChild,
     /// Told when it answers from now on.
     pub(super) supervisor: ActorRef<SupervisorMessage>,
 }
@@ -82,6 +97,19 @@ pub(super) struct State {
     /// The generation before is stopped, for the last steps to where it is.
     held: Option<Hold>,
     supervisor: ActorRef<SupervisorMessage>,
+    stands_on: ProjectionsArguments,
+    partitions: PartitionsOfChild,
+    /// The task that rebuilds partitions.
+    rebuilding: Rebuilding,
+}
+
+/// Ends with the actor, however that ends: two of them would fold into one place.
+struct Rebuilding(AbortHandle);
+
+impl Drop for Rebuilding {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Actor for ProjectionActor {
@@ -94,17 +122,30 @@ impl Actor for ProjectionActor {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Arguments { stands_on, id, definition, progress, resumed, brake, before, supervisor } = arguments;
+        let Arguments { stands_on, id, definition, progress, resumed, brake, before, partitions, supervisor } =
+            arguments;
         let kind = definition.kind;
         let upcasts = stands_on.upcasting.as_of(id.deployed).await?;
-        let fold = Fold::start(&stands_on, id.clone(), definition, upcasts, resumed).await?;
-        let ProjectionsArguments { group, reader, views, feed, .. } = stands_on;
+        let fold = Fold::start(&stands_on, id.clone(), definition.clone(), upcasts, resumed).await?;
+        let ProjectionsArguments { group, reader, views, feed, .. } = stands_on.clone();
         let mut checkpoint = fold.settle(views.checkpoint(group, &id).await?).await?;
         if planted(Planted::FoldedTwiceAfterRestart) {
             checkpoint.position = Position(checkpoint.position.0.saturating_sub(1));
         }
         checkpoint.parked = checkpoint.parked.filter(|parked| parked.resumed >= resumed);
         progress.send_replace(Progress::new(checkpoint.clone()));
+        let ended = views.partition_rebuild(group, &id).await?;
+        partitions.progress.send_replace(PartitionProgress { ended, running: None });
+        let rebuilds = PartitionRebuilds {
+            stands_on: stands_on.clone(),
+            id: id.clone(),
+            definition,
+            actor: myself.clone(),
+            generation: progress.clone(),
+            wanted: partitions.wanted.subscribe(),
+            progress: partitions.progress.clone(),
+        };
+        let rebuilding = Rebuilding(tokio::spawn(rebuilds.run()).abort_handle());
         let mut state = State {
             id: id.clone(),
             fold: None,
@@ -114,6 +155,9 @@ impl Actor for ProjectionActor {
             before,
             held: None,
             supervisor,
+            stands_on,
+            partitions,
+            rebuilding,
         };
         if checkpoint.parked.is_some() {
             return Ok(state);
@@ -147,6 +191,7 @@ impl Actor for ProjectionActor {
         match message {
             Message::Batch { events, reply } => state.on_batch(events, reply).await,
             Message::TakeOver => state.take_over().await,
+            Message::Replace { what, reply } => state.replace(what, reply).await,
             Message::Ended(result) => state.on_ended(result),
         }
     }
@@ -159,6 +204,7 @@ impl Actor for ProjectionActor {
         if let Some(follow) = state.follow.take() {
             follow.abort();
         }
+        state.rebuilding.0.abort();
         Ok(())
     }
 }
@@ -257,6 +303,58 @@ impl State {
         self.before = None;
         // A supervisor that is gone has stopped everything.
         drop(self.supervisor.cast(SupervisorMessage::Reconcile));
+        Ok(())
+    }
+
+    /// Puts what was folded of one partition in the place of what answers, with the checkpoint that is so then. It is
+    /// folded on to exactly there first: between two steps nobody else folds.
+    async fn replace(
+        &mut self,
+        what: Handed,
+        reply: oneshot::Sender<HandOver>,
+    ) -> Result<(), ActorProcessingErr> {
+        let mine = self.progress.borrow().checkpoint.clone();
+        let brake = self.brake.clone();
+        // Who holds it to look at it sees one state.
+        let Some(_permit) = brake.permit(mine.position.next()).await else { return Ok(()) };
+        let change = match what {
+            // It was given up while it waited.
+            what if !self.partitions.wants(what.rebuild()) => {
+                drop(reply.send(HandOver::Done));
+                return Ok(());
+            }
+            Handed::Fault(rebuild, reason) => failing(&mine, &rebuild, reason),
+            Handed::Fold(fold) if !fold.is_near(mine.position) => {
+                drop(reply.send(HandOver::Behind(fold)));
+                return Ok(());
+            }
+            Handed::Fold(mut fold) => match fold.replacement(&mine).await {
+                Ok(change) => change,
+                Err(StepError::Parked(event)) => failing(&mine, &fold.rebuild, event.to_string()),
+                Err(StepError::Failed(reason)) => {
+                    drop(reply.send(HandOver::Failed(reason)));
+                    return Ok(());
+                }
+            },
+        };
+        self.take(change).await?;
+        // Whoever asked may have been stopped; what is stored stands all the same.
+        drop(reply.send(HandOver::Done));
+        Ok(())
+    }
+
+    /// Stores the end of a rebuild of one partition, and folds on from what is stored.
+    async fn take(&mut self, change: ViewChange) -> Result<(), ActorProcessingErr> {
+        let (checkpoint, end) =
+            (change.checkpoint.clone(), change.rebuilt.as_ref().map(|one| one.end.clone()));
+        let ProjectionsArguments { group, views, .. } = &self.stands_on;
+        views.commit(*group, &self.id, change).await?;
+        if let Some(fold) = &mut self.fold {
+            fold.forget_states();
+        }
+        info!(projection = %self.id.name, deployed = %self.id.deployed, ?end, "rebuild of a partition ended");
+        self.progress.send_modify(|progress| progress.checkpoint = checkpoint);
+        self.partitions.progress.send_replace(PartitionProgress { ended: end, running: None });
         Ok(())
     }
 

@@ -13,7 +13,10 @@ use super::{
     supervisor::ProjectionsArguments,
 };
 use crate::{
-    reducer::{Fault, FoldFailure, FoldOutcome, FoldResult, ReducerThread, ThreadError, dead_letter_digest},
+    reducer::{
+        Fault, FoldFailure, FoldOutcome, FoldResult, ReducerLimits, ReducerThread, ThreadError,
+        dead_letter_digest,
+    },
     upcast::{UpcastFault, Upcasted, Upcasts},
 };
 
@@ -49,6 +52,9 @@ pub(super) struct Fold {
     upcasts: Arc<Upcasts>,
     policy: Policy,
     tables: Option<IntoTables>,
+    limits: ReducerLimits,
+    /// The one partition that is folded, where it is not all.
+    only: Option<PartitionKey>,
 }
 
 /// Where a step ends.
@@ -80,8 +86,20 @@ impl Fold {
         let policy = Policy { on_error: definition.on_error, resumed };
         let tables = IntoTables::of(&id, &definition, stands_on.tables.clone()).await?;
         let reducer = ReducerThread::new(definition.clone(), stands_on.limits);
-        let (group, views) = (stands_on.group, stands_on.views.clone());
-        Ok(Self { group, id, views, reducer, definition, upcasts, policy, tables })
+        let (group, views, limits) = (stands_on.group, stands_on.views.clone(), stands_on.limits);
+        Ok(Self { group, id, views, reducer, definition, upcasts, policy, tables, limits, only: None })
+    }
+
+    /// The same of one partition alone: events of others are passed, and those that are of none.
+    pub(super) fn only(self, partition: PartitionKey) -> Self {
+        let only = Some(partition);
+        let reducer = ReducerThread::only(self.definition.clone(), self.limits, only.clone());
+        Self { reducer, only, ..self }
+    }
+
+    /// Lets go of all states: the next step reads what it needs from the store.
+    pub(super) fn forget_states(&mut self) {
+        self.reducer = ReducerThread::only(self.definition.clone(), self.limits, self.only.clone());
     }
 
     /// The checkpoint that is stored, set right by the tables if there are some.
@@ -113,7 +131,8 @@ impl Fold {
         let Settled { next, passed, dead_letters } = settled;
         assert!(next.position >= checkpoint.position, "P1: a checkpoint never falls");
         let changed = result.views.iter().map(|(partition, _)| partition.clone()).collect();
-        let change = ViewChange { checkpoint: next.clone(), views: result.views, dead_letters };
+        let change =
+            ViewChange { checkpoint: next.clone(), views: result.views, dead_letters, rebuilt: None };
         self.views.commit(self.group, &self.id, change).await?;
         Ok(Folded { checkpoint: next, passed, unkeyed: result.unkeyed, changed })
     }
@@ -173,6 +192,11 @@ impl Fold {
         if let (None, Some(UpcastFault { error, of_event })) = (&result.failure, fault)
             && result.passed == there
         {
+            if of_event && self.only.is_some() {
+                // What it would be upcast to says whose it is: it is of no partition.
+                result.passed += 1;
+                return Ok(result);
+            }
             let (position, event) = (events[there].position, events[there].name.to_string());
             let fault = Fault { of_event, ..Fault::new(error.to_string()) };
             result.failure = Some(FoldFailure { position, event, fault });

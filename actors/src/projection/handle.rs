@@ -142,7 +142,10 @@ impl ProjectionsHandle {
 
     fn snapshot(&self, row: &Row) -> ProjectionSnapshot {
         let applied = self.arguments.reader.applied(self.arguments.group);
-        let of = |running: &Running| running.progress.borrow().snapshot(&running.id, applied);
+        let of = |running: &Running| ProjectionSnapshot {
+            partitions: running.partitions.borrow().clone(),
+            ..running.progress.borrow().snapshot(&running.id, applied)
+        };
         ProjectionSnapshot { next: row.next.as_ref().map(|next| Box::new(of(next))), ..of(&row.serving) }
     }
 
@@ -156,15 +159,16 @@ impl ProjectionsHandle {
         self.board.dry_runs.get(name)
     }
 
-    /// Begins to fold a projection's source again beside it, only to compare
-    /// what comes of it; up to a position, or as far as it is folded then.
-    /// Whether it began: one at a time does.
+    /// Begins to fold a projection's source again beside it, or of it one
+    /// partition, only to compare what comes of it; up to a position, or as
+    /// far as it is folded then. Whether it began: one at a time does.
     ///
     /// # Errors
     /// [`CompareError::NotFound`].
     pub async fn start_dry_run(
         &self,
         name: &ProjectionName,
+        partition: Option<PartitionKey>,
         upto: Option<Position>,
         asked_at: Timestamp,
     ) -> Result<bool, CompareError> {
@@ -174,7 +178,7 @@ impl ProjectionsHandle {
         let source = of_name.generations().find(|(id, _)| **id == serving.id);
         let (_, definition) = source.ok_or(CompareError::NotFound)?;
         let (name, definition) = (name.clone(), definition.clone());
-        let wanted = dry_run::Wanted { name, definition, upto, asked_at, serving };
+        let wanted = dry_run::Wanted { name, definition, upto, partition, asked_at, serving };
         Ok(dry_run::start(&self.board.dry_runs, self.arguments.clone(), wanted))
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 use weir_types::{Position, ProjectionId, ports::Checkpoint};
 
-use super::recent::RecentChanges;
+use super::{partition_rebuilds::PartitionProgress, recent::RecentChanges};
 
 /// Over how long the rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ pub struct ProjectionSnapshot {
     pub folding: Duration,
     /// The generation that is to take its place here, and how far it is.
     pub next: Option<Box<ProjectionSnapshot>>,
+    /// How far rebuilds of single partitions are.
+    pub partitions: PartitionProgress,
     /// Why it is parked, or why the node failed to go on with it last.
     pub error: Option<String>,
 }
@@ -137,6 +139,7 @@ impl Progress {
             error: self.error.clone(),
             folding: self.folding,
             next: None,
+            partitions: PartitionProgress::default(),
         }
     }
 }

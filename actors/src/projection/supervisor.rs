@@ -9,8 +9,8 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Supervisio
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{error, info, warn};
 use weir_types::{
-    Deployment, GroupId, LogIndex, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName,
-    ReadError,
+    Deployment, GroupId, LogIndex, PartitionRebuild, ProjectionDefinition, ProjectionId, ProjectionKind,
+    ProjectionName, ReadError,
     ports::{Checkpoint, EventReader, Feed, TableStore, ViewStore},
 };
 
@@ -18,6 +18,8 @@ use super::{
     actor::{Arguments as ActorArguments, Message as ActorMessage, Predecessor, ProjectionActor},
     brake::{Brake, Hold},
     dry_run::DryRuns,
+    partition::generation_of,
+    partition_rebuilds::PartitionProgress,
     past::Pasts,
     plan::{Plan, plan},
     progress::{Progress, ProgressSender},
@@ -88,6 +90,23 @@ pub(super) struct Running {
     pub(super) kind: ProjectionKind,
     pub(super) progress: Arc<ProgressSender>,
     pub(super) brake: Arc<Brake>,
+    pub(super) partitions: Arc<watch::Sender<PartitionProgress>>,
+}
+
+/// Rebuilds of single partitions of one generation.
+#[derive(Clone, Default)]
+pub(super) struct PartitionsOfChild {
+    /// What is to be done, oldest first.
+    pub(super) wanted: Arc<watch::Sender<Vec<PartitionRebuild>>>,
+    /// How far it is.
+    pub(super) progress: Arc<watch::Sender<PartitionProgress>>,
+}
+
+impl PartitionsOfChild {
+    /// Whether this one is to be done still.
+    pub(super) fn wants(&self, one: &PartitionRebuild) -> bool {
+        self.wanted.borrow().iter().any(|other| other.at == one.at)
+    }
 }
 
 /// What a name stands for on this node.
@@ -142,6 +161,7 @@ struct Child {
     /// The generation that answers until this one has caught up.
     before: Option<ProjectionId>,
     progress: Arc<ProgressSender>,
+    partitions: PartitionsOfChild,
     actor: Option<ActorRef<ActorMessage>>,
     /// Failures since it last passed a position.
     failures: u32,
@@ -229,11 +249,14 @@ impl State {
         };
         let wanted: BTreeSet<_> = planned.iter().flat_map(|(_, plan)| plan.wanted().cloned()).collect();
         let mut gone: BTreeSet<_> = self.children.keys().cloned().chain(kept).collect();
-        let is_beside =
-            |id: &ProjectionId| self.board.dry_runs.is_scratch(id) || self.board.pasts.is_scratch(id);
+        let is_beside = |id: &ProjectionId| {
+            let of_partition = generation_of(id).is_some_and(|id| wanted.contains(&id));
+            of_partition || self.board.dry_runs.is_scratch(id) || self.board.pasts.is_scratch(id)
+        };
         gone.retain(|id| !wanted.contains(id) && !is_beside(id));
         for (one, plan) in &planned {
             self.reconcile_child(myself, one, &plan.serving, None).await;
+            self.want_partitions(one, plan);
             if let Some(next) = &plan.next {
                 self.reconcile_child(myself, one, next, Some(&plan.serving)).await;
             }
@@ -279,9 +302,31 @@ impl State {
         }
     }
 
+    /// Tells what answers which of its partitions are to be rebuilt. One that another generation is to follow waits for
+    /// that one, which folds them anew if it began later.
+    fn want_partitions(&self, one: &Deployment, plan: &Plan) {
+        let Some(child) = self.children.get(&plan.serving) else { return };
+        let all = one.partition_rebuilds.iter().filter(|_| plan.next.is_none());
+        let wanted = all.filter(|rebuild| !rebuild.cancelled && rebuild.at > plan.serving.deployed);
+        let wanted: Vec<_> = wanted.cloned().collect();
+        child.partitions.wanted.send_if_modified(|standing| {
+            let changed = *standing != wanted;
+            *standing = wanted;
+            changed
+        });
+    }
+
     /// A projection that does not run tells what it has folded.
     async fn show_paused(&self, id: &ProjectionId) {
         let Some(child) = self.children.get(id) else { return };
+        match self.arguments.views.partition_rebuild(self.arguments.group, id).await {
+            Ok(ended) => {
+                child.partitions.progress.send_replace(PartitionProgress { ended, running: None });
+            }
+            Err(error) => {
+                warn!(projection = %id.name, %error, "end of a partition's rebuild is not readable")
+            }
+        }
         match self.arguments.views.checkpoint(self.arguments.group, id).await {
             Ok(checkpoint) => drop(child.progress.send_replace(Progress::paused(checkpoint))),
             Err(error) => warn!(projection = %id.name, %error, "checkpoint is not readable"),
@@ -330,6 +375,7 @@ impl State {
         let (definition, progress, resumed) =
             (child.definition.clone(), child.progress.clone(), child.resumed);
         let (id_of_actor, brake, supervisor) = (id.clone(), child.brake.clone(), myself.clone());
+        let partitions = child.partitions.clone();
         brake.open();
         let arguments = ActorArguments {
             stands_on: self.arguments.clone(),
@@ -339,6 +385,7 @@ impl State {
             resumed,
             brake,
             before,
+            partitions,
             supervisor,
         };
         match Actor::spawn_linked(None, ProjectionActor, arguments, myself.get_cell()).await {
@@ -392,7 +439,8 @@ impl State {
         let running = |id: &ProjectionId| {
             let child = self.children.get(id)?;
             let (progress, brake) = (child.progress.clone(), child.brake.clone());
-            Some(Running { id: id.clone(), kind: child.definition.kind, progress, brake })
+            let partitions = child.partitions.progress.clone();
+            Some(Running { id: id.clone(), kind: child.definition.kind, progress, brake, partitions })
         };
         let row = |(one, plan): &(Deployment, Plan)| {
             let (serving, next) = (running(&plan.serving)?, plan.next.as_ref().and_then(running));
@@ -419,6 +467,7 @@ impl Child {
             brake: Arc::default(),
             before: None,
             progress: Arc::new(watch::channel(Progress::new(Checkpoint::default())).0),
+            partitions: PartitionsOfChild::default(),
             actor: None,
             failures: 0,
             failed_at: 0,

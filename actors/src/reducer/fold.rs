@@ -111,6 +111,8 @@ pub(super) struct Folder {
     limits: ReducerLimits,
     /// An error when another build deployed it, whose rules were wider: its first event is refused.
     path: Option<Result<PartitionPath, String>>,
+    /// The one partition that is folded, where it is not all.
+    only: Option<PartitionKey>,
     engine: Option<Engine>,
     resident: HashMap<PartitionKey, Resident>,
     batches: u64,
@@ -118,12 +120,17 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(definition: Arc<ProjectionDefinition>, limits: ReducerLimits) -> Self {
+    pub(super) fn new(
+        definition: Arc<ProjectionDefinition>,
+        limits: ReducerLimits,
+        only: Option<PartitionKey>,
+    ) -> Self {
         let path = definition.partition_key.as_deref().map(PartitionPath::parse);
         Self {
             definition,
             limits,
             path,
+            only,
             engine: None,
             resident: HashMap::new(),
             batches: 0,
@@ -141,8 +148,11 @@ impl Folder {
             }
             let text = event_text(event);
             match self.partition_of(&text) {
+                Ok(Some(partition)) if self.only.as_ref().is_some_and(|only| *only != partition) => {}
                 Ok(Some(partition)) => prepared.items.push(Item { index, partition, text }),
                 Ok(None) => prepared.unkeyed += 1,
+                // Without a legal key it is of no partition.
+                Err(fault) if self.only.is_some() && fault.of_event => {}
                 Err(fault) => {
                     prepared.taken = index;
                     prepared.failure = Some(failure(event, fault));

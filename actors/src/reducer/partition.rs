@@ -2,9 +2,18 @@ mod walk;
 
 use serde_json::Value;
 use serde_json_path::JsonPath;
-use weir_types::{PartitionKey, Planted, planted};
+use weir_types::{PartitionKey, Planted, ProjectionDefinition, RecordedEvent, planted};
 
+use super::event_text::event_text;
 use walk::Way;
+
+/// The partition of an event that a projection folds, if it has one.
+pub(crate) fn partition_of(definition: &ProjectionDefinition, event: &RecordedEvent) -> Option<PartitionKey> {
+    match &definition.partition_key {
+        None => Some(PartitionKey::global()),
+        Some(path) => PartitionPath::parse(path).ok()?.key_of(&event_text(event)).ok()?,
+    }
+}
 
 /// Where an event says which partition it belongs to.
 #[derive(Debug, Clone)]

@@ -18,7 +18,18 @@ impl ReducerThread {
     /// A thread that begins, and loads the module, with its first event.
     #[must_use]
     pub fn new(definition: Arc<ProjectionDefinition>, limits: ReducerLimits) -> Self {
-        Self(OwnThread::new("reducer", move || Folder::new(Arc::clone(&definition), limits)))
+        Self::only(definition, limits, None)
+    }
+
+    /// The same of one partition alone, if there is one: events of others are passed.
+    #[must_use]
+    pub fn only(
+        definition: Arc<ProjectionDefinition>,
+        limits: ReducerLimits,
+        partition: Option<PartitionKey>,
+    ) -> Self {
+        let folder = move || Folder::new(Arc::clone(&definition), limits, partition.clone());
+        Self(OwnThread::new("reducer", folder))
     }
 
     /// Takes the first `take` events of a batch and tells whose states are missing.

@@ -116,7 +116,7 @@ pub struct ProjectionStatus {
     /// The event that it is parked at, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ProjectionFault>,
-    /// How far the generation is that is to take its place on the answering node.
+    /// How far the generation is that is to take its place on the answering node, or the rebuild of one partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<RebuildJob>,
     /// `async`, `inline` where no read is behind what the answering node has applied, `sql` where it folds into
@@ -196,6 +196,12 @@ impl ProjectionStatus {
             other => other,
         };
         Self { status, rebuild: Some(job), ..self }
+    }
+
+    /// The same, while one partition is folded again. All others are folded on, and so its own status stays.
+    #[must_use]
+    pub fn rebuilding_partition(self, job: RebuildJob) -> Self {
+        Self { rebuild: Some(job), ..self }
     }
 }
 

@@ -2,12 +2,14 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_types::{BadEvent, Position, ProjectionId, ProjectionName, Timestamp, limits, ports::View};
+use weir_types::{
+    BadEvent, LogIndex, PartitionKey, Position, ProjectionId, ProjectionName, Timestamp, limits, ports::View,
+};
 
 use super::read::limit_of;
 use crate::{ApiError, JsonText, format_timestamp, number};
 
-/// POST: fold a projection's source again. An empty body is a rebuild of the whole.
+/// POST: fold a projection's source again, of all partitions or of one. An empty body is a rebuild of the whole.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RebuildBody {
@@ -20,12 +22,21 @@ pub struct RebuildBody {
     /// From the contract, and refused: a fold that begins amid the log is not the fold of the log.
     #[serde(alias = "from_event_id", default, skip_serializing_if = "Option::is_none")]
     pub from_event_id: Option<String>,
-    /// From the contract, and refused: a projection is rebuilt whole.
+    /// Only this partition is folded again; the others stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
 }
 
 impl RebuildBody {
+    /// The one partition that is to be folded again, where it is not all.
+    ///
+    /// # Errors
+    /// `invalid_name`.
+    pub fn to_partition(&self) -> Result<Option<PartitionKey>, ApiError> {
+        let said = self.partition.as_deref().filter(|text| !text.is_empty());
+        Ok(said.map(PartitionKey::new).transpose()?)
+    }
+
     /// Refuses what cannot be exact. Empty texts are the contract's for nothing.
     ///
     /// # Errors
@@ -35,11 +46,6 @@ impl RebuildBody {
         if said(&self.from_event_id) {
             return Err(ApiError::invalid(
                 "`fromEventId`: a fold that begins amid the log is not the fold of the log; a rebuild begins at its beginning",
-            ));
-        }
-        if said(&self.partition) {
-            return Err(ApiError::invalid(
-                "`partition`: a projection is rebuilt whole, and what answers now answers until it has caught up",
             ));
         }
         if said(&self.to_event_id) && !self.dry_run {
@@ -97,6 +103,9 @@ pub struct RebuildJob {
     /// How long it takes still, at that rate: `12.5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_remaining: Option<String>,
+    /// The one partition that is folded again, where it is not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -138,6 +147,7 @@ impl RebuildJob {
             events_per_second: at.rate,
             started_at: None,
             estimated_remaining: left.map(|left| format!("{:.1}s", left.as_secs_f64())),
+            partition: None,
             error: None,
             dry_run: false,
             result: None,
@@ -148,6 +158,12 @@ impl RebuildJob {
     #[must_use]
     pub fn of(self, id: &ProjectionId) -> Self {
         Self { job_id: format!("{}@{}", self.name, id.deployed), ..self }
+    }
+
+    /// The same, of the rebuild of one partition that a command asked for.
+    #[must_use]
+    pub fn of_partition(self, at: LogIndex, partition: &PartitionKey) -> Self {
+        Self { job_id: format!("{}@{at}", self.name), partition: Some(partition.to_string()), ..self }
     }
 
     /// The same, asked for at a time.
@@ -283,7 +299,8 @@ mod tests {
             (r#"{"dry_run":true}"#, None),
             (r#"{"dryRun":true,"toEventId":"e"}"#, None),
             (r#"{"partition":"","from_event_id":""}"#, None),
-            (r#"{"partition":"p"}"#, Some("rebuilt whole")),
+            (r#"{"partition":"p"}"#, None),
+            (r#"{"partition":"p","dryRun":true,"toEventId":"e"}"#, None),
             (r#"{"from_event_id":"e","dry_run":true}"#, Some("amid the log")),
             (r#"{"to_event_id":"e"}"#, Some("no last event")),
         ] {
@@ -293,6 +310,15 @@ mod tests {
                 Some(text) => assert!(checked.unwrap_err().message.contains(text), "{body}"),
             }
         }
+    }
+
+    #[test]
+    fn a_partition_is_a_legal_key_or_none() {
+        let of = |body: &str| serde_json::from_str::<RebuildBody>(body).unwrap().to_partition();
+        assert_eq!(of("{}"), Ok(None));
+        assert_eq!(of(r#"{"partition":""}"#), Ok(None));
+        assert_eq!(of(r#"{"partition":"a b"}"#), Ok(Some(PartitionKey::new("a b").unwrap())));
+        assert!(of(r#"{"partition":"a\u0000b"}"#).is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use weir_types::{
     ports::{Checkpoint, Leadership, View},
 };
 
-use super::{Engine, inspected::inspected, read::Timer};
+use super::{Engine, inspected::inspected, read::Timer, rebuilds::runs};
 
 /// How long a read of a view waits for its position to be folded.
 pub(super) const VIEW_PATIENCE: Duration = Duration::from_secs(5);
@@ -441,7 +441,10 @@ impl Engine {
         let job = now.as_ref().filter(|now| now.next.is_some()).and_then(|now| self.job_of(one, Some(now)));
         match job {
             Some(job) => status.rebuilding(job),
-            None => status,
+            None => match self.partition_job(one, now.as_ref()).filter(runs) {
+                Some(job) => status.rebuilding_partition(job),
+                None => status,
+            },
         }
     }
 }

@@ -12,8 +12,8 @@ use weir_api::{
     },
 };
 use weir_types::{
-    Deployment, EventId, Position, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome,
-    ports::View,
+    Deployment, EventId, PartitionKey, PartitionRebuild, Position, ProjectionKind, ProjectionName,
+    RegistryCommand, RegistryError, RegistryOutcome, ports::View,
 };
 
 use super::Engine;
@@ -24,37 +24,64 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const HOLD_MAX: Duration = Duration::from_secs(10);
 
 impl Engine {
-    /// Folds a projection's source again, on every node beside what answers; or, as a dry run, here alone.
+    /// Folds a projection's source again, on every node beside what answers, all of it or one partition; or, as a dry
+    /// run, here alone.
     ///
     /// # Errors
     /// `projection_not_found`, `rebuild_conflict`, `invalid_request` for what cannot be exact, or what an append may
     /// be refused with.
     pub async fn rebuild(&self, name: ProjectionName, body: &RebuildBody) -> Result<RebuildJob, ApiError> {
         body.check()?;
+        let partition = body.to_partition()?;
         if self.workers.is_registered(&name).await? {
-            if body.dry_run {
-                return Err(ApiError::invalid(
-                    "`dryRun`: workers fold this projection, and they fold nothing in vain",
-                ));
-            }
-            self.workers.rebuild(&name).await?;
-            return self.rebuild_job(&name).await;
+            return self.rebuild_by_workers(&name, body).await;
         }
-        self.followed(&name).await?;
+        let one = self.followed(&name).await?;
+        if partition.is_some() {
+            must_have_partitions(&one)?;
+        }
         if body.dry_run {
             let upto = match body.to_event_id.as_deref().filter(|id| !id.is_empty()) {
                 Some(id) => Some(self.position_of(id).await?),
                 None => None,
             };
-            let began = self.projections.start_dry_run(&name, upto, self.now()).await.map_err(refusal)?;
-            if !began {
+            let began = self.projections.start_dry_run(&name, partition, upto, self.now()).await;
+            if !began.map_err(refusal)? {
                 return Err(running());
             }
             return self.rebuild_job(&name).await;
         }
-        if self.projections.status(&name).is_some_and(|now| now.next.is_some()) {
+        let now = self.projections.status(&name);
+        let of_partition = self.partition_job(&one, now.as_ref()).filter(runs);
+        if of_partition.is_some() || now.is_some_and(|now| now.next.is_some()) {
             return Err(running());
         }
+        match partition {
+            Some(partition) => self.rebuild_partition(name, partition).await,
+            None => self.rebuild_whole(name).await,
+        }
+    }
+
+    async fn rebuild_by_workers(
+        &self,
+        name: &ProjectionName,
+        body: &RebuildBody,
+    ) -> Result<RebuildJob, ApiError> {
+        if body.dry_run {
+            return Err(ApiError::invalid(
+                "`dryRun`: workers fold this projection, and they fold nothing in vain",
+            ));
+        }
+        if body.to_partition()?.is_some() {
+            return Err(ApiError::invalid(
+                "`partition`: workers fold this projection, and one checkpoint is of all its partitions; it is rebuilt whole",
+            ));
+        }
+        self.workers.rebuild(name).await?;
+        self.rebuild_job(name).await
+    }
+
+    async fn rebuild_whole(&self, name: ProjectionName) -> Result<RebuildJob, ApiError> {
         match self.register(RegistryCommand::Rebuild { name: name.clone(), asked_at: self.now() }).await? {
             RegistryOutcome::Refused(error) => Err(error.into()),
             RegistryOutcome::Deployed(id) => {
@@ -68,6 +95,27 @@ impl Engine {
         }
     }
 
+    async fn rebuild_partition(
+        &self,
+        name: ProjectionName,
+        partition: PartitionKey,
+    ) -> Result<RebuildJob, ApiError> {
+        let asked_at = self.now();
+        let command =
+            RegistryCommand::RebuildPartition { name: name.clone(), partition: partition.clone(), asked_at };
+        self.change_registry(command).await?;
+        let is_it = |one: &PartitionRebuild| one.partition == partition && one.asked_at == asked_at;
+        self.status_where(&name, |one| one.partition_rebuilds.iter().any(is_it)).await?;
+        if self.deployed(&name).await?.last_partition_rebuild().is_some_and(is_it) {
+            return self.rebuild_job(&name).await;
+        }
+        // This node is too far behind to know of it, or another was asked for since.
+        let target = self.ports.reader.applied(self.group);
+        let at = RebuildProgress { folded: Position::ZERO, target, rate: 0.0 };
+        let job = RebuildJob::new(&name, RebuildStatus::Rebuilding, at).asked_at(asked_at);
+        Ok(RebuildJob { partition: Some(partition.to_string()), job_id: format!("{name}@?"), ..job })
+    }
+
     /// The last rebuild of a projection, or the last dry run if that was later, on this node.
     ///
     /// # Errors
@@ -77,7 +125,8 @@ impl Engine {
             return self.worker_job(name).await;
         }
         let one = self.followed(name).await?;
-        let asked_at = one.rebuild.map(|rebuild| rebuild.asked_at);
+        let of_partition = one.last_partition_rebuild().map(|rebuild| rebuild.asked_at);
+        let asked_at = of_partition.or(one.rebuild.map(|rebuild| rebuild.asked_at));
         let dry_run =
             self.projections.dry_run(name).filter(|run| asked_at.is_none_or(|at| at <= run.asked_at));
         let applied = self.ports.reader.applied(self.group);
@@ -85,7 +134,8 @@ impl Engine {
             return Ok(dry_run_job(name, &run, applied));
         }
         let now = self.projections.status(name);
-        self.job_of(&one, now.as_ref())
+        self.partition_job(&one, now.as_ref())
+            .or_else(|| self.job_of(&one, now.as_ref()))
             .ok_or_else(|| ApiError::new(ErrorCode::RebuildConflict, "projection was not rebuilt"))
     }
 
@@ -115,6 +165,35 @@ impl Engine {
         })
     }
 
+    /// The rebuild of one partition that was asked for last, on this node; none while another generation is to answer
+    /// or has begun since.
+    pub(super) fn partition_job(
+        &self,
+        one: &Deployment,
+        now: Option<&ProjectionSnapshot>,
+    ) -> Option<RebuildJob> {
+        let (last, now) = (one.last_partition_rebuild()?, now.filter(|now| now.next.is_none())?);
+        let ended = now.partitions.ended.as_ref().filter(|end| end.at == last.at);
+        let running = now.partitions.running.filter(|running| running.at == last.at);
+        let status = match ended {
+            Some(end) if end.failure.is_some() => RebuildStatus::Failed,
+            Some(_) => RebuildStatus::Completed,
+            None if last.cancelled => RebuildStatus::Cancelled,
+            None if now.state == FoldState::Paused => RebuildStatus::Paused,
+            None => RebuildStatus::Rebuilding,
+        };
+        let (folded, target) = match (ended, running) {
+            (Some(end), _) => (end.position, end.position),
+            (None, Some(running)) => (running.folded, now.checkpoint.position.max(running.folded)),
+            (None, None) => (Position::ZERO, now.checkpoint.position),
+        };
+        let rate = running.map_or(0.0, |running| rate_of(running.folded, running.took));
+        let job = RebuildJob::new(&one.name, status, RebuildProgress { folded, target, rate });
+        let error = ended.and_then(|end| end.failure.clone());
+        let job = job.of_partition(last.at, &last.partition).asked_at(last.asked_at);
+        Some(RebuildJob { error, ..job })
+    }
+
     /// Gives a rebuild up on every node on which it does not answer yet, or this node's dry run.
     ///
     /// # Errors
@@ -123,11 +202,13 @@ impl Engine {
         if self.workers.is_registered(&name).await? {
             return self.workers.cancel_rebuild(&name).await;
         }
-        self.followed(&name).await?;
+        let one = self.followed(&name).await?;
         if self.projections.cancel_dry_run(&name).await {
             return Ok(());
         }
-        if self.projections.status(&name).is_some_and(|now| now.next.is_none()) {
+        let now = self.projections.status(&name);
+        let of_partition = self.partition_job(&one, now.as_ref()).filter(runs);
+        if of_partition.is_none() && now.is_some_and(|now| now.next.is_none()) {
             return Err(RegistryError::NotRebuilding.into());
         }
         self.change_registry(RegistryCommand::CancelRebuild(name)).await
@@ -209,6 +290,27 @@ fn running() -> ApiError {
     ApiError::new(ErrorCode::RebuildConflict, "a rebuild of this projection runs already")
 }
 
+/// Whether a job is not at its end.
+pub(super) fn runs(job: &RebuildJob) -> bool {
+    matches!(job.status, RebuildStatus::Rebuilding | RebuildStatus::Paused)
+}
+
+/// Positions a second.
+#[allow(clippy::cast_precision_loss, reason = "a rate is a float")]
+fn rate_of(folded: Position, took: Duration) -> f64 {
+    folded.0 as f64 / took.as_secs_f64().max(0.001)
+}
+
+/// What is folded into tables has no partitions that could be rebuilt.
+fn must_have_partitions(one: &Deployment) -> Result<(), ApiError> {
+    match one.definition.kind {
+        ProjectionKind::Async | ProjectionKind::Inline | ProjectionKind::Virtual => Ok(()),
+        ProjectionKind::Sql => Err(ApiError::invalid(
+            "`partition`: the tables of a projection of kind `sql` have no partitions; it is rebuilt whole",
+        )),
+    }
+}
+
 fn status_of(next: &ProjectionSnapshot) -> RebuildStatus {
     match next.state {
         FoldState::Parked => RebuildStatus::Failed,
@@ -231,8 +333,7 @@ fn dry_run_job(name: &ProjectionName, run: &DryRun, applied: Position) -> Rebuil
         RebuildStatus::DryRunOk | RebuildStatus::DryRunDiffers => run.folded,
         _ => run.upto.unwrap_or(applied),
     };
-    #[allow(clippy::cast_precision_loss, reason = "a rate is a float")]
-    let rate = run.folded.0 as f64 / run.took.as_secs_f64().max(0.001);
+    let rate = rate_of(run.folded, run.took);
     let job = RebuildJob::new(name, status, RebuildProgress { folded: run.folded, target, rate });
     let (result, error) = match &run.end {
         Some(DryRunEnd::Compared(compared)) => (Some(comparison_view(compared)), None),
@@ -242,7 +343,8 @@ fn dry_run_job(name: &ProjectionName, run: &DryRun, applied: Position) -> Rebuil
         Some(DryRunEnd::Failed(reason)) => (None, Some(reason.clone())),
         None | Some(DryRunEnd::Cancelled) => (None, None),
     };
-    RebuildJob { dry_run: true, result, error, ..job.asked_at(run.asked_at) }
+    let partition = run.partition.as_ref().map(ToString::to_string);
+    RebuildJob { dry_run: true, partition, result, error, ..job.asked_at(run.asked_at) }
 }
 
 fn comparison_view(compared: &Comparison) -> ComparisonView {

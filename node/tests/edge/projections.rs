@@ -213,7 +213,6 @@ async fn a_rebuild_is_a_job_that_ends() {
     let (status, over) = node.post("/api/v1/projections/count/cancel", "").await;
     assert_eq!((status.as_u16(), &over["code"]), (409, &"rebuild_conflict".into()), "{over}");
     for (body, text) in [
-        (r#"{"partition":"order-1"}"#, "whole"),
         (r#"{"from_event_id":"x"}"#, "amid the log"),
         (r#"{"to_event_id":"x"}"#, "no last event"),
         (r#"{"dry_run":true,"to_event_id":"x"}"#, "no event"),
@@ -227,6 +226,81 @@ async fn a_rebuild_is_a_job_that_ends() {
     node.metric_is("weir_projection_position{projection=\"count\"}", |now| (now - 20.0).abs() < f64::EPSILON)
         .await;
     node.metric_is("weir_projection_lag_seconds{projection=\"count\"}", |now| now.abs() < f64::EPSILON).await;
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_is_rebuilt_alone_as_a_job_that_ends() {
+    let node = Running::start().await;
+    let deployed = node.deploys(counter("count", 1)).await;
+    for version in 0..9 {
+        node.append("order-1", version).await;
+        node.append("order-2", version).await;
+    }
+    let before = node.status_is("count", |status| status["checkpoint"] == 18).await;
+    let path = "/api/v1/projections/count/rebuild";
+    let (status, job) = node.post(path, r#"{"partition":"order-1"}"#).await;
+    assert_eq!((status.as_u16(), &job["partition"], &job["dryRun"]), (202, &"order-1".into(), &false.into()));
+    eventually("it is done", async || node.get(path).await.1["status"] == "completed").await;
+    let (_, job) = node.get(path).await;
+    assert_eq!(
+        (&job["progress"], &job["eventsProcessed"], &job["partition"]),
+        (&1.0.into(), &18.into(), &"order-1".into()),
+        "{job}"
+    );
+    assert!(job["jobId"].as_str().unwrap().starts_with("count@"), "{job}");
+    let after = node.status("count").await;
+    assert_eq!((&after["digest"], &after["deployed"]), (&before["digest"], &deployed.into()));
+    assert_eq!((&after["status"], &after["rebuild"]), (&"active".into(), &Value::Null));
+    let (status, over) = node.post("/api/v1/projections/count/cancel", "").await;
+    assert_eq!((status.as_u16(), &over["code"]), (409, &"rebuild_conflict".into()), "{over}");
+    node.append("order-1", 9).await;
+    let (_, view) = node.get("/api/v1/projections/count?partition=order-1&consistency=linearizable").await;
+    assert_eq!(view["state"]["state"]["n"], 10);
+    node.post(path, r#"{"partition":"nobody"}"#).await;
+    eventually("it has failed", async || node.get(path).await.1["status"] == "failed").await;
+    let (_, job) = node.get(path).await;
+    assert!(job["error"].as_str().unwrap().contains("`nobody` has no events"), "{job}");
+    // The contract's call, which is of the whole again with an empty text.
+    let service = "/ironflow.v1.ProjectionService/RebuildProjection";
+    let (status, answer) = node.post(service, r#"{"name":"count","partition":"order-2"}"#).await;
+    assert_eq!((status.as_u16(), &answer["job"]["partition"]), (200, &"order-2".into()), "{answer}");
+    let service = "/ironflow.v1.ProjectionService/GetRebuildJob";
+    eventually("it is done", async || {
+        let (_, answer) = node.post(service, r#"{"name":"count"}"#).await;
+        answer["job"]["partition"] == "order-2" && answer["job"]["status"] == "completed"
+    })
+    .await;
+    let (status, long) = node.post(path, json!({ "partition": "x".repeat(600) }).to_string()).await;
+    assert_eq!((status.as_u16(), &long["code"]), (400, &"invalid_name".into()), "{long}");
+    let Running { node: stopped, folder, .. } = node;
+    stopped.stop().await;
+    let node = Running::start_in(folder).await;
+    node.status_is("count", |status| status["checkpoint"] == 19).await;
+    eventually("it is known after a restart", async || {
+        let (_, job) = node.get(path).await;
+        job["partition"] == "order-2" && job["status"] == "completed"
+    })
+    .await;
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_of_a_partition_compares_it_alone() {
+    let node = Running::start().await;
+    node.deploys(counter("count", 1)).await;
+    for version in 0..3 {
+        node.append("order-1", version).await;
+    }
+    node.status_is("count", |status| status["checkpoint"] == 3).await;
+    let path = "/api/v1/projections/count/rebuild";
+    let (_, job) = node.post(path, r#"{"partition":"order-1","dry_run":true}"#).await;
+    assert_eq!((&job["partition"], &job["dryRun"]), (&"order-1".into(), &true.into()), "{job}");
+    eventually("it is done", async || node.get(path).await.1["status"] == "dry_run_ok").await;
+    let (_, job) = node.get(path).await;
+    assert_eq!((&job["result"]["equal"], &job["result"]["differences"]), (&true.into(), &json!([])));
+    node.post(path, r#"{"partition":"nobody","dry_run":true}"#).await;
+    eventually("it is told", async || node.get(path).await.1["status"] == "failed").await;
     node.node.stop().await;
 }
 

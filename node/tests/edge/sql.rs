@@ -207,6 +207,9 @@ async fn tables_are_rebuilt_compared_and_switched() {
     let node = Running::start().await;
     deploy(&node, source("counts", "", 1, "")).await;
     deploy(&node, source("twice", "", 2, "")).await;
+    let (code, refused) =
+        node.post("/api/v1/projections/counts/rebuild", r#"{"partition":"a"}"#.to_owned()).await;
+    assert_eq!((code.as_u16(), &refused["code"]), (400, &"invalid_request".into()), "{refused}");
     for version in 0..10 {
         node.append("a", version).await;
     }

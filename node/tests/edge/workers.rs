@@ -133,6 +133,12 @@ async fn a_worker_of_the_contract_folds_partitions_without_losing_any() {
     assert_eq!(state(&node, "customers", "a").await, all);
     assert_eq!(poll(&node, "customers").await, json!({ "lastEventSeq": "4" }));
 
+    // Of one partition alone there is none: one checkpoint is of all.
+    let (status, refused) =
+        call(&node, "RebuildProjection", json!({ "name": "customers", "partition": "a" })).await;
+    assert_eq!(status, 400, "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("rebuilt whole"), "{refused}");
+
     // A rebuild counts nothing twice, and what was is served until it is done.
     assert_eq!(
         done(&node, "RebuildProjection", json!({ "name": "customers" })).await["job"]["status"],

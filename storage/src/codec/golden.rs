@@ -10,23 +10,23 @@ use bytes::Bytes;
 use uuid::Uuid;
 use weir_types::{
     AppendAck, AppendError, BadEvent, Deployment, EntityId, EntityType, EventId, ExpectedVersion,
-    IdempotencyKey, LogId, LogIndex, NodeId, Position, ProjectionId, ProjectionKind, ProjectionName, Rebuild,
-    RegistryCommand, RegistryError, RegistryOutcome, StreamHead, StreamVersion, Term, Timestamp,
-    TransactionAck, Violation,
-    ports::{Checkpoint, Parked, View},
+    IdempotencyKey, LogId, LogIndex, NodeId, PartitionKey, PartitionRebuild, Position, ProjectionId,
+    ProjectionKind, ProjectionName, Rebuild, RegistryCommand, RegistryError, RegistryOutcome, StreamHead,
+    StreamVersion, Term, Timestamp, TransactionAck, Violation,
+    ports::{Checkpoint, Parked, PartitionRebuildEnd, View},
 };
 
 use super::{
     StoredBadEvent, StoredCheckpoint, StoredDefinition, StoredExpiry, StoredHead, StoredMark,
-    StoredPositions, StoredRegistryOutcome, StoredRemembered, StoredRun, StoredView, command, decode, encode,
-    event,
+    StoredPartitionRebuildEnd, StoredPositions, StoredRegistryOutcome, StoredRemembered, StoredRun,
+    StoredView, command, decode, encode, event,
     forward::{ForwardRequest, ForwardResponse},
     peer, samples,
 };
 use crate::{
     index::{AppliedMark, Expiring, Frame, IndexHead, Remembered, Run},
     schema::StreamNo,
-    state::StoredDeployment,
+    state::{decode_deployment, encode_deployment},
 };
 
 /// The pinned bytes of `name`, after checking that `encoded` equals them.
@@ -120,6 +120,14 @@ fn registry_commands_keep_their_bytes() {
             RegistryCommand::Rebuild { name: name.clone(), asked_at: Timestamp(1_760_000_000_000_000) },
         ),
         ("command_registry_cancel_rebuild", RegistryCommand::CancelRebuild(name.clone())),
+        (
+            "command_registry_rebuild_partition",
+            RegistryCommand::RebuildPartition {
+                name: name.clone(),
+                partition: PartitionKey::new("größe").unwrap(),
+                asked_at: Timestamp(1_760_000_000_000_000),
+            },
+        ),
         ("command_registry_switch", RegistryCommand::Switch(name, ProjectionName::new("v2").unwrap())),
     ] {
         let payload = golden(file, &command::encode_registry(&value));
@@ -331,9 +339,27 @@ fn state_values_keep_their_bytes() {
     deployment = deployment.succeeded_by(next, samples::definition());
     deployment.rebuild = Some(Rebuild { asked_at: Timestamp(1_760_000_000_000_000), cancelled: true });
     deployment.name = ProjectionName::new("switched").unwrap();
-    let bytes = golden("state_deployment", &encode(&StoredDeployment::from(&deployment)));
-    let read: StoredDeployment<'_> = decode("deployment", &bytes).unwrap();
-    assert_eq!(Deployment::try_from(read).unwrap(), deployment);
+    let bytes = golden("state_deployment", &encode_deployment(&deployment));
+    assert_eq!(decode_deployment(&bytes).unwrap(), deployment);
+    for (at, partition, cancelled) in [(70_002, "a", false), (70_003, "größe", true)] {
+        deployment = deployment.with_partition_rebuild(PartitionRebuild {
+            at: LogIndex(at),
+            partition: PartitionKey::new(partition).unwrap(),
+            asked_at: Timestamp(1_760_000_000_000_000),
+            cancelled,
+        });
+    }
+    let bytes = golden("state_deployment_with_partitions", &encode_deployment(&deployment));
+    assert_eq!(decode_deployment(&bytes).unwrap(), deployment);
+
+    for (file, failure) in
+        [("state_partition_rebuild", None), ("state_partition_rebuild_failed", Some("no".to_owned()))]
+    {
+        let end = PartitionRebuildEnd { at: LogIndex(70_003), position: Position(500), failure };
+        let bytes = golden(file, &encode(&StoredPartitionRebuildEnd::from(&end)));
+        let read: StoredPartitionRebuildEnd<'_> = decode("partition rebuild", &bytes).unwrap();
+        assert_eq!(PartitionRebuildEnd::from(read), end);
+    }
 
     let view = View { state: Bytes::from_static(br#"{"n":1}"#), position: Position(499) };
     let bytes = golden("state_view", &encode(&StoredView::from(&view)));

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_types::{
-    BadEvent, EntityId, EventId, EventName, EventPattern, LogIndex, OnError, Position, ProjectionDefinition,
-    ProjectionId, ProjectionKind, ProjectionName, RegistryCommand, RegistryError, RegistryOutcome,
-    StreamVersion, Timestamp,
-    ports::{Checkpoint, Parked, View},
+    BadEvent, EntityId, EventId, EventName, EventPattern, LogIndex, OnError, PartitionKey, PartitionRebuild,
+    Position, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName, RegistryCommand,
+    RegistryError, RegistryOutcome, StreamVersion, Timestamp,
+    ports::{Checkpoint, Parked, PartitionRebuildEnd, View},
 };
 
 use super::{
@@ -76,6 +76,10 @@ impl TryFrom<StoredDefinition<'_>> for ProjectionDefinition {
     }
 }
 
+fn read_partition(text: &str) -> Result<PartitionKey, CodecError> {
+    PartitionKey::new(text).map_err(CodecError::name(WHAT))
+}
+
 fn read_name(text: &str) -> Result<ProjectionName, CodecError> {
     ProjectionName::new(text).map_err(CodecError::name(WHAT))
 }
@@ -95,6 +99,11 @@ pub(super) enum StoredRegistryCommand<'a> {
     },
     CancelRebuild(&'a str),
     Switch(&'a str, &'a str),
+    RebuildPartition {
+        name: &'a str,
+        partition: &'a str,
+        asked_at: i64,
+    },
 }
 
 impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
@@ -110,6 +119,11 @@ impl<'a> From<&'a RegistryCommand> for StoredRegistryCommand<'a> {
             }
             RegistryCommand::CancelRebuild(name) => Self::CancelRebuild(name.as_str()),
             RegistryCommand::Switch(one, other) => Self::Switch(one.as_str(), other.as_str()),
+            RegistryCommand::RebuildPartition { name, partition, asked_at } => Self::RebuildPartition {
+                name: name.as_str(),
+                partition: partition.as_str(),
+                asked_at: asked_at.0,
+            },
         }
     }
 }
@@ -129,6 +143,11 @@ impl TryFrom<StoredRegistryCommand<'_>> for RegistryCommand {
             }
             StoredRegistryCommand::CancelRebuild(name) => Self::CancelRebuild(read_name(name)?),
             StoredRegistryCommand::Switch(one, other) => Self::Switch(read_name(one)?, read_name(other)?),
+            StoredRegistryCommand::RebuildPartition { name, partition, asked_at } => Self::RebuildPartition {
+                name: read_name(name)?,
+                partition: read_partition(partition)?,
+                asked_at: Timestamp(asked_at),
+            },
         })
     }
 }
@@ -314,5 +333,61 @@ impl<'a> From<&'a View> for StoredView<'a> {
 impl From<StoredView<'_>> for View {
     fn from(stored: StoredView<'_>) -> Self {
         Self { position: Position(stored.position), state: Bytes::copy_from_slice(stored.state.0) }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredPartitionRebuild<'a> {
+    at: u64,
+    partition: &'a str,
+    asked_at: i64,
+    cancelled: bool,
+}
+
+impl<'a> From<&'a PartitionRebuild> for StoredPartitionRebuild<'a> {
+    fn from(one: &'a PartitionRebuild) -> Self {
+        Self {
+            at: one.at.0,
+            partition: one.partition.as_str(),
+            asked_at: one.asked_at.0,
+            cancelled: one.cancelled,
+        }
+    }
+}
+
+impl TryFrom<StoredPartitionRebuild<'_>> for PartitionRebuild {
+    type Error = CodecError;
+
+    fn try_from(stored: StoredPartitionRebuild<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            at: LogIndex(stored.at),
+            partition: read_partition(stored.partition)?,
+            asked_at: Timestamp(stored.asked_at),
+            cancelled: stored.cancelled,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredPartitionRebuildEnd<'a> {
+    at: u64,
+    position: u64,
+    #[serde(borrow)]
+    failure: Option<&'a str>,
+}
+
+impl<'a> From<&'a PartitionRebuildEnd> for StoredPartitionRebuildEnd<'a> {
+    fn from(end: &'a PartitionRebuildEnd) -> Self {
+        Self { at: end.at.0, position: end.position.0, failure: end.failure.as_deref() }
+    }
+}
+
+impl From<StoredPartitionRebuildEnd<'_>> for PartitionRebuildEnd {
+    fn from(stored: StoredPartitionRebuildEnd<'_>) -> Self {
+        Self {
+            at: LogIndex(stored.at),
+            position: Position(stored.position),
+            failure: stored.failure.map(str::to_owned),
+        }
     }
 }

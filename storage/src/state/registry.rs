@@ -2,20 +2,56 @@
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    Deployment, Generation, LogIndex, ProjectionDefinition, ProjectionId, ProjectionName, Rebuild,
-    RegistryOutcome, Timestamp,
+    Deployment, Generation, LogIndex, PartitionRebuild, ProjectionDefinition, ProjectionId, ProjectionName,
+    Rebuild, RegistryOutcome, Timestamp,
 };
 
 use super::{State, StateError};
 use crate::{
-    codec::{CodecError, StoredDefinition, StoredRegistryOutcome, decode, encode},
+    codec::{
+        CodecError, FORMAT_VERSION, StoredDefinition, StoredPartitionRebuild, StoredRegistryOutcome, decode,
+        decode_as, encode, encode_as,
+    },
     schema::StateKey,
 };
 
 pub use weir_types::registry::RegistryChange;
 
+/// The version of a deployment of which single partitions were rebuilt; one without is written as ever.
+const WITH_PARTITIONS: u8 = FORMAT_VERSION + 1;
+
 #[derive(Serialize, Deserialize)]
-pub(crate) struct StoredDeployment<'a> {
+struct StoredDeploymentWithPartitions<'a> {
+    #[serde(borrow)]
+    deployment: StoredDeployment<'a>,
+    partition_rebuilds: Vec<StoredPartitionRebuild<'a>>,
+}
+
+/// The bytes of a deployment.
+pub(crate) fn encode_deployment(one: &Deployment) -> Vec<u8> {
+    if one.partition_rebuilds.is_empty() {
+        return encode(&StoredDeployment::from(one));
+    }
+    let partition_rebuilds = one.partition_rebuilds.iter().map(StoredPartitionRebuild::from).collect();
+    let mut out = Vec::with_capacity(64);
+    let stored = StoredDeploymentWithPartitions { deployment: one.into(), partition_rebuilds };
+    encode_as(WITH_PARTITIONS, &stored, &mut out);
+    out
+}
+
+/// Reads what [`encode_deployment`] wrote.
+pub(crate) fn decode_deployment(bytes: &[u8]) -> Result<Deployment, CodecError> {
+    if bytes.first() != Some(&WITH_PARTITIONS) {
+        return decode::<StoredDeployment<'_>>("registry", bytes)?.try_into();
+    }
+    let stored: StoredDeploymentWithPartitions<'_> = decode_as(WITH_PARTITIONS, "registry", bytes)?;
+    let partition_rebuilds = stored.partition_rebuilds.into_iter().map(PartitionRebuild::try_from);
+    let partition_rebuilds = partition_rebuilds.collect::<Result<_, _>>()?;
+    Ok(Deployment { partition_rebuilds, ..stored.deployment.try_into()? })
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredDeployment<'a> {
     name: &'a str,
     #[serde(borrow)]
     newest: StoredGeneration<'a>,
@@ -78,6 +114,7 @@ impl TryFrom<StoredDeployment<'_>> for Deployment {
             first: LogIndex(stored.first),
             before: stored.before.into_iter().map(Generation::try_from).collect::<Result<_, _>>()?,
             rebuild: stored.rebuild.map(rebuild),
+            partition_rebuilds: Vec::new(),
             paused: stored.paused,
             resumed: LogIndex(stored.resumed),
         })
@@ -92,9 +129,7 @@ impl State {
     pub fn registry(&self) -> Result<Vec<Deployment>, StateError> {
         let read = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
             let (_, value) = entry.map_err(|error| self.failed("registry", error))?;
-            let stored: StoredDeployment<'_> =
-                decode("registry", &value).map_err(|e| self.damaged("registry", e))?;
-            stored.try_into().map_err(|e| self.damaged("registry", e))
+            decode_deployment(&value).map_err(|e| self.damaged("registry", e))
         };
         self.tree.scan_prefix(StateKey::Registry("").encode(self.group)).map(read).collect()
     }
@@ -136,7 +171,7 @@ impl State {
             RegistryChange::Put(deployments) => {
                 for one in deployments {
                     let key = StateKey::Registry(one.name.as_str()).encode(self.group);
-                    batch.insert(key, encode(&StoredDeployment::from(one)));
+                    batch.insert(key, encode_deployment(one));
                 }
             }
             RegistryChange::Remove(name) => {

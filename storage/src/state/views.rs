@@ -4,12 +4,12 @@ use std::ops::Bound;
 
 use weir_types::{
     BadEvent, GroupId, LogIndex, PartitionKey, Planted, Position, ProjectionId, ProjectionName, planted,
-    ports::{Checkpoint, View, ViewChange},
+    ports::{Checkpoint, PartitionRebuildEnd, View, ViewChange},
 };
 
 use super::{State, StateError};
 use crate::{
-    codec::{StoredBadEvent, StoredCheckpoint, StoredView, decode, encode},
+    codec::{StoredBadEvent, StoredCheckpoint, StoredPartitionRebuildEnd, StoredView, decode, encode},
     schema::StateKey,
 };
 
@@ -29,6 +29,10 @@ fn view_key<'a>(projection: &'a ProjectionId, partition: &'a str) -> StateKey<'a
 
 fn dead_letter_key(projection: &ProjectionId, position: Position) -> StateKey<'_> {
     StateKey::DeadLetter(projection.name.as_str(), projection.deployed, position)
+}
+
+fn partition_rebuild_key(projection: &ProjectionId) -> StateKey<'_> {
+    StateKey::PartitionRebuild(projection.name.as_str(), projection.deployed)
 }
 
 /// What the keys of a deployment's dead letters begin with: such a key without its last number.
@@ -57,6 +61,7 @@ impl State {
             let key = dead_letter_key(projection, event.position).encode(self.group);
             batch.insert(key, encode(&StoredBadEvent::from(event)));
         }
+        self.end_partition_rebuild(projection, change, &mut batch);
         let key = checkpoint_key(projection).encode(self.group);
         let checkpoint = encode(&StoredCheckpoint::from(&change.checkpoint));
         if planted(Planted::StateBeforeCheckpoint) {
@@ -69,6 +74,32 @@ impl State {
         }
         batch.insert(key, checkpoint);
         self.tree.apply_batch(batch).map_err(|error| self.failed("views", error))
+    }
+
+    fn end_partition_rebuild(&self, projection: &ProjectionId, change: &ViewChange, batch: &mut sled::Batch) {
+        let Some(rebuilt) = &change.rebuilt else { return };
+        if let Some(partition) = &rebuilt.dropped_view {
+            batch.remove(view_key(projection, partition.as_str()).encode(self.group));
+        }
+        for position in &rebuilt.dropped_letters {
+            batch.remove(dead_letter_key(projection, *position).encode(self.group));
+        }
+        let end = encode(&StoredPartitionRebuildEnd::from(&rebuilt.end));
+        batch.insert(partition_rebuild_key(projection).encode(self.group), end);
+    }
+
+    /// The last rebuild of a single partition of a deployment that ended here.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn partition_rebuild(
+        &self,
+        projection: &ProjectionId,
+    ) -> Result<Option<PartitionRebuildEnd>, StateError> {
+        let Some(bytes) = self.get(partition_rebuild_key(projection))? else { return Ok(None) };
+        let stored: StoredPartitionRebuildEnd<'_> =
+            decode("partition rebuild", &bytes).map_err(|e| self.damaged("partition rebuild", e))?;
+        Ok(Some(stored.into()))
     }
 
     /// A half of a step, durable before the whole: what only a planted bug does.
@@ -212,6 +243,8 @@ impl State {
     pub fn forget(&self, projection: &ProjectionId) -> Result<(), StateError> {
         self.drop_all(&view_key(projection, "").encode(self.group))?;
         self.drop_all(&dead_letter_prefix(projection, self.group))?;
+        let key = partition_rebuild_key(projection).encode(self.group);
+        self.tree.remove(key).map_err(|error| self.failed("forget", error))?;
         // Last, so that a crash before leaves a checkpoint to forget by.
         let key = checkpoint_key(projection).encode(self.group);
         self.tree.remove(key).map(|_| ()).map_err(|error| self.failed("forget", error))

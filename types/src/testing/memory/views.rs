@@ -8,7 +8,7 @@ use futures::{StreamExt, channel::mpsc, stream::BoxStream};
 use super::MemoryLog;
 use crate::{
     BadEvent, Deployment, GroupId, LogIndex, PartitionKey, Position, ProjectionId, ReadError,
-    ports::{Checkpoint, View, ViewChange, ViewStore},
+    ports::{Checkpoint, PartitionRebuildEnd, View, ViewChange, ViewStore},
 };
 
 /// One projection's checkpoint and views.
@@ -17,6 +17,7 @@ pub(super) struct Folded {
     checkpoint: Checkpoint,
     views: BTreeMap<PartitionKey, View>,
     dead_letters: Vec<BadEvent>,
+    partition_rebuild: Option<PartitionRebuildEnd>,
 }
 
 #[async_trait]
@@ -49,8 +50,24 @@ impl ViewStore for MemoryLog {
         }
         folded.checkpoint = change.checkpoint;
         folded.views.extend(change.views);
+        let new = &change.dead_letters;
+        folded.dead_letters.retain(|old| !new.iter().any(|event| event.position == old.position));
         folded.dead_letters.extend(change.dead_letters);
+        if let Some(rebuilt) = change.rebuilt {
+            folded.views.retain(|key, _| Some(key) != rebuilt.dropped_view.as_ref());
+            folded.dead_letters.retain(|old| !rebuilt.dropped_letters.contains(&old.position));
+            folded.dead_letters.sort_by_key(|event| event.position);
+            folded.partition_rebuild = Some(rebuilt.end);
+        }
         Ok(())
+    }
+
+    async fn partition_rebuild(
+        &self,
+        _group: GroupId,
+        projection: &ProjectionId,
+    ) -> Result<Option<PartitionRebuildEnd>, ReadError> {
+        Ok(self.inner().folded.get(projection).and_then(|folded| folded.partition_rebuild.clone()))
     }
 
     async fn checkpoint(&self, _group: GroupId, projection: &ProjectionId) -> Result<Checkpoint, ReadError> {

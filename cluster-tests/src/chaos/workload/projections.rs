@@ -38,6 +38,8 @@ const WRITE_PACE: Duration = Duration::from_millis(80);
 const VIEW_PACE: Duration = Duration::from_millis(150);
 /// Between two deeds; the time grows, because most fold from the start.
 const DEPLOY_PACE: Duration = Duration::from_secs(4);
+/// Between two rebuilds of single partitions.
+const PARTITION_PACE: Duration = Duration::from_secs(2);
 /// Deeds of one run.
 const DEPLOYMENTS: u32 = 20;
 
@@ -70,6 +72,7 @@ impl Workload for Projections {
             crew.hire(view(Caller::new(context, NAME), self.acked.clone()));
         }
         crew.hire(redeploy(Caller::new(context, NAME)));
+        crew.hire(rebuild_partitions(Caller::new(context, NAME)));
         crew.end().await
     }
 
@@ -97,6 +100,8 @@ impl Workload for Projections {
             "projections.at_least",
             "projections.deployed",
             "projections.rebuilt",
+            "projections.partition_rebuilt",
+            "projections.partition_tried",
             "projections.paused",
             "projections.digests_agree",
             "projections.last_view",
@@ -268,6 +273,37 @@ async fn redeploy(mut caller: Caller) -> Result<()> {
         }
     }
     caller.end()
+}
+
+/// Folds single partitions anew, and now and then only compares or gives it up, while they are written to. Views and
+/// digests tell whether an event was missed or counted twice; a comparison on one node tells so at once.
+async fn rebuild_partitions(mut caller: Caller) -> Result<()> {
+    let everything = everything();
+    while caller.pace(PARTITION_PACE).await {
+        let Some((projection, partitions)) = caller.rng.pick(&everything).cloned() else { break };
+        let Some(partition) = caller.rng.pick(&partitions).cloned() else { break };
+        let of = |path| paths::fill(path, projection);
+        let body = |dry_run: bool| Some(json!({ "partition": partition, "dryRun": dry_run }));
+        match caller.rng.within(0..10) {
+            0..5 => tell(&mut caller, &of(paths::PROJECTION_REBUILD), body(false), "partition_rebuilt").await,
+            5..9 => tell(&mut caller, &of(paths::PROJECTION_REBUILD), body(true), "partition_tried").await,
+            _ => tell(&mut caller, &of(paths::PROJECTION_CANCEL), None, "partition_given_up").await,
+        }
+        look_at_job(&mut caller, &of(paths::PROJECTION_REBUILD), projection).await;
+    }
+    caller.end()
+}
+
+/// What a node tells of the last rebuild must not be that it found something else.
+async fn look_at_job(caller: &mut Caller, path: &str, projection: &str) {
+    let (node, edge) = caller.node();
+    let Ok(answer) = caller.exchange(&edge, Method::GET, path, None).await else { return };
+    let Ok(job) = serde_json::from_slice::<Value>(&answer.bytes) else { return };
+    let error = job["error"].as_str().unwrap_or_default();
+    let failed = job["status"] == "failed" && !error.contains("has no events");
+    if answer.is_ok() && (job["status"] == "dry_run_differs" || (failed && job["dryRun"] == false)) {
+        caller.wrong(format!("a rebuild of `{projection}` on node {node} came to: {job}"));
+    }
 }
 
 fn of(path: &str) -> String {

@@ -11,6 +11,8 @@ use weir_cluster_tests::{Cluster, ClusterSpec, PATIENCE};
 
 const GROUP: &str = "mail";
 const AT_ONCE: Duration = Duration::ZERO;
+/// How long a pull waits.
+const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_group_stays_paused_over_the_death_of_its_leader_and_hands_out_all_when_it_is_resumed() {
@@ -30,7 +32,7 @@ async fn a_paused_group_stays_paused_over_the_death_of_its_leader_and_hands_out_
         let event = Append::to(&stream, "kind").event("happened", &serde_json::json!({ "n": number }));
         client.append(&event.build().unwrap()).await.unwrap();
     }
-    let given = client.pull(GROUP, 5, PATIENCE).await.unwrap();
+    let given = client.pull(GROUP, 5, SOON).await.unwrap();
     client.pause_consumer_group(GROUP).await.unwrap();
     let acks = given.iter().map(|one| SettlementBody::of(one, VerdictKind::Ack)).collect();
     client.settle(GROUP, acks).await.unwrap();
@@ -49,7 +51,7 @@ async fn a_paused_group_stays_paused_over_the_death_of_its_leader_and_hands_out_
 
     client.resume_consumer_group(GROUP).await.unwrap();
     while settled.len() < 20 {
-        let given = client.pull(GROUP, 100, PATIENCE).await.unwrap();
+        let given = client.pull(GROUP, 100, SOON).await.unwrap();
         assert!((1..=7).contains(&given.len()), "by the terms that it was given: {}", given.len());
         let acks = given.iter().map(|one| SettlementBody::of(one, VerdictKind::Ack)).collect();
         client.settle(GROUP, acks).await.unwrap();

@@ -19,7 +19,7 @@ pub(crate) async fn propose(
     let node = *raft.node_id();
     let known = raft.with_raft_state(move |state| {
         let effective = state.membership_state.effective();
-        (effective.get_node(&node).is_some(), effective.log_id().clone())
+        (effective.get_node(&node).is_some(), *effective.log_id())
     });
     let (is_member, last_membership_log_id) = known.await?;
     if !is_member {

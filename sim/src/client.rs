@@ -124,6 +124,13 @@ impl Client {
         done
     }
 
+    /// Has a partition folded anew; whether that is known to be told.
+    pub async fn mend(&mut self, node: u64, partition: String) -> bool {
+        let done = matches!(self.exchange(node, &Ask::Mend(partition)).await, Ok(Answer::Done));
+        self.trace.note(format_args!("client {} mends at {node}: {done}", self.number));
+        done
+    }
+
     /// Follows events, on a connection of its own; `None` when there is none.
     pub async fn follow(&self, node: u64, asked: &Following) -> Option<TcpStream> {
         let connected = timeout(CONNECT_WAIT, TcpStream::connect((host(node), EDGE_PORT))).await;

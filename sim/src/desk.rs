@@ -83,6 +83,7 @@ impl Desk {
             Ask::Prepare(generation) => self.prepare(generation).await.map(|()| Answer::Done),
             Ask::State(asked) => self.state(&asked).await.map(Answer::State),
             Ask::Keep(kept) => self.keep(kept).await.map(|()| Answer::Done),
+            Ask::Mend(partition) => self.mend(partition).await.map(|()| Answer::Done),
             Ask::Follow(_) => Err(ApiError::invalid("a subscriber is told more than one thing")),
             Ask::Pull(most) => self.pull(most).await.map(Answer::Pulled),
             Ask::Settle(verdicts) => self.settle(verdicts).await.map(Answer::Settled),

@@ -22,13 +22,14 @@ pub struct Noted {
     pub facts: Vec<Fact>,
     /// What transactions rest on, by their keys.
     pub rests: BTreeMap<String, Rests>,
+    /// Partitions that were folded anew.
+    pub mended: u64,
     /// How far subscribers are that were told to stop.
     pub places: Vec<Place>,
 }
 
 impl Notes {
     /// To add to them.
-    #[must_use]
     pub fn open(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

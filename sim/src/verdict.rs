@@ -122,6 +122,7 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
     [
         ("consumers.given", given.count() as u64),
         ("invariants.refused", balances::refused(operations)),
+        ("partitions.mended", noted.mended),
         ("rules.refused", balances::flawed(operations)),
         ("snapshots.read", count(|seen| matches!(seen.asked.way, Way::Snapshot | Way::FromSnapshot))),
         ("states.of_times", count(|seen| seen.asked.as_of_us.is_some() || seen.asked.at_us.is_some())),

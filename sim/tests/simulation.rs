@@ -42,6 +42,7 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "keys.done",
         "leaders.changes",
         "nodes.restarts",
+        "partitions.mended",
         "rules.refused",
         "snapshots.read",
         "states.of_times",

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
 use tracing::error;
-use weir_api::{ApiError, format_timestamp, v1::StateQuery};
+use weir_api::{
+    ApiError, format_timestamp,
+    v1::{RebuildBody, StateQuery},
+};
 use weir_check::history::Seen;
 use weir_types::{
     Consistency, EntityId, EntityType, EventName, EventSchema, MetadataRule, MetadataType, PartitionKey,
@@ -10,7 +13,7 @@ use weir_types::{
 
 use super::{Desk, StateAsked, StateTold, Way};
 use crate::{
-    folds::{ACCOUNT, BALANCE, INLINE, MOVED, TELLER, invariant, projections, schema, upcaster},
+    folds::{ACCOUNT, BALANCE, COUNTS, INLINE, MOVED, TELLER, invariant, projections, schema, upcaster},
     plant::Plant,
 };
 
@@ -81,12 +84,19 @@ impl Desk {
         Ok(Seen::View { value, checkpoint: status.checkpoint })
     }
 
+    /// Has every node fold a partition anew.
+    pub(super) async fn mend(&self, partition: String) -> Result<(), ApiError> {
+        let body = RebuildBody { partition: Some(partition), ..RebuildBody::default() };
+        self.engine.rebuild(ProjectionName::new(COUNTS[0])?, &body).await?;
+        Ok(())
+    }
+
     pub(super) async fn state(&self, asked: &StateAsked) -> Result<StateTold, ApiError> {
         let projection = match asked.way {
             Way::Invariant => None,
             Way::Projection => Some(BALANCE.to_owned()),
             Way::Snapshot => return self.kept(asked).await,
-            Way::FromSnapshot => return self.from_snapshot(asked).await,
+            Way::FromSnapshot => return self.since_snapshot(asked).await,
         };
         let time = |time: Option<i64>| {
             time.filter(|_| self.plant != Some(Plant::TimesIgnored)).map(|us| format_timestamp(Timestamp(us)))

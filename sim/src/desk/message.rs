@@ -27,6 +27,8 @@ pub enum Ask {
     State(StateAsked),
     /// Keep the state of a stream as a snapshot.
     Keep(StateKept),
+    /// Fold a stream's part of a projection anew.
+    Mend(String),
     /// Events as they come, as many answers as there are.
     Follow(Following),
     /// Events for a consumer, so many at most.

@@ -29,7 +29,7 @@ impl Desk {
     }
 
     /// The newest state that was kept, with the events after it folded on top.
-    pub(super) async fn from_snapshot(&self, asked: &StateAsked) -> Result<StateTold, ApiError> {
+    pub(super) async fn since_snapshot(&self, asked: &StateAsked) -> Result<StateTold, ApiError> {
         let query = ReadQuery { as_of_version: asked.version, limit: Some(1_000), ..ReadQuery::default() };
         let read = self.engine.read_from_snapshot(EntityId::new(&asked.stream)?, &query).await?;
         if read.next_version.is_some() {

@@ -87,6 +87,14 @@ impl Worker {
         self.rng.chance(25).then(|| EPOCH_US + i64::try_from(after).unwrap_or(0))
     }
 
+    /// Has the events of a stream counted anew, while others are.
+    pub(super) async fn mend(&mut self) {
+        let (stream, node) = (self.stream(), self.node());
+        if self.client.mend(node, name(stream)).await {
+            self.world.notes.open().mended += 1;
+        }
+    }
+
     /// Reads how many events of a stream are counted, at least up to what this worker knows of.
     pub(super) async fn read_view(&mut self) {
         let (stream, node) = (self.stream(), self.node());

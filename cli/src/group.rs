@@ -175,7 +175,12 @@ pub(crate) async fn run(command: &GroupCommand, client: &Client, output: &Output
         GroupCommand::List => list(client, output).await,
         GroupCommand::Show { group } => show(group, client, output).await,
         GroupCommand::Set(SetArgs { group, terms }) => {
-            let changed = client.change_consumer_group(group, &terms.change()).await?;
+            let change = terms.change();
+            if change == ConsumerGroupChange::default() {
+                let message = "nothing is to be changed: name a term, such as --max-in-flight";
+                return Err(CliError::Usage(message.into()));
+            }
+            let changed = client.change_consumer_group(group, &change).await?;
             output.json_or(&changed, |changed| output.line(&format!("{} is changed", changed.name)))
         }
         GroupCommand::Pause { group } => {

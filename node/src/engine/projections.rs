@@ -397,9 +397,15 @@ impl Engine {
         found.ok_or_else(|| RegistryError::NotFound.into())
     }
 
-    /// One that follows the log.
+    /// One that follows the log. What this node does not know, it may not have applied so far.
     pub(super) async fn followed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {
-        let one = self.deployed(name).await?;
+        let one = match self.deployed(name).await {
+            Err(error) if error.code == ErrorCode::ProjectionNotFound => {
+                self.ready(Consistency::Linearizable).await?;
+                self.deployed(name).await?
+            }
+            known => known?,
+        };
         match one.definition.kind {
             ProjectionKind::Virtual => Err(refusal(ViewError::Virtual)),
             ProjectionKind::Async | ProjectionKind::Inline | ProjectionKind::Sql => Ok(one),

@@ -1,6 +1,6 @@
 //! Projections in JavaScript, each event counted exactly once: over all events,
 //! by stream, by a field of the data, and deployed again, rebuilt, paused and
-//! resumed under fire. Views are compared with an independent fold up to their
+//! resumed under fire, and read as they were. Views are compared with an independent fold up to their
 //! checkpoint, and digests between nodes.
 
 use std::{
@@ -38,6 +38,8 @@ const WRITE_PACE: Duration = Duration::from_millis(80);
 const VIEW_PACE: Duration = Duration::from_millis(150);
 /// Between two deeds; the time grows, because most fold from the start.
 const DEPLOY_PACE: Duration = Duration::from_secs(4);
+/// Between two reads of the past, each of which folds the log.
+const PAST_PACE: Duration = Duration::from_millis(1_500);
 /// Between two rebuilds of single partitions.
 const PARTITION_PACE: Duration = Duration::from_secs(2);
 /// Deeds of one run.
@@ -71,6 +73,7 @@ impl Workload for Projections {
         for _ in 0..VIEWERS {
             crew.hire(view(Caller::new(context, NAME), self.acked.clone()));
         }
+        crew.hire(view_past(Caller::new(context, NAME), self.acked.clone()));
         crew.hire(redeploy(Caller::new(context, NAME)));
         crew.hire(rebuild_partitions(Caller::new(context, NAME)));
         crew.end().await
@@ -98,6 +101,7 @@ impl Workload for Projections {
             "projections.view",
             "projections.linearizable",
             "projections.at_least",
+            "projections.past",
             "projections.deployed",
             "projections.rebuilt",
             "projections.partition_rebuilt",
@@ -234,6 +238,23 @@ async fn view(mut caller: Caller, acked: Arc<AtomicU64>) -> Result<()> {
                 "a {what} view of `{projection}` on node {node} is at {}, and {before} was acknowledged before",
                 status.checkpoint
             ));
+        }
+    }
+    caller.end()
+}
+
+/// Reads what views were at positions of the past.
+async fn view_past(mut caller: Caller, acked: Arc<AtomicU64>) -> Result<()> {
+    let everything = everything();
+    while caller.pace(PAST_PACE).await {
+        let (node, edge) = caller.node();
+        let Some((projection, partitions)) = caller.rng.pick(&everything).cloned() else { break };
+        let Some(partition) = caller.rng.pick(&partitions).cloned() else { break };
+        let position = caller.rng.within(1..acked.load(Ordering::Relaxed).max(1) + 1);
+        match caller.view_of_past((node, &edge), projection, &partition, position).await {
+            Some(true) => caller.count("past"),
+            Some(false) => caller.count("past_folding"),
+            None => {}
         }
     }
     caller.end()

@@ -6,7 +6,10 @@ use reqwest::Method;
 use tokio::time::timeout;
 use weir_api::{
     ErrorCode,
-    v1::{EventView, Freshness, HistoryPage, ListPage, ProjectionView, ReadPage, StreamSummary, paths},
+    v1::{
+        EventView, Freshness, HistoryPage, ListPage, PastStatus, PastView, ProjectionView, ReadPage,
+        StreamSummary, paths,
+    },
 };
 use weir_check::history::{Call, Pending, ReadConsistency, ReadDirection, Seen, SeenEvent};
 use weir_client::{ClientError, EventPage, ReadOptions, ReadSession, Start};
@@ -243,6 +246,32 @@ impl Caller {
         pending.ok(Seen::View { value, checkpoint: view.status.checkpoint });
         self.count("view");
         Some(view)
+    }
+
+    /// Reads a view as it was at a position, which is judged as a view with that checkpoint. Whether it was folded in
+    /// time.
+    pub(in super::super) async fn view_of_past(
+        &mut self,
+        (node, edge): (u64, &Edge),
+        projection: &str,
+        partition: &str,
+        position: u64,
+    ) -> Option<bool> {
+        let path = paths::fill(paths::PROJECTION_PAST, projection);
+        let path = format!("{path}?position={position}&partition={}&wait_ms=3000", encoded(partition));
+        let (projection, partition) = (projection.to_owned(), partition.to_owned());
+        let call = Call::View { projection, partition, min_position: Some(position), node };
+        let (pending, past): (_, PastView) = self.look(edge, call, &path).await?;
+        let checkpoint = past.fold.checkpoint;
+        let is_ready = past.fold.status == PastStatus::Ready;
+        match is_ready {
+            true => pending.ok(Seen::View { value: past.state, checkpoint }),
+            false => pending.refused("folding", None),
+        }
+        if is_ready && checkpoint != position {
+            self.wrong(format!("{path}: it is as of {checkpoint}"));
+        }
+        Some(is_ready)
     }
 
     /// As [`Self::look`], over gRPC.

@@ -14,8 +14,8 @@ use weir_check::{
 
 use crate::{
     desk::{
-        Answer, Ask, Following, GroupTold, Held, StateAsked, StateKept, StateTold, Together, Verdicts, put,
-        take,
+        Answer, Ask, Claim, Following, FoundEvents, Granted, GroupTold, Held, Search, StateAsked, StateKept,
+        StateTold, Together, Verdicts, put, take,
     },
     network::{EDGE_PORT, host},
     notes::Notes,
@@ -114,6 +114,42 @@ impl Client {
             Some(Answer::State(told)) => Some(told),
             _ => None,
         }
+    }
+
+    /// What an append would be told.
+    pub async fn validate(&mut self, node: u64, call: Call) -> Outcome {
+        let outcome = match self.exchange(node, &Ask::Validate(call)).await {
+            Ok(Answer::Outcome(outcome)) => outcome,
+            Ok(_) | Err(_) => Outcome::Unknown { reason: "no answer".to_owned() },
+        };
+        self.trace.note(format_args!("client {} validates at {node}: {outcome:?}", self.number));
+        outcome
+    }
+
+    /// A page of the log; `None` when the node tells none.
+    pub async fn search(&mut self, node: u64, asked: &Search) -> Option<FoundEvents> {
+        let answer = self.exchange(node, &Ask::Search(asked.clone())).await.ok();
+        self.trace.note(format_args!("client {} {asked:?} at {node}: {answer:?}", self.number));
+        match answer {
+            Some(Answer::Found(found)) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Claims something; `None` when it is not known to be granted.
+    pub async fn claim(&mut self, node: u64, asked: &Claim) -> Option<Granted> {
+        let answer = self.exchange(node, &Ask::Claim(asked.clone())).await.ok();
+        self.trace.note(format_args!("client {} {asked:?} at {node}: {answer:?}", self.number));
+        match answer {
+            Some(Answer::Granted(granted)) => Some(granted),
+            _ => None,
+        }
+    }
+
+    /// Gives something up, perhaps.
+    pub async fn release(&mut self, node: u64, key: String, revision: u64) {
+        let done = matches!(self.exchange(node, &Ask::Release(key, revision)).await, Ok(Answer::Done));
+        self.trace.note(format_args!("client {} releases {revision} at {node}: {done}", self.number));
     }
 
     /// Keeps a state as a snapshot; whether that is known to be done.

@@ -11,6 +11,10 @@ use crate::machine::EPOCH_US;
 pub const ACCOUNT: &str = "account";
 /// The name of their events; those of schema version 1 hold an amount, those of version 2 cents.
 pub const MOVED: &str = "account.moved";
+/// What the names of all other events begin with.
+pub const THINGS: &str = "thing.*";
+/// What every fourth event is tagged with.
+pub const TAG: &str = "every:fourth";
 /// The projection that is folded for the stream that is asked for.
 pub const BALANCE: &str = "balance";
 /// The projections that count the events of each stream, behind the log and right behind apply.
@@ -103,9 +107,19 @@ pub fn flaw(mark: &str) -> Option<Flaw> {
 #[must_use]
 pub fn occurred_us(mark: &str) -> Option<i64> {
     amount(mark)?;
-    let number = mark.split(['~', '=']).next()?.rsplit_once('-')?.1;
-    let number: i64 = number.parse().ok().filter(|number| number % 3 == 0)?;
+    let number = number(mark).filter(|number| number % 3 == 0)?;
     Some(EPOCH_US + number * 7_919_000 % 9_000_000)
+}
+
+/// Whether an event has the tag, by its mark alone.
+#[must_use]
+pub fn tagged(mark: &str) -> bool {
+    number(mark).is_some_and(|number| number % 4 == 0)
+}
+
+/// The number of a mark among those of its client.
+fn number(mark: &str) -> Option<i64> {
+    mark.split(['~', '=']).next()?.rsplit_once('-')?.1.parse().ok()
 }
 
 /// The empty fold of a projection, for the checker of P2.

@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use weir_check::groups::Fact;
+use weir_check::{groups::Fact, history::Operation};
 
-use crate::{balances::StateSeen, desk::Rests, subscriber::Place};
+use crate::{balances::StateSeen, claims, desk::Rests, searches::Searched, subscriber::Place};
 
 /// Where they note it. Clones are the same.
 #[derive(Clone, Default)]
@@ -22,6 +22,12 @@ pub struct Noted {
     pub facts: Vec<Fact>,
     /// What transactions rest on, by their keys.
     pub rests: BTreeMap<String, Rests>,
+    /// Appends that were only validated.
+    pub validated: Vec<Operation>,
+    /// What was searched for in the log.
+    pub searched: Vec<Searched>,
+    /// What clients held for a while.
+    pub claims: Vec<claims::Held>,
     /// Partitions that were folded anew.
     pub mended: u64,
     /// How far subscribers are that were told to stop.

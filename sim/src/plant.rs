@@ -60,10 +60,16 @@ pub enum Plant {
     SnapshotOfBefore,
     /// A state of the past for which times do not count.
     TimesIgnored,
+    /// A search of the log that leaves an event out.
+    SearchWithHole,
+    /// A validation that writes what it validates.
+    ValidationWrites,
+    /// A claim that does not look who holds it.
+    LeaseIgnored,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 26] = [
+pub const PLANTS: [(&str, Plant); 29] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -90,6 +96,9 @@ pub const PLANTS: [(&str, Plant); 26] = [
     ("metadata-asleep", Plant::MetadataAsleep),
     ("snapshot-of-before", Plant::SnapshotOfBefore),
     ("times-ignored", Plant::TimesIgnored),
+    ("search-with-hole", Plant::SearchWithHole),
+    ("validation-writes", Plant::ValidationWrites),
+    ("lease-ignored", Plant::LeaseIgnored),
 ];
 
 impl FromStr for Plant {

@@ -12,12 +12,13 @@ use weir_check::{
 
 use crate::{
     balances::{self, StateSeen},
-    chance,
+    chance, claims,
     desk::Way,
     folds, listener,
     notes::Noted,
     plant::Plant,
     run::{Ended, run},
+    searches,
     setting::Setting,
     trace::Trace,
     whole,
@@ -98,6 +99,9 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
         wrong.extend(whole::broken(&history.operations, &noted.rests, &ended.end));
         wrong.extend(consumed(ended));
         wrong.extend(balances::broken(&history.operations, &noted.states, &ended.end));
+        wrong.extend(balances::validated_wrongly(&noted.validated, &ended.end));
+        wrong.extend(searches::broken(&noted.searched, &ended.end));
+        wrong.extend(claims::broken(&noted.claims));
     }
     let mut counts = coverage::measure(&evidence);
     counts.extend(of_workers(&history.operations, noted).map(|(name, count)| (name.to_owned(), count)));
@@ -120,10 +124,13 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
     });
     let given = noted.facts.iter().filter(|fact| matches!(fact, Fact::Given { .. }));
     [
+        ("appends.validated", noted.validated.len() as u64),
+        ("claims.granted", noted.claims.len() as u64),
         ("consumers.given", given.count() as u64),
         ("invariants.refused", balances::refused(operations)),
         ("partitions.mended", noted.mended),
         ("rules.refused", balances::flawed(operations)),
+        ("searches.done", noted.searched.len() as u64),
         ("snapshots.read", count(|seen| matches!(seen.asked.way, Way::Snapshot | Way::FromSnapshot))),
         ("states.of_times", count(|seen| seen.asked.as_of_us.is_some() || seen.asked.at_us.is_some())),
         ("states.read", count(|_| true)),

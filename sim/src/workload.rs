@@ -1,10 +1,11 @@
 //! What clients do: appends of every sort, repeats of what has an unknown fate,
-//! reads of every freshness, transactions, keys with revisions, accounts under rules with their states, snapshots
+//! reads of every freshness, searches, transactions, keys with revisions, claims, accounts under rules with their states, snapshots
 //! and consumers, and what is folded.
 
 mod accounts;
 mod consumer;
 mod keys;
+mod looks;
 mod transactions;
 
 use std::{
@@ -91,11 +92,14 @@ impl Worker {
                 46..50 => self.consume().await,
                 50..53 => self.send_again().await,
                 53..60 => self.transact().await,
-                60..70 => self.use_key().await,
+                60..67 => self.use_key().await,
+                67..70 => self.claim().await,
                 70 => self.mend().await,
                 71..76 => self.read_view().await,
-                76..86 => self.read_stream().await,
-                86..93 => self.read_head().await,
+                76..85 => self.read_stream().await,
+                85..91 => self.read_head().await,
+                91..95 => self.search().await,
+                95..97 => self.validate().await,
                 _ => self.read_log().await,
             }
             let pause = self.rng.within(0..u64::try_from(self.pace.as_micros()).unwrap_or(1));

@@ -9,6 +9,11 @@ use weir_check::{
     state::StoredEvent,
 };
 
+use super::{
+    claim::{Claim, Granted},
+    search::{FoundEvents, Search},
+};
+
 /// Bytes of one message, at most.
 const MESSAGE_BYTES_MAX: u32 = 8 * 1024 * 1024;
 
@@ -23,6 +28,14 @@ pub enum Ask {
     Stored(u64),
     /// Hand in all code, of this generation.
     Prepare(u64),
+    /// What an append would be told.
+    Validate(Call),
+    /// Events that a filter takes.
+    Search(Search),
+    /// Hold something for a while,
+    Claim(Claim),
+    /// and give it up, by its revision.
+    Release(String, u64),
     /// The state of a stream.
     State(StateAsked),
     /// Keep the state of a stream as a snapshot.
@@ -200,6 +213,10 @@ pub enum Answer {
     Done,
     /// A state.
     State(StateTold),
+    /// Events that fit.
+    Found(FoundEvents),
+    /// A claim.
+    Granted(Granted),
     /// Events for a consumer.
     Pulled(Vec<Held>),
     /// Of each event whether it is settled or dead for good.

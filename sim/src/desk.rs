@@ -11,6 +11,7 @@ mod message;
 mod search;
 mod snapshot;
 mod transaction;
+mod work;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -37,6 +38,7 @@ pub use self::{
         Together, Told, Verdicts, Way, put, take,
     },
     search::{By, FoundEvents, Search},
+    work::LEASE_MS,
 };
 use crate::{
     network::{EDGE_PORT, PEER_PORT, host},
@@ -98,6 +100,9 @@ impl Desk {
             Ask::Pull(most) => self.pull(most).await.map(Answer::Pulled),
             Ask::Settle(verdicts) => self.settle(verdicts).await.map(Answer::Settled),
             Ask::Group => self.group().await.map(Answer::Group),
+            Ask::HandOut(worker) => self.hand_out(worker).await.map(Answer::HandedOut),
+            Ask::Save(asked) => self.take_save(&asked).await.map(|()| Answer::Done),
+            Ask::Worked(partition) => self.worked(&partition).await.map(Answer::State),
         };
         answered.unwrap_or_else(|error| Answer::Failed(error.to_string()))
     }

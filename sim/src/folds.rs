@@ -21,6 +21,8 @@ pub const BALANCE: &str = "balance";
 pub const COUNTS: [&str; 2] = ["counts", INLINE];
 /// The second of them.
 pub const INLINE: &str = "inline-counts";
+/// The projection that workers fold, of the accounts' events, by account.
+pub const WORKED: &str = "worked";
 /// The modulus of the running hash, which every repeat, hole and change of order changes.
 const MODULUS: u64 = 1_000_003;
 
@@ -128,15 +130,27 @@ pub fn folds(projection: &str) -> Option<Box<dyn Fold>> {
     COUNTS.contains(&projection).then(|| Box::new(Counts::default()) as Box<dyn Fold>)
 }
 
+/// Count and hash of what was counted before, and of these positions.
+#[must_use]
+pub fn counted(state: Option<&Value>, positions: impl IntoIterator<Item = u64>) -> Value {
+    let number = |key: &str| state.and_then(|state| state[key].as_u64());
+    let before = (number("count").unwrap_or(0), number("hash").unwrap_or(7));
+    let (count, hash) = positions.into_iter().fold(before, count);
+    json!({ "count": count, "hash": hash })
+}
+
+fn count((count, hash): (u64, u64), position: u64) -> (u64, u64) {
+    (count + 1, (hash * 31 + position) % MODULUS)
+}
+
 /// Count and hash by stream.
 #[derive(Default)]
 struct Counts(BTreeMap<String, (u64, u64)>);
 
 impl Fold for Counts {
     fn fold(&mut self, event: &StoredEvent) {
-        let (count, hash) = self.0.entry(event.stream.clone()).or_insert((0, 7));
-        *count += 1;
-        *hash = (*hash * 31 + event.position) % MODULUS;
+        let state = self.0.entry(event.stream.clone()).or_insert((0, 7));
+        *state = count(*state, event.position);
     }
 
     fn view(&self, partition: &str) -> Option<Value> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use weir_check::{groups::Fact, history::Operation};
+use weir_check::{groups, history::Operation, leases};
 
 use crate::{balances::StateSeen, claims, desk::Rests, searches::Searched, subscriber::Place};
 
@@ -19,7 +19,9 @@ pub struct Noted {
     /// The states of accounts that they were told.
     pub states: Vec<StateSeen>,
     /// What consumers saw and did.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<groups::Fact>,
+    /// What workers saw of their leases.
+    pub leases: Vec<leases::Fact<u64>>,
     /// What transactions rest on, by their keys.
     pub rests: BTreeMap<String, Rests>,
     /// Appends that were only validated.

@@ -66,10 +66,14 @@ pub enum Plant {
     ValidationWrites,
     /// A claim that does not look who holds it.
     LeaseIgnored,
+    /// Events for a worker, without the state that they are to be folded into.
+    WorkedStateLost,
+    /// A save of a worker that was refused for its lease, and is told to be taken.
+    LateSaveTold,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 29] = [
+pub const PLANTS: [(&str, Plant); 31] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -99,6 +103,8 @@ pub const PLANTS: [(&str, Plant); 29] = [
     ("search-with-hole", Plant::SearchWithHole),
     ("validation-writes", Plant::ValidationWrites),
     ("lease-ignored", Plant::LeaseIgnored),
+    ("worked-state-lost", Plant::WorkedStateLost),
+    ("late-save-told", Plant::LateSaveTold),
 ];
 
 impl FromStr for Plant {

@@ -8,6 +8,7 @@ use weir_check::{
     Evidence, History, Rules, check, coverage,
     groups::{Fact, judge as judge_group},
     history::{Operation, Seen},
+    leases,
 };
 
 use crate::{
@@ -102,6 +103,7 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
         wrong.extend(balances::validated_wrongly(&noted.validated, &ended.end));
         wrong.extend(searches::broken(&noted.searched, &ended.end));
         wrong.extend(claims::broken(&noted.claims));
+        wrong.extend(leases::judge(&noted.leases));
     }
     let mut counts = coverage::measure(&evidence);
     counts.extend(of_workers(&history.operations, noted).map(|(name, count)| (name.to_owned(), count)));
@@ -122,6 +124,7 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
         Seen::Observed { events, .. } => events.len() as u64,
         _ => 0,
     });
+    let saved = noted.leases.iter().filter(|fact| matches!(fact, leases::Fact::Saved { .. }));
     let given = noted.facts.iter().filter(|fact| matches!(fact, Fact::Given { .. }));
     [
         ("appends.validated", noted.validated.len() as u64),
@@ -138,6 +141,7 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
         ("transactions.acked", whole::acked(operations)),
         ("transactions.refused", whole::refused(operations)),
         ("transactions.rest", noted.rests.len() as u64),
+        ("workers.saved", saved.count() as u64),
     ]
     .into_iter()
 }

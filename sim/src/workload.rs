@@ -1,12 +1,13 @@
 //! What clients do: appends of every sort, repeats of what has an unknown fate,
-//! reads of every freshness, searches, transactions, keys with revisions, claims, accounts under rules with their states, snapshots
-//! and consumers, and what is folded.
+//! reads of every freshness, searches, transactions, keys with revisions, claims, accounts under rules with their states, snapshots,
+//! consumers and workers, and what is folded.
 
 mod accounts;
 mod consumer;
 mod keys;
 mod looks;
 mod transactions;
+pub mod worker;
 
 use std::{
     sync::{
@@ -88,8 +89,9 @@ impl Worker {
                 0..20 => self.append_guarded().await,
                 20..34 => self.append_unguarded().await,
                 34..41 => self.move_money().await,
-                41..46 => self.use_state().await,
-                46..50 => self.consume().await,
+                41..44 => self.use_state().await,
+                44..47 => self.consume().await,
+                47..50 => self.fold().await,
                 50..53 => self.send_again().await,
                 53..60 => self.transact().await,
                 60..67 => self.use_key().await,

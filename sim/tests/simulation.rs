@@ -54,6 +54,7 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "transactions.acked",
         "transactions.refused",
         "views.read",
+        "workers.saved",
     ] {
         assert!(
             tally.counts.get(what).is_some_and(|count| *count >= tally.seeds / 2),

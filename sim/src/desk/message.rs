@@ -3,7 +3,10 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use weir_api::v1::SettlementBody;
+use weir_api::{
+    connect::{PollProjectionResponse, SaveProjectionRequest},
+    v1::SettlementBody,
+};
 use weir_check::{
     history::{Call, Delivered, Outcome},
     state::StoredEvent,
@@ -50,6 +53,12 @@ pub enum Ask {
     Settle(Verdicts),
     /// How far the consumers are.
     Group,
+    /// Events for a worker, by its name,
+    HandOut(String),
+    /// what comes of them,
+    Save(SaveProjectionRequest),
+    /// and what was saved of a partition.
+    Worked(String),
 }
 
 /// A transaction.
@@ -223,6 +232,8 @@ pub enum Answer {
     Settled(Vec<bool>),
     /// How far the consumers are.
     Group(GroupTold),
+    /// Events for a worker.
+    HandedOut(PollProjectionResponse),
     /// To a subscriber.
     Told(Told),
     /// Why there is none.

@@ -45,7 +45,7 @@ pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_o
 pub use worker::{
     NamedProjectionRequest, OkResponse, PollProjectionRequest, PollProjectionResponse, ProjectionEvent,
     RebuildProjectionRequest, RegisterProjectionRequest, RegisterProjectionResponse, SaveProjectionRequest,
-    WebhookBody,
+    SubjectBody, WebhookBody,
 };
 
 /// The paths of the methods, after [`crate::v1::paths::CONNECT_STREAMS`].

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use weir_actors::{
     AdmissionBounds, EventIds, OutboxHandle, RouterConfig, RouterHandle,
-    jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher},
+    jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher, Subjects},
     live::Hub,
     projection::{ProjectionsArguments, ProjectionsHandle},
     reducer::ReducerLimits,
@@ -115,7 +115,15 @@ pub async fn wire(
         hub: live.clone(),
         stop: closing.clone(),
     });
-    let (workers, effects) = start_workers(node, &ports, upcasting, &raft, &buckets, &closing);
+    let (workers, effects) = start_workers(WorkersParts {
+        node,
+        ports: ports.clone(),
+        upcasting,
+        reader: raft.buckets(),
+        buckets: buckets.clone(),
+        subjects: bus.clone().map(Subjects::new),
+        stop: closing.clone(),
+    });
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -212,22 +220,8 @@ async fn open_bus(
 }
 
 /// Worker-run projections, and what carries out those that the cluster itself sends.
-fn start_workers(
-    node: NodeId,
-    ports: &Ports,
-    upcasting: Arc<Upcasting>,
-    raft: &RaftNode,
-    buckets: &Arc<Buckets>,
-    closing: &CancellationToken,
-) -> (Arc<Workers>, JoinHandle<()>) {
-    let workers = Workers::new(WorkersParts {
-        node,
-        ports: ports.clone(),
-        upcasting,
-        reader: raft.buckets(),
-        buckets: buckets.clone(),
-        stop: closing.clone(),
-    });
+fn start_workers(parts: WorkersParts) -> (Arc<Workers>, JoinHandle<()>) {
+    let workers = Workers::new(parts);
     let effects = tokio::spawn(sinks::carry_out(workers.clone()));
     (workers, effects)
 }

@@ -69,7 +69,7 @@ pub use rules::{
 };
 pub use sql::{SqlError, SqlFault, SqlQuery, SqlRows, SqlStatement, SqlStep, SqlValue};
 pub(crate) use subject::fnv1a;
-pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
+pub use subject::{SUBJECT_PREFIX, is_literal_subject, subject_of, subject_token, subject_under};
 pub use subscription::{
     Cursor, CursorError, CursorScope, Partitions, Pattern, PatternError, Selector, Slow, SubscribeRequest,
     SubscriptionStart, ViewPattern, subscription_id, view_topic,

@@ -279,6 +279,8 @@ pub const WORKER_DEAD_LETTERS_MAX: u64 = 10_000;
 pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
 /// Bytes of the secret with which it is signed.
 pub const WEBHOOK_SECRET_BYTES_MAX: usize = 256;
+/// Bytes of a subject of NATS to which a projection's events go.
+pub const SUBJECT_BYTES_MAX: usize = 255;
 /// Projections of one group that workers fold.
 pub const WORKER_PROJECTIONS_MAX: usize = 256;
 /// Bytes of memory of one projection's JavaScript runtime.

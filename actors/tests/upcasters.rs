@@ -279,7 +279,7 @@ async fn subscribers_get_events_of_the_newest_version_and_end_before_a_gap() {
     let open = async |start| {
         let selector = Selector::Pattern(Pattern::everything());
         let heartbeat = Duration::from_secs(60);
-        let filter = Some(FilterText::new("!has(data.v) || data.v >= 0").unwrap());
+        let filter = Some(FilterText::new("event.schemaVersion > 0").unwrap());
         hub.subscribe(SubscribeRequest { selector, filter, start, slow: Slow::Disconnect, heartbeat })
             .await
             .unwrap()

@@ -183,10 +183,7 @@ fn what_costs_too_much_fails_soon() {
         ("data.l.map(x, {'a': data.s}).size() == 1", None),
         ("data.l.exists(x, data.s.matches('(a|aa)+b'))", None),
         ("data.l.map(x, data.l.map(y, y)).size() == 1", None),
-        (
-            &format!("size({}) == 1", ["data.s"; 140].join("+").as_str()[..].get(..440).unwrap_or("data.s")),
-            None,
-        ),
+        (&format!("size({}) == 1", ["data.s"; 40].join("+")), None),
     ] {
         let Ok(filter) = compile(text) else { panic!("{text}: {:?}", compile(text).err()) };
         let began = Instant::now();
@@ -198,7 +195,6 @@ fn what_costs_too_much_fails_soon() {
                 "{text}: {judged:?}"
             ),
         }
-        println!("{:?} {text}", began.elapsed());
         assert!(began.elapsed() < Duration::from_secs(3), "{text} took {:?}", began.elapsed());
     }
 }

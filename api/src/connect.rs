@@ -41,7 +41,7 @@ pub use schema::{
     RegisterSchemaRequest, RegisterSchemaResponse, SchemaInfo, TestUpcastRequest, TestUpcastResponse,
 };
 pub use snapshot::{CreateSnapshotRequest, CreateSnapshotResponse, GetSnapshotRequest, GetSnapshotResponse};
-pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
+pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, WantedGroup, payload_of, topic_of};
 pub use worker::{
     NamedProjectionRequest, OkResponse, PollProjectionRequest, PollProjectionResponse, ProjectionEvent,
     RebuildProjectionRequest, RegisterProjectionRequest, RegisterProjectionResponse, SaveProjectionRequest,

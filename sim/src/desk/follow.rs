@@ -62,7 +62,7 @@ fn request(asked: &Following) -> Result<SubscribeRequest, ApiError> {
         Some(cursor) => SubscriptionStart::Cursor(cursor.parse()?),
         None => SubscriptionStart::AfterPosition(Position::ZERO),
     };
-    Ok(SubscribeRequest { selector, start, slow: Slow::Disconnect, heartbeat: HEARTBEAT })
+    Ok(SubscribeRequest { selector, filter: None, start, slow: Slow::Disconnect, heartbeat: HEARTBEAT })
 }
 
 /// Nobody moves money before there is an upcaster, which every node has applied before the first of their events.

@@ -34,7 +34,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates from outside that speak to something, and the only crates whose product code may use them.
-const OWNERS: [(&str, &[&str]); 12] = [
+const OWNERS: [(&str, &[&str]); 13] = [
     ("openraft", &["weir-raft"]),
     ("fjall", &["weir-storage"]),
     ("sled", &["weir-storage"]),
@@ -42,6 +42,7 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("bincode", &["weir-storage"]),
     ("ractor", &["weir-actors"]),
     ("rquickjs", &["weir-actors"]),
+    ("cel", &["weir-actors"]),
     // The cluster tests look at JetStream from outside.
     ("async-nats", &["weir-actors", "weir-cluster-tests"]),
     ("axum", &["weir-node"]),

@@ -209,7 +209,7 @@ fn only_what_is_asked_for_is_made_ready() {
             .map(|(name, value)| (name, value.as_sizer().map(|of| *of.size().inner())))
             .collect::<Vec<_>>()
     };
-    assert_eq!(names("name == ''"), [("name", None)]);
+    assert_eq!(names("name == ''"), [("name", Some(12))]);
     assert_eq!(names("event.name == '' && event.version > 0"), [("event", Some(2))]);
     assert_eq!(names("[{'event': 1}].exists(event, event.event == 1)"), []);
 }

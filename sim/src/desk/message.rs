@@ -88,6 +88,8 @@ pub struct Rests {
 pub struct Following {
     /// Which.
     pub target: Target,
+    /// Which of these are given, as an expression.
+    pub filter: Option<String>,
     /// Where it was; absent: at the log's beginning.
     pub cursor: Option<String>,
 }

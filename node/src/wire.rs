@@ -115,15 +115,7 @@ pub async fn wire(
         hub: live.clone(),
         stop: closing.clone(),
     });
-    let (workers, effects) = start_workers(WorkersParts {
-        node,
-        ports: ports.clone(),
-        upcasting,
-        reader: raft.buckets(),
-        buckets: buckets.clone(),
-        subjects: bus.clone().map(Subjects::new),
-        stop: closing.clone(),
-    });
+    let (workers, effects) = start_workers(node, &ports, upcasting, &raft, &buckets, bus, &closing);
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -220,8 +212,24 @@ async fn open_bus(
 }
 
 /// Worker-run projections, and what carries out those that the cluster itself sends.
-fn start_workers(parts: WorkersParts) -> (Arc<Workers>, JoinHandle<()>) {
-    let workers = Workers::new(parts);
+fn start_workers(
+    node: NodeId,
+    ports: &Ports,
+    upcasting: Arc<Upcasting>,
+    raft: &RaftNode,
+    buckets: &Arc<Buckets>,
+    bus: Option<Connection>,
+    closing: &CancellationToken,
+) -> (Arc<Workers>, JoinHandle<()>) {
+    let workers = Workers::new(WorkersParts {
+        node,
+        ports: ports.clone(),
+        upcasting,
+        reader: raft.buckets(),
+        buckets: buckets.clone(),
+        subjects: bus.map(Subjects::new),
+        stop: closing.clone(),
+    });
     let effects = tokio::spawn(sinks::carry_out(workers.clone()));
     (workers, effects)
 }

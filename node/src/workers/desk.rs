@@ -474,15 +474,20 @@ impl Desk {
         };
         self.step(store, step).await?;
         self.window.done(&partition, through);
-        self.deliveries.remove(&partition);
         self.saved = Some((number, event_id.to_owned()));
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.batch.events.drain(..=count);
-            if in_flight.batch.events.is_empty() {
-                self.in_flight = None;
-            }
-        }
+        self.saved_in_flight(&partition, count);
         Ok(())
+    }
+
+    /// What is left of the batch was handed out with it, and its first event counts as handed out once.
+    fn saved_in_flight(&mut self, partition: &PartitionKey, last: usize) {
+        self.deliveries.remove(partition);
+        let Some(in_flight) = &mut self.in_flight else { return };
+        in_flight.batch.events.drain(..=last);
+        match in_flight.batch.events.first() {
+            Some(first) => drop(self.deliveries.insert(partition.clone(), (first.position, 1))),
+            None => self.in_flight = None,
+        }
     }
 
     /// The ledger once the events of a partition up to a position are saved too.

@@ -14,6 +14,8 @@ mod live_views;
 mod moments;
 mod openapi;
 mod past;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod projections;
 mod reading;
 mod refusals;
@@ -21,6 +23,7 @@ mod rest;
 mod rules;
 mod running;
 mod session;
+mod sinks;
 mod snapshots;
 mod sql;
 mod stopping;

@@ -34,7 +34,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates from outside that speak to something, and the only crates whose product code may use them.
-const OWNERS: [(&str, &[&str]); 12] = [
+const OWNERS: [(&str, &[&str]); 13] = [
     ("openraft", &["weir-raft"]),
     ("fjall", &["weir-storage"]),
     ("sled", &["weir-storage"]),
@@ -44,6 +44,8 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("rquickjs", &["weir-actors"]),
     // The cluster tests look at JetStream from outside.
     ("async-nats", &["weir-actors", "weir-cluster-tests"]),
+    // The cluster tests count what is in the sink.
+    ("tokio-postgres", &["weir-node", "weir-cluster-tests"]),
     ("axum", &["weir-node"]),
     ("turmoil", &["weir-sim"]),
     // The cluster tests send what a well-behaved client cannot; a node calls webhooks.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_node::config::{NodeConfig, SinkConfig};
@@ -90,7 +89,8 @@ async fn what_is_appended_is_in_postgres_once_and_a_rebuild_takes_its_place() {
         assert_eq!(got.as_u16(), 400, "{path}: {answer}");
         assert!(answer.to_string().contains(told), "{path}: {answer}");
     }
-    assert!(node.ask(Method::DELETE, "/api/v1/projections/log", "").await.0.is_success());
+    let removed = node.http.delete(node.url("/api/v1/projections/log")).send().await.unwrap();
+    assert_eq!(removed.status().as_u16(), 204);
     has(&server, "select count(*) from pg_namespace where nspname like 'log%'", 0).await;
     node.node.stop().await;
 }

@@ -8,6 +8,7 @@
 mod admission;
 pub mod consumers;
 mod event_ids;
+pub mod filter;
 #[cfg(feature = "inside")]
 pub mod inside;
 mod invariant;

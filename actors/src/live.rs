@@ -18,5 +18,5 @@ mod subscriber;
 mod tail;
 
 pub use event::SharedEvent;
-pub use hub::{Hub, HubFull};
+pub use hub::{Hub, HubFull, NotSubscribed};
 pub use subscriber::{EndReason, Frame, Subscriber};

@@ -36,7 +36,7 @@ pub use thread::ReducerThread;
 
 pub(crate) use self::{
     engine::{Engine, Role},
-    event_text::event_text,
+    event_text::{event_text, source_text, time_text},
     own_thread::OwnThread,
     partition::{PartitionPath, partition_of},
 };

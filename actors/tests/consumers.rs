@@ -18,8 +18,8 @@ use weir_actors::{
     upcast::Upcasting,
 };
 use weir_types::{
-    AckMode, ClusterId, ConsumerGroup, ConsumerGroupName, ConsumerStatus, ConsumerTerms, EntityId, GroupId,
-    NodeId, Pattern, Position, Settlement, Timestamp, Verdict,
+    AckMode, ClusterId, ConsumerGroup, ConsumerGroupName, ConsumerStatus, ConsumerTerms, EntityId,
+    FilterText, GroupId, NodeId, Pattern, Position, Settlement, Timestamp, Verdict,
     ports::EventReader as _,
     testing::{ManualClock, MemoryLog},
 };
@@ -45,17 +45,28 @@ fn write_to(log: &MemoryLog, stream: &str) {
     log.write(events::append(head.map_or(0, |head| head.version.0), "e", stream, &json!({})));
 }
 
-fn desk(log: &MemoryLog, number: u64) -> Desk {
-    let terms = ConsumerTerms { redeliveries_max: 1, ..ConsumerTerms::default() };
-    let group = ConsumerGroup {
+fn group() -> ConsumerGroup {
+    ConsumerGroup {
         name: ConsumerGroupName::new("mail").unwrap(),
         pattern: Pattern::everything(),
+        filter: None,
         description: String::new(),
         after: Position::ZERO,
-        terms,
+        terms: ConsumerTerms { redeliveries_max: 1, ..ConsumerTerms::default() },
         status: ConsumerStatus::Active,
         ack_mode: AckMode::Auto,
-    };
+    }
+}
+
+fn filtered(filter: &str) -> ConsumerGroup {
+    ConsumerGroup { filter: FilterText::optional(filter).unwrap(), ..group() }
+}
+
+fn desk(log: &MemoryLog, number: u64) -> Desk {
+    desk_of(group(), log, number)
+}
+
+fn desk_of(group: ConsumerGroup, log: &MemoryLog, number: u64) -> Desk {
     let upcasting = Arc::new(Upcasting::new(GroupId::DEFAULT, Arc::new(log.clone())));
     let (desk, served) = Desk::open(DeskStart {
         number,
@@ -125,13 +136,36 @@ async fn what_was_pulled_for_nobody_is_handed_out_as_if_it_were_new() {
 async fn who_waits_at_a_paused_desk_is_served_when_it_is_resumed() {
     let log = MemoryLog::led_by(NodeId(1));
     (0..2).for_each(|_| write_to(&log, "a"));
-    let (desk, terms) = (desk(&log, 1), ConsumerTerms::default());
+    let desk = desk(&log, 1);
     let held = desk.pull(1, WAIT).await.unwrap().remove(0);
-    desk.change(terms, ConsumerStatus::Paused).await.unwrap();
+    desk.change(&ConsumerGroup { status: ConsumerStatus::Paused, ..group() }).await.unwrap();
     assert_eq!(say(&desk, of(&held, &desk, Verdict::Ack)).await, Settlement::Settled, "a verdict is taken");
     assert_eq!(desk.pull(1, Duration::from_millis(1)).await.unwrap().len(), 0);
     let (given, ()) = tokio::join!(async { desk.pull(1, WAIT).await.unwrap() }, async {
-        desk.change(terms, ConsumerStatus::Active).await.unwrap();
+        desk.change(&group()).await.unwrap();
     });
     assert_eq!((given[0].event.position, given[0].attempt), (Position(2), 1));
+}
+
+#[tokio::test]
+async fn what_the_filter_does_not_take_is_settled_without_being_handed_out() {
+    let log = MemoryLog::led_by(NodeId(1));
+    (0..6).for_each(|_| write_to(&log, "a"));
+    let desk = desk_of(filtered("event.version % 3 == 0"), &log, 1);
+    let pull = async || desk.pull(9, WAIT).await.unwrap().remove(0);
+    let third = pull().await;
+    assert_eq!(third.event.position, Position(3));
+    assert_eq!(desk.counts().await.unwrap().checkpoint, Position(2));
+    assert_eq!(say(&desk, of(&third, &desk, Verdict::Ack)).await, Settlement::Settled);
+    let sixth = pull().await;
+    assert_eq!((sixth.event.position, desk.counts().await.unwrap().checkpoint), (Position(6), Position(5)));
+    // By another filter it looks again at what is not settled. What is with a consumer stays there.
+    (0..3).for_each(|_| write_to(&log, "a"));
+    desk.change(&filtered("event.version >= 8")).await.unwrap();
+    assert_eq!(say(&desk, of(&sixth, &desk, Verdict::Ack)).await, Settlement::Settled);
+    let eighth = pull().await;
+    assert_eq!((eighth.event.position, eighth.attempt), (Position(8), 1));
+    desk.change(&filtered("")).await.unwrap();
+    assert_eq!(say(&desk, of(&eighth, &desk, Verdict::Ack)).await, Settlement::Settled);
+    assert_eq!(pull().await.event.position, Position(9), "what comes before is settled, handed out or not");
 }

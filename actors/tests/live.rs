@@ -17,8 +17,8 @@ use weir_actors::{
     upcast::Upcasting,
 };
 use weir_types::{
-    ClusterId, Cursor, EntityId, GroupId, NodeId, Pattern, Position, Selector, Slow, StreamVersion,
-    SubscribeRequest, SubscriptionStart,
+    ClusterId, Cursor, EntityId, FilterText, GroupId, NodeId, Pattern, Position, Selector, Slow,
+    StreamVersion, SubscribeRequest, SubscriptionStart,
     limits::{SUBSCRIPTION_EVENTS_MAX, SUBSCRIPTION_RING_EVENTS_MAX},
     ports::EventReader as _,
     testing::MemoryLog,
@@ -50,8 +50,8 @@ async fn subscribe(hub: &Hub, selector: Selector, start: SubscriptionStart) -> S
 }
 
 async fn open(hub: &Hub, selector: Selector, start: SubscriptionStart, slow: Slow) -> Subscriber {
-    let wish = SubscribeRequest { selector, start, slow, heartbeat: Duration::from_secs(60) };
-    hub.subscribe(wish).await.unwrap().unwrap()
+    let wish = SubscribeRequest { selector, filter: None, start, slow, heartbeat: Duration::from_secs(60) };
+    hub.subscribe(wish).await.unwrap()
 }
 
 async fn frame(subscriber: &mut Subscriber) -> Frame {
@@ -191,11 +191,12 @@ async fn a_heartbeat_says_how_far_it_has_looked() {
     let hub = hub(&log);
     let wish = SubscribeRequest {
         selector: stream("absent"),
+        filter: None,
         start: SubscriptionStart::Now,
         slow: Slow::Disconnect,
         heartbeat: Duration::from_millis(20),
     };
-    let mut quiet = hub.subscribe(wish).await.unwrap().unwrap();
+    let mut quiet = hub.subscribe(wish).await.unwrap();
     (0..100).for_each(|_| write_to(&log, "a"));
     loop {
         match frame(&mut quiet).await {
@@ -204,6 +205,80 @@ async fn a_heartbeat_says_how_far_it_has_looked() {
             _ => {}
         }
     }
+}
+
+/// Numbered from 1 by their data, which is their position.
+fn write_numbers(log: &MemoryLog, from: u64, to: u64) {
+    for number in from..=to {
+        let version = block_on(log.head(GROUP, &EntityId::new("a").unwrap())).unwrap();
+        let version = version.map_or(0, |head| head.version.0);
+        log.write(events::append(version, "e", "a", &json!({ "n": number })));
+    }
+}
+
+async fn filtered(hub: &Hub, filter: &str, start: SubscriptionStart, heartbeat: Duration) -> Subscriber {
+    let filter = Some(FilterText::new(filter).unwrap());
+    let wish = SubscribeRequest { selector: everything(), filter, start, slow: Slow::Disconnect, heartbeat };
+    hub.subscribe(wish).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_filter_leaves_events_out_of_history_and_of_what_comes() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write_numbers(&log, 1, 700);
+    let (hub, start) = (hub(&log), SubscriptionStart::AfterPosition(Position(0)));
+    let mut some = filtered(&hub, "data.n % 100 == 0", start, PATIENCE).await;
+    let (positions, cursor) = take(&mut some, 7).await;
+    assert_eq!((positions, cursor.position), ((1..=7).map(|n| n * 100).collect(), Position(700)));
+    while !matches!(frame(&mut some).await, Frame::CaughtUp { .. }) {}
+    write_numbers(&log, 701, 1_000);
+    assert_eq!(take(&mut some, 3).await.0, [800, 900, 1_000]);
+    // Another filter goes on by the same cursor.
+    let mut other = filtered(&hub, "data.n % 350 == 0", SubscriptionStart::Cursor(cursor), PATIENCE).await;
+    write_numbers(&log, 1_001, 1_050);
+    assert_eq!(take(&mut other, 1).await.0, [1_050]);
+    let mut last = filtered(&hub, "data.n % 350 == 0", SubscriptionStart::Last(100), PATIENCE).await;
+    assert!(matches!(frame(&mut last).await, Frame::Opened { found: Some(100), .. }));
+    assert_eq!(take(&mut last, 1).await.0, [1_050], "the last are those of the pattern");
+}
+
+#[tokio::test]
+async fn what_a_filter_leaves_out_is_not_looked_at_again() {
+    let log = MemoryLog::led_by(NodeId(1));
+    write_numbers(&log, 1, 2_000);
+    let (hub, start) = (hub(&log), SubscriptionStart::AfterPosition(Position(0)));
+    // An expression that fails for an event leaves it out too, and ends nothing.
+    let mut none = filtered(&hub, "data.missing > 1", start, Duration::from_nanos(1)).await;
+    let (mut before, mut heartbeats) = (Position(0), 0);
+    let caught_up = loop {
+        match frame(&mut none).await {
+            Frame::Heartbeat { cursor } => {
+                assert!(cursor.position >= before, "{} after {}", cursor.position.0, before.0);
+                (before, heartbeats) = (cursor.position, heartbeats + 1);
+            }
+            Frame::CaughtUp { cursor } => break cursor,
+            Frame::Opened { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(caught_up.position, Position(2_000));
+    assert!(heartbeats > 5, "history that is left out is told page by page: {heartbeats}");
+    write_numbers(&log, 2_001, 2_100);
+    while !matches!(frame(&mut none).await, Frame::Heartbeat { cursor } if cursor.position == Position(2_100))
+    {
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_none_is_refused_before_the_first_frame() {
+    let log = MemoryLog::led_by(NodeId(1));
+    let hub = hub(&log);
+    let filter = Some(FilterText::new("amount > 1").unwrap());
+    let (start, heartbeat) = (SubscriptionStart::Now, PATIENCE);
+    let wish = SubscribeRequest { selector: everything(), filter, start, slow: Slow::Disconnect, heartbeat };
+    let refused = hub.subscribe(wish).await.err().unwrap();
+    assert!(refused.to_string().contains("`amount` is not known"), "{refused}");
+    assert_eq!(hub.active(), 0);
 }
 
 #[tokio::test]

@@ -473,6 +473,18 @@ async fn a_dry_run_compares_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_deployed_and_runs_in_a_moment_is_waited_for_and_not_denied() {
+    let log = MemoryLog::led_by(NodeId(1));
+    deploy(&log, COUNTER).await;
+    // A node that was just started: the registry is there, and nothing is folded so far.
+    let node = Node::start(&log, None).await;
+    let name = ProjectionName::new("counter").unwrap();
+    assert_eq!(node.projections.start_dry_run(&name, None, None, Timestamp(1)).await, Ok(true));
+    let node = Node::start(&log, None).await;
+    assert!(node.projections.compare(&name, &name, 1).await.is_ok());
+}
+
+#[tokio::test]
 async fn two_projections_are_compared_at_one_position_and_held_no_longer() {
     let node = Node::with(COUNTER).await;
     let other = COUNTER.replace("'counter'", "'other'");
@@ -505,7 +517,8 @@ async fn two_projections_are_compared_at_one_position_and_held_no_longer() {
     let passed = node.projections.held_at(&names[0], Position(205)).await;
     assert_eq!(passed, Err(CompareError::Passed { wanted: Position(205), folded: Position(207) }));
     let absent = ProjectionName::new("absent").unwrap();
-    assert_eq!(node.projections.hold(&absent, Duration::ZERO).await, Err(CompareError::NotFound));
+    let unknown = Err(CompareError::View(ViewError::NotFound));
+    assert_eq!(node.projections.hold(&absent, Duration::ZERO).await, unknown);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use weir_actors::{
 };
 use weir_types::{
     AppendError, AppendRequest, ClusterId, ContentType, Direction, EntityId, EntityType, EventName,
-    EventSource, ExpectedVersion, NewEvent, NodeId, PartitionKey, Pattern, Position, ReadError,
+    EventSource, ExpectedVersion, FilterText, NewEvent, NodeId, PartitionKey, Pattern, Position, ReadError,
     RegistryCommand, RegistryOutcome, Rules, RulesCommand, RulesScope, Selector, Slow, StreamRead,
     SubscribeRequest, SubscriptionStart, Timestamp, UpcastError, Upcaster,
     ports::{EventReader as _, Proposer as _, ViewStore as _},
@@ -279,9 +279,9 @@ async fn subscribers_get_events_of_the_newest_version_and_end_before_a_gap() {
     let open = async |start| {
         let selector = Selector::Pattern(Pattern::everything());
         let heartbeat = Duration::from_secs(60);
-        hub.subscribe(SubscribeRequest { selector, start, slow: Slow::Disconnect, heartbeat })
+        let filter = Some(FilterText::new("event.schemaVersion > 0").unwrap());
+        hub.subscribe(SubscribeRequest { selector, filter, start, slow: Slow::Disconnect, heartbeat })
             .await
-            .unwrap()
             .unwrap()
     };
     let mut first = open(SubscriptionStart::AfterPosition(Position::ZERO)).await;

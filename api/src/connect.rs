@@ -41,11 +41,11 @@ pub use schema::{
     RegisterSchemaRequest, RegisterSchemaResponse, SchemaInfo, TestUpcastRequest, TestUpcastResponse,
 };
 pub use snapshot::{CreateSnapshotRequest, CreateSnapshotResponse, GetSnapshotRequest, GetSnapshotResponse};
-pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, payload_of, topic_of};
+pub use subscribe::{PubSubOptions, PubSubSubscribe, SubscriptionEvent, WantedGroup, payload_of, topic_of};
 pub use worker::{
     NamedProjectionRequest, OkResponse, PollProjectionRequest, PollProjectionResponse, ProjectionEvent,
     RebuildProjectionRequest, RegisterProjectionRequest, RegisterProjectionResponse, SaveProjectionRequest,
-    WebhookBody,
+    SubjectBody, WebhookBody,
 };
 
 /// The paths of the methods, after [`crate::v1::paths::CONNECT_STREAMS`].

@@ -1,6 +1,6 @@
 //! Between the messages of `weir.v1.SubscriptionService` and the words of the domain.
 
-use weir_types::{EntityId, Pattern, Selector, SubscribeRequest};
+use weir_types::{EntityId, FilterText, Pattern, Selector, SubscribeRequest};
 
 use crate::{
     ApiError,
@@ -11,7 +11,7 @@ use crate::{
 /// The request that a message makes.
 ///
 /// # Errors
-/// `invalid_request`, `invalid_name`, `invalid_pattern`, `invalid_cursor` or `too_large`.
+/// `invalid_request`, `invalid_name`, `invalid_pattern`, `invalid_filter`, `invalid_cursor` or `too_large`.
 pub fn request_from_proto(message: &v1::SubscribeRequest) -> Result<SubscribeRequest, ApiError> {
     use v1::subscribe_request::{Start, Target};
     let selector = match &message.target {
@@ -30,6 +30,7 @@ pub fn request_from_proto(message: &v1::SubscribeRequest) -> Result<SubscribeReq
     Ok(SubscribeRequest {
         start: beginning.to_start(matches!(selector, Selector::Stream(_)))?,
         selector,
+        filter: FilterText::optional(&message.filter)?,
         slow: slow_of(&message.slow)?,
         heartbeat: heartbeat_of(Some(message.heartbeat_ms).filter(|ms| *ms > 0))?,
     })
@@ -49,9 +50,12 @@ mod tests {
         let message = v1::SubscribeRequest {
             target: Some(Target::Pattern("entity:order.*".into())),
             start: Some(Start::Last(4)),
+            filter: "data.n > 1".into(),
             ..Default::default()
         };
-        assert_eq!(request_from_proto(&message).unwrap().start, SubscriptionStart::Last(4));
+        let request = request_from_proto(&message).unwrap();
+        assert_eq!(request.start, SubscriptionStart::Last(4));
+        assert_eq!(request.filter, FilterText::optional("data.n > 1").unwrap());
         let message = v1::SubscribeRequest { start: Some(Start::AfterVersion(1)), ..message };
         assert!(request_from_proto(&message).is_err(), "a version is of a stream");
     }

@@ -14,6 +14,7 @@ pub mod verdict;
 pub mod groups;
 pub mod invariants;
 pub mod keys;
+pub mod leases;
 pub mod order;
 pub mod search;
 pub mod stream;

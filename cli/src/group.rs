@@ -88,6 +88,9 @@ pub struct SetArgs {
 /// What may be said of a group when it is made, and later.
 #[derive(Debug, clap::Args)]
 struct Terms {
+    /// Only events that this expression of CEL takes: `data.amount > 100`; empty for all of the pattern
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
     /// What it is for
     #[arg(long)]
     description: Option<String>,
@@ -127,6 +130,7 @@ impl From<AckMode> for GroupAckMode {
 impl CreateArgs {
     fn body(&self) -> ConsumerGroupBody {
         let ConsumerGroupChange {
+            filter,
             description,
             max_in_flight,
             ack_deadline_ms,
@@ -138,6 +142,7 @@ impl CreateArgs {
         ConsumerGroupBody {
             name: self.group.clone(),
             pattern: self.pattern.clone(),
+            filter,
             description,
             after_position: self.after,
             max_in_flight,
@@ -154,6 +159,7 @@ impl Terms {
     fn change(&self) -> ConsumerGroupChange {
         let ms = |time: Option<Duration>| time.and_then(|time| u64::try_from(time.as_millis()).ok());
         ConsumerGroupChange {
+            filter: self.filter.clone(),
             description: self.description.clone(),
             max_in_flight: self.max_in_flight,
             ack_deadline_ms: ms(self.ack_deadline),
@@ -237,6 +243,7 @@ async fn show(name: &str, client: &Client, output: &Output) -> Result<(), CliErr
     output.facts(&[
         ("group", view.group.name),
         ("pattern", view.group.pattern),
+        ("filter", view.group.filter.unwrap_or_default()),
         ("status", status),
         ("checkpoint", view.checkpoint.to_string()),
         ("looked", view.looked.to_string()),

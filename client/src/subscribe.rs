@@ -32,6 +32,13 @@ impl Subscribe {
         Self { path: paths::SUBSCRIBE.to_owned(), query }
     }
 
+    /// Those of its events alone that an expression of CEL takes: `data.amount > 100`.
+    #[must_use]
+    pub fn filter(mut self, expression: &str) -> Self {
+        self.query.filter = Some(expression.to_owned());
+        self
+    }
+
     /// From the beginning.
     #[must_use]
     pub fn from_start(mut self) -> Self {

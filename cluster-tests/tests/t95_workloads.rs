@@ -93,6 +93,11 @@ async fn keys_are_registers_and_a_claim_is_held_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn effects_come_in_order() {
+    quiet(&["effects"], QUIET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_or_comes_back() {
     quiet(&["bad-input"], QUIET).await;
 }

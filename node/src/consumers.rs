@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use weir_actors::{
     consumers::{Delivery, Desk, DeskEnded, DeskStart, DispatcherCounts, Ledger, Settle},
+    filter::EventFilter,
     live::Hub,
 };
 use weir_api::{
@@ -104,12 +105,13 @@ impl Consumers {
     /// Makes a group.
     ///
     /// # Errors
-    /// `consumer_group_exists`, `consumer_groups_full`, and what a change of a bucket may meet.
+    /// `consumer_group_exists`, `consumer_groups_full`, `invalid_filter`, and what a change of a bucket may meet.
     pub async fn create(&self, body: &ConsumerGroupBody) -> Result<ConsumerGroup, ApiError> {
         let _making = self.making.lock().await;
         self.ready().await?;
         self.finish_deletions().await?;
         let group = body.to_group(self.parts.ports.reader.applied(GroupId::DEFAULT))?;
+        check_filter(&group).await?;
         let config =
             BucketConfig { description: keys::DESCRIPTION.into(), ..BucketConfig::new(keys::bucket()) };
         match self.decide(KvCommand::CreateBucket(config)).await? {
@@ -473,6 +475,14 @@ impl Consumers {
         let read = self.parts.ports.reader.read_log(GroupId::DEFAULT, position, 1).await?;
         Ok(self.parts.hub.upcasting().first_part(read).await?.pop())
     }
+}
+
+/// What is stored of a group is never a filter that is none.
+async fn check_filter(group: &ConsumerGroup) -> Result<(), ApiError> {
+    if let Some(filter) = &group.filter {
+        EventFilter::new(filter.clone()).await?;
+    }
+    Ok(())
 }
 
 fn exists() -> ApiError {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use weir_actors::{
     AdmissionBounds, EventIds, OutboxHandle, RouterConfig, RouterHandle,
-    jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher},
+    jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher, Subjects},
     live::Hub,
     projection::{ProjectionsArguments, ProjectionsHandle},
     reducer::ReducerLimits,
@@ -115,7 +115,7 @@ pub async fn wire(
         hub: live.clone(),
         stop: closing.clone(),
     });
-    let (workers, effects) = start_workers(node, &ports, upcasting, &raft, &buckets, &closing);
+    let (workers, effects) = start_workers(node, &ports, upcasting, &raft, &buckets, bus, &closing);
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -218,6 +218,7 @@ fn start_workers(
     upcasting: Arc<Upcasting>,
     raft: &RaftNode,
     buckets: &Arc<Buckets>,
+    bus: Option<Connection>,
     closing: &CancellationToken,
 ) -> (Arc<Workers>, JoinHandle<()>) {
     let workers = Workers::new(WorkersParts {
@@ -226,6 +227,7 @@ fn start_workers(
         upcasting,
         reader: raft.buckets(),
         buckets: buckets.clone(),
+        subjects: bus.map(Subjects::new),
         stop: closing.clone(),
     });
     let effects = tokio::spawn(sinks::carry_out(workers.clone()));

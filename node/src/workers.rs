@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt as _;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
-use weir_actors::upcast::Upcasting;
+use weir_actors::{jetstream::Subjects, upcast::Upcasting};
 use weir_api::{
     ApiError, ErrorCode,
     connect::{
@@ -54,6 +54,8 @@ pub(crate) struct WorkersParts {
     pub(crate) upcasting: Arc<Upcasting>,
     pub(crate) reader: Arc<BucketReader>,
     pub(crate) buckets: Arc<Buckets>,
+    /// Of NATS, where this node has one.
+    pub(crate) subjects: Option<Subjects>,
     /// Ends what waits.
     pub(crate) stop: CancellationToken,
 }
@@ -63,6 +65,8 @@ pub struct Workers {
     node: NodeId,
     /// For what the cluster itself sends.
     http: reqwest::Client,
+    /// Of NATS, where this node has one.
+    subjects: Option<Subjects>,
     ports: Ports,
     upcasting: Arc<Upcasting>,
     store: Store,
@@ -105,10 +109,11 @@ pub enum Registered {
 
 impl Workers {
     pub(crate) fn new(parts: WorkersParts) -> Arc<Self> {
-        let WorkersParts { node, ports, upcasting, reader, buckets, stop } = parts;
+        let WorkersParts { node, ports, upcasting, reader, buckets, subjects, stop } = parts;
         Arc::new(Self {
             node,
             http: reqwest::Client::new(),
+            subjects,
             ports,
             upcasting,
             store: Store { reader, buckets },
@@ -137,6 +142,7 @@ impl Workers {
         let old = there.as_ref().map(|found| &found.value);
         // What is not legal is refused, and what changes nothing is answered, before a number is taken for it.
         let unnumbered = wanted(asked, old, 0, now)?;
+        self.can_send(unnumbered.sink.as_ref())?;
         if old == Some(&unnumbered) {
             return Ok((Registered::Updated, self.checkpoint_of(&unnumbered).await?));
         }

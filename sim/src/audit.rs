@@ -2,7 +2,7 @@
 //! subscribers and consumers come to its end.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tokio::time::sleep;
 use weir_api::v1::{SettlementBody, VerdictKind};
 use weir_check::{
@@ -21,9 +22,10 @@ use weir_check::{
 use crate::{
     client::Client,
     desk::GroupTold,
-    folds::{COUNTS, amount},
+    folds::{COUNTS, amount, counted},
     machine::Machine,
     notes::Notes,
+    workload::worker::saved,
 };
 
 /// Tries of whatever must work now.
@@ -86,6 +88,7 @@ impl Audit {
         if self.prepared.load(Relaxed) {
             self.fold(&nodes, &end, &mut wrong).await;
             dead = self.consume(&nodes, &end, &mut wrong).await;
+            self.work(&nodes, &end, &mut wrong).await;
         }
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { end, dead, wrong };
         Ok(())
@@ -183,6 +186,44 @@ impl Audit {
         }
         wrong.push(format!("the group does not come to {last}: {told:?}"));
         told.map(|told| told.dead).unwrap_or_default()
+    }
+
+    /// Folds what workers left, and holds every node's states against the log.
+    async fn work(&mut self, nodes: &[u64], end: &FinalState, wrong: &mut Vec<String>) {
+        let mut due: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for event in end.longest().iter().filter(|event| amount(&event.mark).is_some()) {
+            due.entry(event.stream.as_str()).or_default().push(event.position);
+        }
+        let last = due.values().filter_map(|positions| positions.last()).max().copied().unwrap_or(0);
+        let due: BTreeMap<&str, Value> =
+            due.into_iter().map(|(stream, positions)| (stream, counted(None, positions))).collect();
+        let (name, notes) = ("auditor", self.notes.clone());
+        let mut unfolded = String::new();
+        for _ in 0..CONSUME_TRIES {
+            match self.client.hand_out(nodes, name.to_owned(), &notes).await {
+                Some(polled) => {
+                    let Some(save) = saved(&polled, polled.events.len(), name) else { continue };
+                    self.client.save(nodes, save, &notes).await;
+                }
+                None => match self.unfolded(nodes, &due, last).await {
+                    None => return,
+                    Some(why) => unfolded = why,
+                },
+            }
+            sleep(LOOK).await;
+        }
+        wrong.push(format!("workers do not come to {last}: {unfolded}"));
+    }
+
+    /// What a node tells of workers that is not the fold of all events.
+    async fn unfolded(&mut self, nodes: &[u64], due: &BTreeMap<&str, Value>, last: u64) -> Option<String> {
+        for (node, (stream, due)) in nodes.iter().flat_map(|node| due.iter().map(move |one| (*node, one))) {
+            let told = self.client.worked(node, (*stream).to_owned()).await;
+            if told.as_ref().is_none_or(|told| told.version < last || told.value != *due) {
+                return Some(format!("node {node} tells {told:?} of {stream}, and it is {due}"));
+            }
+        }
+        None
     }
 
     async fn until_ok(&mut self, node: u64, call: &Call) -> bool {

@@ -36,16 +36,56 @@ type Accounts<'a> = BTreeMap<&'a str, Vec<&'a StoredEvent>>;
 /// What must not be.
 #[must_use]
 pub fn broken(operations: &[Operation], states: &[StateSeen], end: &FinalState) -> Vec<String> {
-    let mut accounts = Accounts::new();
-    for event in end.longest().iter().filter(|event| amount(&event.mark).is_some()) {
-        accounts.entry(event.stream.as_str()).or_default().push(event);
-    }
+    let accounts = accounts(end);
     let below = accounts.iter().filter_map(|(account, events)| below_zero(account, events));
     let flaws = accounts.values().flatten().filter(|event| flaw(&event.mark).is_some());
     let flaws = flaws.map(|event| format!("{} holds {}, which has a flaw", event.stream, event.mark));
     let refusals = operations.iter().filter_map(|operation| groundless(operation, &accounts));
     let states = states.iter().filter_map(|seen| untrue(seen, &accounts));
     below.chain(flaws).chain(refusals).chain(states).collect()
+}
+
+fn accounts(end: &FinalState) -> Accounts<'_> {
+    let mut accounts = Accounts::new();
+    for event in end.longest().iter().filter(|event| amount(&event.mark).is_some()) {
+        accounts.entry(event.stream.as_str()).or_default().push(event);
+    }
+    accounts
+}
+
+/// Appends that were only validated and are there, or whose answer is not what the append would have met.
+#[must_use]
+pub fn validated_wrongly(validated: &[Operation], end: &FinalState) -> Vec<String> {
+    let accounts = accounts(end);
+    let there = |mark: &String| end.longest().iter().any(|event| event.mark == *mark);
+    let wrong = |operation: &Operation| {
+        let Call::Append { stream, expected, marks, .. } = &operation.call else { return None };
+        if marks.iter().any(there) {
+            return Some(format!("{marks:?} was only validated, and is there"));
+        }
+        let flawed = marks.iter().any(|mark| flaw(mark).is_some());
+        let fits = match expected {
+            Expected::Any => true,
+            Expected::Exact(version) => {
+                allowed(*version, marks, accounts.get(stream.as_str()).map(Vec::as_slice))
+            }
+        };
+        let passed = operation.outcome.is_ok() && (flawed || !fits);
+        let why = passed.then(|| format!("{stream} was validated for {marks:?} at {expected:?}"));
+        why.or_else(|| groundless(operation, &accounts))
+    };
+    validated.iter().filter_map(wrong).collect()
+}
+
+/// Whether an account at a version is there and has what an append takes.
+fn allowed(version: u64, marks: &[String], events: Option<&[&StoredEvent]>) -> bool {
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(before) = events.unwrap_or_default().get(..version) else { return false };
+    let mut balance = sum(before);
+    marks.iter().filter_map(|mark| amount(mark)).all(|amount| {
+        balance += amount;
+        balance >= 0
+    })
 }
 
 /// How many appends were refused by an invariant.
@@ -87,12 +127,7 @@ fn groundless(operation: &Operation, accounts: &Accounts<'_>) -> Option<String> 
     if !was_refused(operation, REFUSED) {
         return None;
     }
-    let before = accounts.get(stream.as_str()).map_or(&[][..], Vec::as_slice);
-    let mut balance = sum(before.get(..usize::try_from(*version).ok()?)?);
-    let fine = marks.iter().filter_map(|mark| amount(mark)).all(|amount| {
-        balance += amount;
-        balance >= 0
-    });
+    let fine = allowed(*version, marks, accounts.get(stream.as_str()).map(Vec::as_slice));
     fine.then(|| format!("{stream} at version {version} was refused {marks:?}"))
 }
 
@@ -163,6 +198,27 @@ mod tests {
         let mut flawed = end(&[10]);
         flawed.nodes[0].events[0].mark = "m-1~data=10".to_owned();
         assert_eq!(broken(&[], &[], &flawed).len(), 1);
+    }
+
+    #[test]
+    fn what_was_only_validated_is_not_there_and_was_told_what_an_append_is() {
+        let passed = |version, mark: &str| {
+            let outcome = Outcome::Ok { seen: weir_check::history::Seen::Done };
+            Operation { outcome, ..refusal(version, mark, REFUSED) }
+        };
+        for (operation, fine) in [
+            (passed(1, "p=-10"), true),
+            (passed(1, "p=-11"), false),
+            (passed(2, "p=1"), false),
+            (passed(1, "p~data=1"), false),
+            (passed(0, "m-1=10"), false),
+            (refusal(1, "p=-11", REFUSED), true),
+            (refusal(1, "p=-10", REFUSED), false),
+            (refusal(1, "p=1", FLAWED), false),
+        ] {
+            let found = validated_wrongly(std::slice::from_ref(&operation), &end(&[10]));
+            assert_eq!(found.is_empty(), fine, "{operation:?}: {found:?}");
+        }
     }
 
     #[test]

@@ -5,17 +5,21 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
-use weir_api::v1::SettlementBody;
+use weir_api::{
+    connect::{PollProjectionResponse, SaveProjectionRequest},
+    v1::SettlementBody,
+};
 use weir_check::{
     groups::Fact,
     history::{Call, Outcome, Pending, Recorder},
+    leases,
     state::StoredEvent,
 };
 
 use crate::{
     desk::{
-        Answer, Ask, Following, GroupTold, Held, StateAsked, StateKept, StateTold, Together, Verdicts, put,
-        take,
+        Answer, Ask, Claim, Following, FoundEvents, Granted, GroupTold, Held, Search, StateAsked, StateKept,
+        StateTold, Together, Verdicts, put, take,
     },
     network::{EDGE_PORT, host},
     notes::Notes,
@@ -101,9 +105,9 @@ impl Client {
 
     /// Hands in all code, of this generation; whether that is known to be done.
     pub async fn prepare(&mut self, node: u64, generation: u64) -> bool {
-        let done = matches!(self.exchange(node, &Ask::Prepare(generation)).await, Ok(Answer::Done));
-        self.trace.note(format_args!("client {} prepares {generation} at {node}: {done}", self.number));
-        done
+        let answer = self.exchange(node, &Ask::Prepare(generation)).await.ok();
+        self.trace.note(format_args!("client {} prepares {generation} at {node}: {answer:?}", self.number));
+        matches!(answer, Some(Answer::Done))
     }
 
     /// The state of a stream; `None` when the node tells none.
@@ -114,6 +118,42 @@ impl Client {
             Some(Answer::State(told)) => Some(told),
             _ => None,
         }
+    }
+
+    /// What an append would be told.
+    pub async fn validate(&mut self, node: u64, call: Call) -> Outcome {
+        let outcome = match self.exchange(node, &Ask::Validate(call)).await {
+            Ok(Answer::Outcome(outcome)) => outcome,
+            Ok(_) | Err(_) => Outcome::Unknown { reason: "no answer".to_owned() },
+        };
+        self.trace.note(format_args!("client {} validates at {node}: {outcome:?}", self.number));
+        outcome
+    }
+
+    /// A page of the log; `None` when the node tells none.
+    pub async fn search(&mut self, node: u64, asked: &Search) -> Option<FoundEvents> {
+        let answer = self.exchange(node, &Ask::Search(asked.clone())).await.ok();
+        self.trace.note(format_args!("client {} {asked:?} at {node}: {answer:?}", self.number));
+        match answer {
+            Some(Answer::Found(found)) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Claims something; `None` when it is not known to be granted.
+    pub async fn claim(&mut self, node: u64, asked: &Claim) -> Option<Granted> {
+        let answer = self.exchange(node, &Ask::Claim(asked.clone())).await.ok();
+        self.trace.note(format_args!("client {} {asked:?} at {node}: {answer:?}", self.number));
+        match answer {
+            Some(Answer::Granted(granted)) => Some(granted),
+            _ => None,
+        }
+    }
+
+    /// Gives something up, perhaps.
+    pub async fn release(&mut self, node: u64, key: String, revision: u64) {
+        let done = matches!(self.exchange(node, &Ask::Release(key, revision)).await, Ok(Answer::Done));
+        self.trace.note(format_args!("client {} releases {revision} at {node}: {done}", self.number));
     }
 
     /// Keeps a state as a snapshot; whether that is known to be done.
@@ -189,6 +229,51 @@ impl Client {
             if done.is_some() {
                 return;
             }
+        }
+    }
+
+    /// Events for a worker, from whichever node hands them out; `None` when there are none.
+    pub async fn hand_out(
+        &mut self,
+        nodes: &[u64],
+        worker: String,
+        notes: &Notes,
+    ) -> Option<PollProjectionResponse> {
+        for node in nodes {
+            let Ok(Answer::HandedOut(polled)) = self.exchange(*node, &Ask::HandOut(worker.clone())).await
+            else {
+                continue;
+            };
+            let (number, ended) = (polled.lease_number, self.trace.now_us());
+            self.trace.note(format_args!("client {} was handed out at {node}: {polled:?}", self.number));
+            if polled.events.is_empty() {
+                return None;
+            }
+            notes.open().leases.push(leases::Fact::Given { number, ended });
+            return Some(polled);
+        }
+        None
+    }
+
+    /// Saves what a worker made of events, at whichever node takes it.
+    pub async fn save(&mut self, nodes: &[u64], asked: SaveProjectionRequest, notes: &Notes) {
+        for node in nodes {
+            let began = self.trace.now_us();
+            let answer = self.exchange(*node, &Ask::Save(asked.clone())).await.ok();
+            self.trace.note(format_args!("client {} saved at {node} {asked:?}: {answer:?}", self.number));
+            if matches!(answer, Some(Answer::Done)) {
+                let number = asked.lease_number.unwrap_or(0);
+                notes.open().leases.push(leases::Fact::Saved { number, began });
+                return;
+            }
+        }
+    }
+
+    /// What workers saved of a partition, as a node knows.
+    pub async fn worked(&mut self, node: u64, partition: String) -> Option<StateTold> {
+        match self.exchange(node, &Ask::Worked(partition)).await {
+            Ok(Answer::State(told)) => Some(told),
+            Ok(_) | Err(_) => None,
         }
     }
 

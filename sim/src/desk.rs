@@ -1,14 +1,17 @@
 //! Where a node answers clients: in the place of its HTTP edge, one length and
 //! one JSON value each way, straight to the engine.
 
+mod claim;
 mod code;
 mod draft;
 mod follow;
 mod group;
 mod kv;
 mod message;
+mod search;
 mod snapshot;
 mod transaction;
+mod work;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -28,9 +31,14 @@ use weir_types::{
 };
 
 use self::draft::Draft;
-pub use self::message::{
-    Answer, Ask, Following, GroupTold, Held, News, Rests, StateAsked, StateKept, StateTold, Target, Together,
-    Told, Verdicts, Way, put, take,
+pub use self::{
+    claim::{Claim, Granted},
+    message::{
+        Answer, Ask, Following, GroupTold, Held, News, Rests, StateAsked, StateKept, StateTold, Target,
+        Together, Told, Verdicts, Way, put, take,
+    },
+    search::{By, FoundEvents, Search},
+    work::LEASE_MS,
 };
 use crate::{
     network::{EDGE_PORT, PEER_PORT, host},
@@ -81,6 +89,10 @@ impl Desk {
             Ask::Transact(asked) => Ok(Answer::Outcomes(self.transact(asked).await)),
             Ask::Stored(from) => self.stored(from).await.map(Answer::Stored),
             Ask::Prepare(generation) => self.prepare(generation).await.map(|()| Answer::Done),
+            Ask::Validate(call) => Ok(Answer::Outcome(self.validate(call).await)),
+            Ask::Search(asked) => self.search(asked).await.map(Answer::Found),
+            Ask::Claim(asked) => self.grant(asked).await.map(Answer::Granted),
+            Ask::Release(key, revision) => self.release(&key, revision).await.map(|()| Answer::Done),
             Ask::State(asked) => self.state(&asked).await.map(Answer::State),
             Ask::Keep(kept) => self.keep(kept).await.map(|()| Answer::Done),
             Ask::Mend(partition) => self.mend(partition).await.map(|()| Answer::Done),
@@ -88,6 +100,9 @@ impl Desk {
             Ask::Pull(most) => self.pull(most).await.map(Answer::Pulled),
             Ask::Settle(verdicts) => self.settle(verdicts).await.map(Answer::Settled),
             Ask::Group => self.group().await.map(Answer::Group),
+            Ask::HandOut(worker) => self.hand_out(worker).await.map(Answer::HandedOut),
+            Ask::Save(asked) => self.take_save(&asked).await.map(|()| Answer::Done),
+            Ask::Worked(partition) => self.worked(&partition).await.map(Answer::State),
         };
         answered.unwrap_or_else(|error| Answer::Failed(error.to_string()))
     }
@@ -164,6 +179,23 @@ impl Desk {
             (Err(AppendError::OutcomeUnknown { .. }), Some(Plant::UnknownAcked)) => self.claim(&draft).await,
             (Err(AppendError::Unavailable { .. }), Some(Plant::AckedEarly)) => self.claim(&draft).await,
             (Err(error), _) => failed(&error.into()),
+        }
+    }
+
+    /// What an append would be told, which is not made.
+    async fn validate(&self, call: Call) -> Outcome {
+        let Call::Append { stream, expected, marks, .. } = call else {
+            return failed(&ApiError::invalid("only appends are validated"));
+        };
+        let draft = Draft { stream, expected, key: None, marks };
+        if self.plant == Some(Plant::ValidationWrites) {
+            return self.append(draft).await;
+        }
+        let Some(request) = draft.request() else { return failed(&ApiError::invalid("a name is not legal")) };
+        match self.engine.validate_append(request).await {
+            Ok(Ok(_)) => Outcome::Ok { seen: Seen::Done },
+            Ok(Err(refused)) => failed(&refused.into()),
+            Err(error) => failed(&error.into()),
         }
     }
 

@@ -11,12 +11,18 @@ use crate::machine::EPOCH_US;
 pub const ACCOUNT: &str = "account";
 /// The name of their events; those of schema version 1 hold an amount, those of version 2 cents.
 pub const MOVED: &str = "account.moved";
+/// What the names of all other events begin with.
+pub const THINGS: &str = "thing.*";
+/// What every fourth event is tagged with.
+pub const TAG: &str = "every:fourth";
 /// The projection that is folded for the stream that is asked for.
 pub const BALANCE: &str = "balance";
 /// The projections that count the events of each stream, behind the log and right behind apply.
 pub const COUNTS: [&str; 2] = ["counts", INLINE];
 /// The second of them.
 pub const INLINE: &str = "inline-counts";
+/// The projection that workers fold, of the accounts' events, by account.
+pub const WORKED: &str = "worked";
 /// The modulus of the running hash, which every repeat, hole and change of order changes.
 const MODULUS: u64 = 1_000_003;
 
@@ -103,9 +109,19 @@ pub fn flaw(mark: &str) -> Option<Flaw> {
 #[must_use]
 pub fn occurred_us(mark: &str) -> Option<i64> {
     amount(mark)?;
-    let number = mark.split(['~', '=']).next()?.rsplit_once('-')?.1;
-    let number: i64 = number.parse().ok().filter(|number| number % 3 == 0)?;
+    let number = number(mark).filter(|number| number % 3 == 0)?;
     Some(EPOCH_US + number * 7_919_000 % 9_000_000)
+}
+
+/// Whether an event has the tag, by its mark alone.
+#[must_use]
+pub fn tagged(mark: &str) -> bool {
+    number(mark).is_some_and(|number| number % 4 == 0)
+}
+
+/// The number of a mark among those of its client.
+fn number(mark: &str) -> Option<i64> {
+    mark.split(['~', '=']).next()?.rsplit_once('-')?.1.parse().ok()
 }
 
 /// The empty fold of a projection, for the checker of P2.
@@ -114,15 +130,27 @@ pub fn folds(projection: &str) -> Option<Box<dyn Fold>> {
     COUNTS.contains(&projection).then(|| Box::new(Counts::default()) as Box<dyn Fold>)
 }
 
+/// Count and hash of what was counted before, and of these positions.
+#[must_use]
+pub fn counted(state: Option<&Value>, positions: impl IntoIterator<Item = u64>) -> Value {
+    let number = |key: &str| state.and_then(|state| state[key].as_u64());
+    let before = (number("count").unwrap_or(0), number("hash").unwrap_or(7));
+    let (count, hash) = positions.into_iter().fold(before, count);
+    json!({ "count": count, "hash": hash })
+}
+
+fn count((count, hash): (u64, u64), position: u64) -> (u64, u64) {
+    (count + 1, (hash * 31 + position) % MODULUS)
+}
+
 /// Count and hash by stream.
 #[derive(Default)]
 struct Counts(BTreeMap<String, (u64, u64)>);
 
 impl Fold for Counts {
     fn fold(&mut self, event: &StoredEvent) {
-        let (count, hash) = self.0.entry(event.stream.clone()).or_insert((0, 7));
-        *count += 1;
-        *hash = (*hash * 31 + event.position) % MODULUS;
+        let state = self.0.entry(event.stream.clone()).or_insert((0, 7));
+        *state = count(*state, event.position);
     }
 
     fn view(&self, partition: &str) -> Option<Value> {

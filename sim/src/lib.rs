@@ -34,8 +34,10 @@ pub mod workload;
 
 pub mod audit;
 pub mod balances;
+pub mod claims;
 pub mod notes;
 pub mod run;
+pub mod searches;
 pub mod verdict;
 pub mod whole;
 

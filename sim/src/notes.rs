@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use weir_check::groups::Fact;
+use weir_check::{groups, history::Operation, leases};
 
-use crate::{balances::StateSeen, desk::Rests, subscriber::Place};
+use crate::{balances::StateSeen, claims, desk::Rests, searches::Searched, subscriber::Place};
 
 /// Where they note it. Clones are the same.
 #[derive(Clone, Default)]
@@ -19,9 +19,17 @@ pub struct Noted {
     /// The states of accounts that they were told.
     pub states: Vec<StateSeen>,
     /// What consumers saw and did.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<groups::Fact>,
+    /// What workers saw of their leases.
+    pub leases: Vec<leases::Fact<u64>>,
     /// What transactions rest on, by their keys.
     pub rests: BTreeMap<String, Rests>,
+    /// Appends that were only validated.
+    pub validated: Vec<Operation>,
+    /// What was searched for in the log.
+    pub searched: Vec<Searched>,
+    /// What clients held for a while.
+    pub claims: Vec<claims::Held>,
     /// Partitions that were folded anew.
     pub mended: u64,
     /// How far subscribers are that were told to stop.

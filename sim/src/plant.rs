@@ -60,10 +60,20 @@ pub enum Plant {
     SnapshotOfBefore,
     /// A state of the past for which times do not count.
     TimesIgnored,
+    /// A search of the log that leaves an event out.
+    SearchWithHole,
+    /// A validation that writes what it validates.
+    ValidationWrites,
+    /// A claim that does not look who holds it.
+    LeaseIgnored,
+    /// Events for a worker, without the state that they are to be folded into.
+    WorkedStateLost,
+    /// A save of a worker that was refused for its lease, and is told to be taken.
+    LateSaveTold,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 26] = [
+pub const PLANTS: [(&str, Plant); 31] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -90,6 +100,11 @@ pub const PLANTS: [(&str, Plant); 26] = [
     ("metadata-asleep", Plant::MetadataAsleep),
     ("snapshot-of-before", Plant::SnapshotOfBefore),
     ("times-ignored", Plant::TimesIgnored),
+    ("search-with-hole", Plant::SearchWithHole),
+    ("validation-writes", Plant::ValidationWrites),
+    ("lease-ignored", Plant::LeaseIgnored),
+    ("worked-state-lost", Plant::WorkedStateLost),
+    ("late-save-told", Plant::LateSaveTold),
 ];
 
 impl FromStr for Plant {

@@ -44,6 +44,7 @@ pub struct Subscriber {
 pub struct Place {
     name: String,
     target: Target,
+    expression: Option<String>,
     filter: Filter,
     cursor: Option<String>,
     /// The position of the last event that it has.
@@ -73,22 +74,28 @@ impl Subscriber {
 
 impl Place {
     fn draw(rng: &mut Rng, number: u64) -> Self {
-        let pattern = |pattern: String| Target::Pattern(pattern);
-        let (target, filter) = match rng.within(0..5) {
-            0 => (pattern(">".to_owned()), Filter::All),
-            1 => (pattern(format!("entity:{ACCOUNT}.*")), Filter::Prefix { prefix: format!("{ACCOUNT}-") }),
-            2 => (pattern(format!("events:{MOVED}")), Filter::Names { names: vec![MOVED.to_owned()] }),
-            3 => {
-                (pattern("events:thing.*".to_owned()), Filter::Names { names: vec!["thing.done".to_owned()] })
+        let pattern = |pattern: &str| Target::Pattern(pattern.to_owned());
+        let of_stream = |stream: &str| Filter::Stream { stream: stream.to_owned() };
+        let named = |name: &str| Filter::Names { names: vec![name.to_owned()] };
+        let (target, expression, filter) = match rng.within(0..6) {
+            0 => (pattern(">"), None, Filter::All),
+            1 => {
+                let prefix = Filter::Prefix { prefix: format!("{ACCOUNT}-") };
+                (pattern(&format!("entity:{ACCOUNT}.*")), None, prefix)
             }
-            _ => (Target::Stream("hot-0".to_owned()), Filter::Stream { stream: "hot-0".to_owned() }),
+            2 => (pattern(&format!("events:{MOVED}")), None, named(MOVED)),
+            3 => (pattern("events:thing.*"), None, named("thing.done")),
+            4 => (pattern(">"), Some("event.entityId == 'hot-1' && has(data.op)"), of_stream("hot-1")),
+            _ => (Target::Stream("hot-0".to_owned()), None, of_stream("hot-0")),
         };
-        Self { name: format!("s{number}"), target, filter, cursor: None, position: 0 }
+        let (name, expression) = (format!("s{number}"), expression.map(ToOwned::to_owned));
+        Self { name, target, expression, filter, cursor: None, position: 0 }
     }
 
     /// One connection, for so long at most, or until history ends. Whether history ended.
     pub async fn stretch(&mut self, client: &Client, node: u64, lasts: Duration, to_the_end: bool) -> bool {
-        let asked = Following { target: self.target.clone(), cursor: self.cursor.clone() };
+        let (target, filter) = (self.target.clone(), self.expression.clone());
+        let asked = Following { target, filter, cursor: self.cursor.clone() };
         let Some(mut stream) = client.follow(node, &asked).await else { return false };
         let after = self.position;
         let (consumer, source, filter) = (self.name.clone(), Source::Subscription, self.filter.clone());

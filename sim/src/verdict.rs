@@ -8,16 +8,18 @@ use weir_check::{
     Evidence, History, Rules, check, coverage,
     groups::{Fact, judge as judge_group},
     history::{Operation, Seen},
+    leases,
 };
 
 use crate::{
     balances::{self, StateSeen},
-    chance,
+    chance, claims,
     desk::Way,
     folds, listener,
     notes::Noted,
     plant::Plant,
     run::{Ended, run},
+    searches,
     setting::Setting,
     trace::Trace,
     whole,
@@ -98,6 +100,10 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
         wrong.extend(whole::broken(&history.operations, &noted.rests, &ended.end));
         wrong.extend(consumed(ended));
         wrong.extend(balances::broken(&history.operations, &noted.states, &ended.end));
+        wrong.extend(balances::validated_wrongly(&noted.validated, &ended.end));
+        wrong.extend(searches::broken(&noted.searched, &ended.end));
+        wrong.extend(claims::broken(&noted.claims));
+        wrong.extend(leases::judge(&noted.leases));
     }
     let mut counts = coverage::measure(&evidence);
     counts.extend(of_workers(&history.operations, noted).map(|(name, count)| (name.to_owned(), count)));
@@ -118,12 +124,16 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
         Seen::Observed { events, .. } => events.len() as u64,
         _ => 0,
     });
+    let saved = noted.leases.iter().filter(|fact| matches!(fact, leases::Fact::Saved { .. }));
     let given = noted.facts.iter().filter(|fact| matches!(fact, Fact::Given { .. }));
     [
+        ("appends.validated", noted.validated.len() as u64),
+        ("claims.granted", noted.claims.len() as u64),
         ("consumers.given", given.count() as u64),
         ("invariants.refused", balances::refused(operations)),
         ("partitions.mended", noted.mended),
         ("rules.refused", balances::flawed(operations)),
+        ("searches.done", noted.searched.len() as u64),
         ("snapshots.read", count(|seen| matches!(seen.asked.way, Way::Snapshot | Way::FromSnapshot))),
         ("states.of_times", count(|seen| seen.asked.as_of_us.is_some() || seen.asked.at_us.is_some())),
         ("states.read", count(|_| true)),
@@ -131,6 +141,7 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
         ("transactions.acked", whole::acked(operations)),
         ("transactions.refused", whole::refused(operations)),
         ("transactions.rest", noted.rests.len() as u64),
+        ("workers.saved", saved.count() as u64),
     ]
     .into_iter()
 }

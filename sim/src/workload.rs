@@ -1,11 +1,13 @@
 //! What clients do: appends of every sort, repeats of what has an unknown fate,
-//! reads of every freshness, transactions, keys with revisions, accounts under rules with their states, snapshots
-//! and consumers, and what is folded.
+//! reads of every freshness, searches, transactions, keys with revisions, claims, accounts under rules with their states, snapshots,
+//! consumers and workers, and what is folded.
 
 mod accounts;
 mod consumer;
 mod keys;
+mod looks;
 mod transactions;
+pub mod worker;
 
 use std::{
     sync::{
@@ -87,15 +89,19 @@ impl Worker {
                 0..20 => self.append_guarded().await,
                 20..34 => self.append_unguarded().await,
                 34..41 => self.move_money().await,
-                41..46 => self.use_state().await,
-                46..50 => self.consume().await,
+                41..44 => self.use_state().await,
+                44..47 => self.consume().await,
+                47..50 => self.fold().await,
                 50..53 => self.send_again().await,
                 53..60 => self.transact().await,
-                60..70 => self.use_key().await,
+                60..67 => self.use_key().await,
+                67..70 => self.claim().await,
                 70 => self.mend().await,
                 71..76 => self.read_view().await,
-                76..86 => self.read_stream().await,
-                86..93 => self.read_head().await,
+                76..85 => self.read_stream().await,
+                85..91 => self.read_head().await,
+                91..95 => self.search().await,
+                95..97 => self.validate().await,
                 _ => self.read_log().await,
             }
             let pause = self.rng.within(0..u64::try_from(self.pace.as_micros()).unwrap_or(1));

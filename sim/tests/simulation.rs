@@ -37,6 +37,8 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "appends.acked",
         "appends.conflict",
         "appends.repeated",
+        "appends.validated",
+        "claims.granted",
         "consumers.given",
         "invariants.refused",
         "keys.done",
@@ -44,6 +46,7 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "nodes.restarts",
         "partitions.mended",
         "rules.refused",
+        "searches.done",
         "snapshots.read",
         "states.of_times",
         "states.read",
@@ -51,6 +54,7 @@ fn a_hundred_seeds_hold_and_are_about_something() {
         "transactions.acked",
         "transactions.refused",
         "views.read",
+        "workers.saved",
     ] {
         assert!(
             tally.counts.get(what).is_some_and(|count| *count >= tally.seeds / 2),

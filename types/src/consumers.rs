@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::{EntityId, EventId, EventName, Pattern, Position, Timestamp, id, limits};
+use crate::{EntityId, EventId, EventName, FilterText, Pattern, Position, Timestamp, id, limits};
 
 id::name!(
     /// The name of a consumer group: ASCII letters, digits, `_` and `-`, 1 to 128 of them.
@@ -19,6 +19,8 @@ pub struct ConsumerGroup {
     pub name: ConsumerGroupName,
     /// Which events it hands out.
     pub pattern: Pattern,
+    /// Which of them; all without it.
+    pub filter: Option<FilterText>,
     /// What it is for; empty when nobody said.
     pub description: String,
     /// It begins after this position.
@@ -175,6 +177,7 @@ mod tests {
         let plain = ConsumerGroup {
             name: ConsumerGroupName::new("mail").unwrap(),
             pattern: Pattern::everything(),
+            filter: None,
             description: String::new(),
             after: Position::ZERO,
             terms: ConsumerTerms::default(),

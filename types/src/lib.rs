@@ -71,10 +71,10 @@ pub use sql::{
     SqlError, SqlFault, SqlQuery, SqlRows, SqlStatement, SqlStep, SqlValue, TableChange, TablesDefinition,
 };
 pub(crate) use subject::fnv1a;
-pub use subject::{SUBJECT_PREFIX, subject_of, subject_token, subject_under};
+pub use subject::{SUBJECT_PREFIX, is_literal_subject, subject_of, subject_token, subject_under};
 pub use subscription::{
-    Cursor, CursorError, CursorScope, Partitions, Pattern, PatternError, Selector, Slow, SubscribeRequest,
-    SubscriptionStart, ViewPattern, subscription_id, view_topic,
+    Cursor, CursorError, CursorScope, FilterError, FilterText, Partitions, Pattern, PatternError, Selector,
+    Slow, SubscribeRequest, SubscriptionStart, ViewPattern, subscription_id, view_topic,
 };
 pub use time::Timestamp;
 pub use trace::{TraceContext, untraced};

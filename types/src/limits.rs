@@ -281,6 +281,8 @@ pub const WORKER_DEAD_LETTERS_MAX: u64 = 10_000;
 pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
 /// Bytes of the secret with which it is signed.
 pub const WEBHOOK_SECRET_BYTES_MAX: usize = 256;
+/// Bytes of a subject of NATS to which a projection's events go.
+pub const SUBJECT_BYTES_MAX: usize = 255;
 /// Projections of one group that workers fold.
 pub const WORKER_PROJECTIONS_MAX: usize = 256;
 /// Bytes of memory of one projection's JavaScript runtime.
@@ -289,6 +291,18 @@ pub const REDUCER_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const SUBSCRIPTIONS_MAX: usize = 4_096;
 /// Bytes of UTF-8 in a subscription's pattern.
 pub const SUBSCRIPTION_PATTERN_BYTES_MAX: usize = 1_100;
+/// Bytes of UTF-8 in a filter of events.
+pub const FILTER_BYTES_MAX: usize = 1_024;
+/// Levels of brackets in a filter.
+pub const FILTER_BRACKETS_MAX: usize = 32;
+/// Levels of a filter as it is read.
+pub const FILTER_DEPTH_MAX: usize = 64;
+/// Levels of `all`, `exists`, `exists_one`, `map` and `filter` within each other.
+pub const FILTER_LOOPS_MAX: usize = 2;
+/// Steps that a filter may take for one event.
+pub const FILTER_STEPS_MAX: u64 = 200_000;
+/// Bytes that a regular expression of a filter may be compiled to.
+pub const FILTER_REGEX_BYTES_MAX: usize = 64 * 1024;
 /// Events that may wait for one subscriber that follows; beyond it, it is slow.
 pub const SUBSCRIPTION_EVENTS_MAX: usize = 10_000;
 /// Bytes of data and metadata of the same.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{EntityId, EntityType, EventName, GroupId};
+use crate::{EntityId, EntityType, EventName, GroupId, limits::SUBJECT_BYTES_MAX};
 
 /// Bytes of a token before it is cut and closed with a hash of the whole.
 const TOKEN_BYTES_MAX: usize = 120;
@@ -56,6 +56,17 @@ pub fn subject_token(name: &str) -> String {
     token
 }
 
+/// Whether a text is a subject that a message can have: tokens without wildcards, and none of NATS itself.
+#[must_use]
+pub fn is_literal_subject(text: &str) -> bool {
+    let is_literal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'*' | b'>');
+    let is_token = |token: &str| !token.is_empty() && token.bytes().all(is_literal);
+    text.len() <= SUBJECT_BYTES_MAX
+        && text.split('.').all(is_token)
+        && !text.starts_with('$')
+        && !text.starts_with("_INBOX.")
+}
+
 /// FNV-1a, 64 bits (Fowler, Noll, Vo): stable across versions, which a standard hasher is not.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
@@ -66,6 +77,30 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_literal_subject_has_no_wildcards_and_is_not_of_nats_itself() {
+        for subject in ["mail", "shop.mail.v1", "a-b_c.D/e%20", &"a".repeat(255)] {
+            assert!(is_literal_subject(subject), "{subject}");
+        }
+        for subject in [
+            "",
+            ".",
+            "a..b",
+            "a.",
+            ".a",
+            "a.*",
+            "a.>",
+            ">",
+            "a b",
+            "größe",
+            "$JS.API",
+            "_INBOX.1",
+            &"a".repeat(256),
+        ] {
+            assert!(!is_literal_subject(subject), "{subject}");
+        }
+    }
 
     #[test]
     fn no_name_becomes_structure() {

@@ -2,10 +2,12 @@
 //! Everything here is decided without I/O.
 
 mod cursor;
+mod filter;
 mod pattern;
 mod view_pattern;
 
 pub use cursor::{Cursor, CursorError, CursorScope};
+pub use filter::{FilterError, FilterText};
 pub use pattern::{Pattern, PatternError};
 pub use view_pattern::{Partitions, ViewPattern, view_topic};
 
@@ -75,6 +77,8 @@ pub enum Slow {
 pub struct SubscribeRequest {
     /// Which events.
     pub selector: Selector,
+    /// Which of them; all without it.
+    pub filter: Option<FilterText>,
     /// From where on.
     pub start: SubscriptionStart,
     /// What becomes of it when it is slow.

@@ -9,15 +9,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_types::{
-    ConsumerGroup, ConsumerStatus, ConsumerTerms, Pattern, Position, ReadError, RecordedEvent, Selector,
-    Settlement, Slow, SubscribeRequest, SubscriptionStart, Timestamp, Verdict, limits, ports::Clock,
+    ConsumerGroup, ConsumerStatus, ConsumerTerms, FilterText, Pattern, Position, ReadError, RecordedEvent,
+    Selector, Settlement, Slow, SubscribeRequest, SubscriptionStart, Timestamp, Verdict, limits,
+    ports::Clock,
 };
 
 use super::{
     dispatcher::{Delivery, Dispatcher, DispatcherCounts, Told, Writing},
     ledger::Ledger,
 };
-use crate::live::{EndReason, Frame, Hub, Subscriber};
+use crate::live::{EndReason, Frame, Hub, NotSubscribed, Subscriber};
 
 /// Who asks may wait in line.
 const LINE_MAX: usize = 1_024;
@@ -27,8 +28,9 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// After a subscription that was not to be had.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// The same where an event cannot be read as one of the newest schema version, which somebody has to mend.
-const UPCAST_PAUSE: Duration = Duration::from_secs(2);
+/// The same where somebody has to mend it: an event cannot be read as one of the newest schema version, or this version
+/// of Weir does not know the group's filter.
+const MEND_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a desk is of no use any more: the node leads no longer, or it stops. Whoever asks the leader again is served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +99,7 @@ enum Ask {
     Replay(Vec<RecordedEvent>, oneshot::Sender<u64>),
     Counts(oneshot::Sender<DispatcherCounts>),
     TakeBack(Vec<Delivery>),
-    Change(ConsumerTerms, ConsumerStatus, oneshot::Sender<()>),
+    Change(ConsumerTerms, ConsumerStatus, Option<FilterText>, oneshot::Sender<()>),
 }
 
 struct Pull {
@@ -166,13 +168,14 @@ impl Desk {
         self.ask(Ask::Counts).await
     }
 
-    /// Goes on by other terms; when it is answered, nothing is handed out by those before. What is with consumers stays
-    /// with them.
+    /// Goes on by the terms, the status and the filter that the group has now; when it is answered, nothing is handed
+    /// out by those before, unless it was handed out before. What is with consumers stays with them.
     ///
     /// # Errors
     /// [`DeskEnded`].
-    pub async fn change(&self, terms: ConsumerTerms, status: ConsumerStatus) -> Result<(), DeskEnded> {
-        self.ask(|answer| Ask::Change(terms, status, answer)).await
+    pub async fn change(&self, group: &ConsumerGroup) -> Result<(), DeskEnded> {
+        let (terms, status, filter) = (group.terms, group.status, group.filter.clone());
+        self.ask(|answer| Ask::Change(terms, status, filter, answer)).await
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, DeskEnded> {
@@ -196,6 +199,7 @@ struct Server {
     number: u64,
     dispatcher: Dispatcher,
     pattern: Pattern,
+    filter: Option<FilterText>,
     store: Arc<dyn DeskStore>,
     hub: Hub,
     clock: Arc<dyn Clock>,
@@ -208,7 +212,8 @@ struct Server {
     with_next: Vec<Waiting>,
     parked: Vec<Parked>,
     began: Instant,
-    /// Whether it has read all that was there when it began.
+    reads_since: Instant,
+    /// Whether it has read all that was there then.
     has_history: bool,
     /// No earlier is a subscription tried again.
     retry_at: Instant,
@@ -234,6 +239,7 @@ impl Server {
             number,
             dispatcher,
             pattern: group.pattern,
+            filter: group.filter,
             store,
             hub,
             clock,
@@ -246,6 +252,7 @@ impl Server {
             with_next: Vec::new(),
             parked: Vec::new(),
             began: Instant::now(),
+            reads_since: Instant::now(),
             has_history: false,
             retry_at: Instant::now(),
         }
@@ -297,19 +304,17 @@ impl Server {
         }
         let wish = SubscribeRequest {
             selector: Selector::Pattern(self.pattern.clone()),
+            filter: self.filter.clone(),
             start: SubscriptionStart::AfterPosition(self.dispatcher.looked()),
             slow: Slow::Disconnect,
             heartbeat: HEARTBEAT,
         };
         match self.hub.subscribe(wish).await {
-            Ok(Ok(subscriber)) => self.subscriber = Some(subscriber),
-            Ok(Err(error)) => {
-                warn!(%error, "consumer group cannot read the log");
-                self.retry_at = Instant::now() + RETRY_PAUSE;
-            }
-            Err(full) => {
-                warn!(error = %full, "consumer group cannot follow the log");
-                self.retry_at = Instant::now() + RETRY_PAUSE;
+            Ok(subscriber) => self.subscriber = Some(subscriber),
+            Err(error) => {
+                warn!(%error, "consumer group cannot follow the log");
+                let pause = if matches!(error, NotSubscribed::Filter(_)) { MEND_PAUSE } else { RETRY_PAUSE };
+                self.retry_at = Instant::now() + pause;
             }
         }
     }
@@ -358,7 +363,7 @@ impl Server {
         let due = self.dispatcher.next_due().map(|due| self.began + due);
         let given_up = self.pulls.iter().map(|pull| pull.until).min();
         let retry = self.subscriber.is_none().then_some(self.retry_at);
-        let parked = (!self.parked.is_empty()).then_some(self.began + PARK_MAX);
+        let parked = (!self.parked.is_empty()).then_some(self.reads_since + PARK_MAX);
         let due = due.into_iter().chain(given_up).chain(retry).chain(parked).min();
         let looks = Instant::now() + HEARTBEAT;
         let due = due.map_or(looks, |due| due.min(looks));
@@ -394,7 +399,7 @@ impl Server {
                 Frame::Ended { reason: EndReason::Failed(error @ ReadError::Upcast { .. }), cursor } => {
                     warn!(%error, "consumer group cannot go on");
                     self.dispatcher.pass(cursor.position);
-                    (self.subscriber, self.retry_at) = (None, Instant::now() + UPCAST_PAUSE);
+                    (self.subscriber, self.retry_at) = (None, Instant::now() + MEND_PAUSE);
                 }
                 Frame::Ended { reason: EndReason::Failed(error), .. } => return Err(error.to_string()),
             }
@@ -409,7 +414,7 @@ impl Server {
             Ask::Pull(mut pull) => {
                 // Before it has read anything, it cannot know that there is nothing.
                 if !self.has_history {
-                    pull.until = pull.until.max(self.began + FIRST_WAIT);
+                    pull.until = pull.until.max(self.reads_since + FIRST_WAIT);
                 }
                 self.pulls.push_back(pull);
             }
@@ -431,16 +436,28 @@ impl Server {
             }
             // Whoever asked may have gone, which changes nothing.
             Ask::Counts(answer) => drop(answer.send(self.dispatcher.counts())),
-            Ask::Change(terms, status, answer) => {
+            Ask::Change(terms, status, filter, answer) => {
                 self.dispatcher.change(terms, status);
+                if filter != self.filter {
+                    self.filter = filter;
+                    self.look_again();
+                }
                 answer.send(()).unwrap_or_default();
             }
         }
     }
 
+    /// Reads again, by another filter, what is not settled.
+    fn look_again(&mut self) {
+        self.dispatcher.look_again();
+        let now = Instant::now();
+        (self.subscriber, self.retry_at) = (None, now);
+        (self.reads_since, self.has_history) = (now, false);
+    }
+
     /// Whether verdicts are about what this desk has not read yet, and soon will have: an earlier leader handed it out.
     fn is_ahead(&self, verdicts: &[Settle]) -> bool {
-        let reads = !self.has_history && self.dispatcher.has_room() && self.began.elapsed() < PARK_MAX;
+        let reads = !self.has_history && self.dispatcher.has_room() && self.reads_since.elapsed() < PARK_MAX;
         reads && verdicts.iter().any(|one| one.position > self.dispatcher.looked())
     }
 

@@ -159,7 +159,7 @@ impl Dispatcher {
         let position = event.position;
         if position > self.looked {
             self.looked = position;
-            if !self.settled.contains(&position) {
+            if !(self.settled.contains(&position) || self.items.contains_key(&position)) {
                 self.take(event);
             }
         }
@@ -168,6 +168,20 @@ impl Dispatcher {
     /// There is no event of the pattern up to here that was not offered.
     pub fn pass(&mut self, position: Position) {
         self.looked = self.looked.max(position);
+    }
+
+    /// Goes back to the checkpoint: what comes after it is to be offered again, by another filter. What was handed out
+    /// stays; what was not counts when it is offered.
+    pub fn look_again(&mut self) {
+        self.looked = self.checkpoint();
+        let untouched = |(at, item): (&Position, &Item)| {
+            let is_new = item.stage == Stage::Waiting && item.attempts == 0;
+            (is_new && !self.replayed.contains(at)).then_some(*at)
+        };
+        let untouched: Vec<Position> = self.items.iter().filter_map(untouched).collect();
+        for position in untouched {
+            self.remove(position);
+        }
     }
 
     /// Takes a dead letter's event again: it is handed out as if it were new. Whether it was taken: what is
@@ -433,19 +447,28 @@ impl Dispatcher {
             !(self.is_writing(item.event.position) || self.replayed.contains(&item.event.position))
         };
         let first = self.items.values().find(settles);
-        first.map_or(self.looked, |item| Position(item.event.position.0 - 1))
+        // What was handed out may lie beyond what is looked through again.
+        first.map_or(self.looked, |item| self.looked.min(Position(item.event.position.0 - 1)))
     }
 
     /// What was to be written is written: what is settled by it is gone, and what waited behind it is ready.
     pub fn wrote(&mut self) {
         for position in self.writing.take().unwrap_or_default() {
-            let Some(item) = self.items.remove(&position) else { continue };
-            self.bytes -= weight(&item.event);
-            if !self.replayed.remove(&position) {
+            if self.remove(position) && !self.replayed.remove(&position) {
                 self.settled.insert(position);
             }
-            let entity = &item.event.entity_id;
-            let Some(of_entity) = self.entities.get_mut(entity) else { continue };
+        }
+        let checkpoint = self.checkpoint();
+        self.settled = self.settled.split_off(&checkpoint.next());
+    }
+
+    /// Takes an event out, if it is there: what waited behind it is ready.
+    fn remove(&mut self, position: Position) -> bool {
+        let Some(item) = self.items.remove(&position) else { return false };
+        self.bytes -= weight(&item.event);
+        self.ready.remove(&position);
+        let entity = &item.event.entity_id;
+        if let Some(of_entity) = self.entities.get_mut(entity) {
             of_entity.remove(&position);
             match of_entity.first().copied() {
                 Some(next) if self.items[&next].stage == Stage::Waiting => drop(self.ready.insert(next)),
@@ -453,8 +476,7 @@ impl Dispatcher {
                 None => drop(self.entities.remove(entity)),
             }
         }
-        let checkpoint = self.checkpoint();
-        self.settled = self.settled.split_off(&checkpoint.next());
+        true
     }
 
     /// What is to be told of the group.

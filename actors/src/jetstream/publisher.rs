@@ -243,6 +243,6 @@ fn is_missing(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-fn unavailable(error: impl std::error::Error) -> BusError {
+pub(super) fn unavailable(error: impl std::error::Error) -> BusError {
     BusError::Unavailable { reason: error.to_string() }
 }

@@ -41,6 +41,12 @@ impl Topology {
         Self { cluster, prefix: prefix.to_owned(), replicas }
     }
 
+    /// What the names of streams and subjects begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The name of a group's stream: `WEIR_1` under the usual prefix.
     #[must_use]
     pub fn stream_name(&self, group: GroupId) -> String {

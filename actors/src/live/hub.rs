@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_types::{
-    ClusterId, CursorScope, EntityId, GroupId, Position, ReadError, Selector, StreamVersion,
+    ClusterId, CursorScope, EntityId, FilterError, GroupId, Position, ReadError, Selector, StreamVersion,
     SubscribeRequest,
     limits::{SUBSCRIPTION_BYTES_MAX, SUBSCRIPTION_EVENTS_MAX, SUBSCRIPTIONS_MAX},
     ports::EventReader,
@@ -23,12 +23,26 @@ use super::{
     subscriber::{EndReason, Subscriber},
     tail,
 };
-use crate::upcast::Upcasting;
+use crate::{filter::EventFilter, upcast::Upcasting};
 
 /// The node has as many subscriptions as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("node has {SUBSCRIPTIONS_MAX} subscriptions, which is its limit")]
 pub struct HubFull;
+
+/// Why there is no subscription.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSubscribed {
+    /// The node has as many as it may.
+    #[error(transparent)]
+    Full(#[from] HubFull),
+    /// Its filter is none.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// Its start is not found.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
 
 /// All subscriptions of a node. Clones share it; the tail ends with the last.
 #[derive(Clone)]
@@ -148,15 +162,17 @@ impl Hub {
     /// Subscribes. The cursor of the start, if it is one, was checked against [`Hub::scope`].
     ///
     /// # Errors
-    /// [`HubFull`], or why the start is not found.
-    pub async fn subscribe(&self, wish: SubscribeRequest) -> Result<Result<Subscriber, ReadError>, HubFull> {
+    /// [`NotSubscribed`].
+    pub async fn subscribe(&self, wish: SubscribeRequest) -> Result<Subscriber, NotSubscribed> {
+        let filter = match &wish.filter {
+            Some(text) => Some(EventFilter::new(text.clone()).await?),
+            None => None,
+        };
         let slot = Slot::take(self.inner.clone())?;
         let scope = self.scope(&wish.selector);
-        let sought = seek(&*self.inner.reader, self.inner.group, &wish.selector, wish.start).await;
-        Ok(sought.map(|sought| {
-            let flow = Flow::new(wish.selector.clone(), scope, sought.seen, sought.version);
-            Subscriber::new(slot, flow, &wish, sought.found, self.inner.ends.subscribe())
-        }))
+        let sought = seek(&*self.inner.reader, self.inner.group, &wish.selector, wish.start).await?;
+        let flow = Flow::new(wish.selector.clone(), scope, sought.seen, sought.version);
+        Ok(Subscriber::new(slot, flow, (&wish, filter), sought.found, self.inner.ends.subscribe()))
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -15,11 +16,14 @@ use super::{
     hub::{Follower, Slot},
     newest::Newest,
 };
+use crate::{filter::EventFilter, off_runtime};
 
 /// Events that a subscriber takes from the ring at once.
 const TAKE_EVENTS: usize = 64;
 /// Events of the ring that it looks at for it.
 const LOOK_EVENTS: usize = 1_024;
+/// Events that a filter is asked about at once.
+const FILTER_EVENTS: usize = 64;
 
 /// What a subscriber is told, each with where it is then.
 #[derive(Debug, Clone)]
@@ -65,6 +69,10 @@ pub enum Frame {
 }
 
 impl Frame {
+    fn event(&self) -> Option<&Arc<SharedEvent>> {
+        if let Self::Event { event, .. } = self { Some(event) } else { None }
+    }
+
     fn cursor(&self) -> Cursor {
         match self {
             Self::Opened { cursor, .. }
@@ -94,9 +102,12 @@ pub struct Subscriber {
     flow: Flow,
     slow: Slow,
     follower: Option<Arc<Follower>>,
+    filter: Option<Arc<EventFilter>>,
     ready: VecDeque<Frame>,
-    /// How many of them are of the newest schema versions.
-    upcast: usize,
+    /// How many of them are of the newest schema versions, and matched by the filter.
+    prepared: usize,
+    /// Which of the first that are ready the filter takes. It is kept when nobody waits for it.
+    judging: Option<BoxFuture<'static, Option<Vec<bool>>>>,
     /// Where the last frame was that was given.
     given: Cursor,
     heartbeat: Duration,
@@ -109,22 +120,34 @@ impl Subscriber {
     pub(super) fn new(
         slot: Slot,
         flow: Flow,
-        wish: &SubscribeRequest,
+        (wish, filter): (&SubscribeRequest, Option<Arc<EventFilter>>),
         found: Option<u64>,
         ends: watch::Receiver<(u64, EndReason)>,
     ) -> Self {
         let ready = VecDeque::from([Frame::Opened { cursor: flow.cursor(), found }]);
-        let (slow, heartbeat) = (wish.slow, wish.heartbeat);
-        let due = Instant::now() + heartbeat;
-        let given = flow.cursor();
-        Self { slot, flow, slow, follower: None, ready, upcast: 0, given, heartbeat, due, ends, ended: false }
+        let (slow, heartbeat, given) = (wish.slow, wish.heartbeat, flow.cursor());
+        Self {
+            slot,
+            flow,
+            slow,
+            follower: None,
+            filter,
+            ready,
+            prepared: 0,
+            judging: None,
+            given,
+            heartbeat,
+            due: Instant::now() + heartbeat,
+            ends,
+            ended: false,
+        }
     }
 
     /// The next frame; `None` after the last. Waits for it. Dropping the future loses none.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
-            if self.upcast == 0 && matches!(self.ready.front(), Some(Frame::Event { .. })) {
-                self.upcast().await;
+            while self.prepared == 0 && matches!(self.ready.front(), Some(Frame::Event { .. })) {
+                self.prepare().await;
             }
             if let Some(frame) = self.ready() {
                 self.due = Instant::now() + self.heartbeat;
@@ -143,47 +166,105 @@ impl Subscriber {
     /// The next frame that needs no waiting, so that several are sent in one go.
     pub fn ready(&mut self) -> Option<Frame> {
         let is_event = matches!(self.ready.front()?, Frame::Event { .. });
-        if is_event && self.upcast == 0 {
+        if is_event && self.prepared == 0 {
             return None;
         }
-        self.upcast = self.upcast.saturating_sub(1);
+        self.prepared = self.prepared.saturating_sub(1);
         let frame = self.ready.pop_front()?;
         self.given = frame.cursor();
         Some(frame)
     }
 
-    /// Makes the next events those of the newest schema versions, as many as a page's bytes allow and one at least; it
-    /// ends before one that cannot be. Dropped before it is done, it is made anew.
-    async fn upcast(&mut self) {
-        let upcasts = match self.slot.hub().upcasting.newest().await {
-            Ok(upcasts) => upcasts,
-            Err(error) => return self.end_before(0, error),
-        };
-        let mut bytes = 0;
-        for at in 0..self.ready.len() {
-            if let Frame::Event { event, cursor } = &self.ready[at] {
-                let (position, cursor) = (event.event().position, *cursor);
-                match event.upcast(&upcasts).await {
-                    Ok(event) => {
-                        bytes += event.weight();
-                        self.ready[at] = Frame::Event { event, cursor };
-                    }
-                    Err(error) => return self.end_before(at, ReadError::Upcast { position, error }),
+    /// Makes the next events those of the newest schema versions, as many as a page's bytes allow and one at least, and
+    /// leaves out those that the filter does not take. It ends before one that cannot be upcast. Dropped before it is
+    /// done, it goes on when it is called again.
+    async fn prepare(&mut self) {
+        if self.judging.is_none() {
+            let led = self.upcast().await;
+            if led == 0 {
+                return;
+            }
+            match self.filter.clone() {
+                None => {
+                    self.prepared = led;
+                    return;
+                }
+                Some(filter) => {
+                    let events = self.ready.iter().take(led).map(Frame::event);
+                    self.judging = Some(judge(filter, events.map(Option::<&Arc<_>>::cloned).collect()));
                 }
             }
-            self.upcast = at + 1;
-            if bytes > SUBSCRIPTION_PAGE_BYTES_MAX {
-                break;
+        }
+        if let Some(judging) = &mut self.judging {
+            let taken = judging.await;
+            self.judging = None;
+            match taken {
+                Some(taken) => self.leave_out(&taken),
+                None => self.end_before(0, EndReason::Unavailable("node is stopping".to_owned())),
             }
         }
     }
 
+    /// Makes events those of the newest schema versions; how many frames of those that are ready it has looked at.
+    async fn upcast(&mut self) -> usize {
+        let upcasts = match self.slot.hub().upcasting.newest().await {
+            Ok(upcasts) => upcasts,
+            Err(error) => {
+                self.end_before(0, EndReason::Failed(error));
+                return 0;
+            }
+        };
+        let (mut bytes, mut led) = (0, 0);
+        let most = if self.filter.is_some() { FILTER_EVENTS } else { usize::MAX };
+        while led < self.ready.len().min(most) && bytes <= SUBSCRIPTION_PAGE_BYTES_MAX {
+            if let Frame::Event { event, cursor } = &self.ready[led] {
+                let (position, cursor) = (event.event().position, *cursor);
+                match event.upcast(&upcasts).await {
+                    Ok(event) => {
+                        bytes += event.weight();
+                        self.ready[led] = Frame::Event { event, cursor };
+                    }
+                    Err(error) => {
+                        // Those before it are given first.
+                        self.end_before(led, EndReason::Failed(ReadError::Upcast { position, error }));
+                        return led;
+                    }
+                }
+            }
+            led += 1;
+        }
+        led
+    }
+
+    /// Leaves out of the first frames those that are not taken. What is given next is beyond them.
+    fn leave_out(&mut self, taken: &[bool]) {
+        let rest = self.ready.split_off(taken.len());
+        let mut left_out = None;
+        let looked = std::mem::replace(&mut self.ready, VecDeque::with_capacity(rest.len() + taken.len()));
+        for (frame, taken) in looked.into_iter().zip(taken) {
+            match taken {
+                true => self.ready.push_back(frame),
+                false if self.ready.is_empty() => left_out = Some(frame.cursor()),
+                false => {}
+            }
+        }
+        self.prepared = self.ready.len();
+        self.ready.extend(rest);
+        if let Some(cursor) = left_out {
+            self.given = cursor;
+        }
+        // Where nothing of much history is taken, this alone says how far it is.
+        if self.prepared == 0 && !self.ended && Instant::now() >= self.due {
+            self.ready.push_front(Frame::Heartbeat { cursor: self.given });
+        }
+    }
+
     /// Ends it before a frame that is ready.
-    fn end_before(&mut self, at: usize, error: ReadError) {
+    fn end_before(&mut self, at: usize, reason: EndReason) {
         self.ready.truncate(at);
         let cursor = self.ready.back().map_or(self.given, Frame::cursor);
-        self.ready.push_back(Frame::Ended { reason: EndReason::Failed(error), cursor });
-        (self.ended, self.upcast) = (true, self.ready.len());
+        self.ready.push_back(Frame::Ended { reason, cursor });
+        self.ended = true;
     }
 
     /// Ends it: the last frame comes after those that are ready.
@@ -307,7 +388,7 @@ impl Subscriber {
     }
 
     /// Events of a page, and up to where they are all that may be asked for.
-    async fn read(&self, next: Next) -> Result<(Vec<RecordedEvent>, Position), ReadError> {
+    async fn read(&mut self, next: Next) -> Result<(Vec<RecordedEvent>, Position), ReadError> {
         let hub = self.slot.hub();
         match (next, self.flow.selector()) {
             (Next::Stream { from, limit }, Selector::Stream(entity)) => {
@@ -371,6 +452,16 @@ impl Subscriber {
             waiting.forgive();
         }
     }
+}
+
+/// Which frames a filter takes: those that are no events, and those that it matches. An author's expression is asked
+/// off the runtime; `None` when that ends.
+fn judge(
+    filter: Arc<EventFilter>,
+    events: Vec<Option<Arc<SharedEvent>>>,
+) -> BoxFuture<'static, Option<Vec<bool>>> {
+    let takes = move |event: Option<Arc<SharedEvent>>| event.is_none_or(|event| filter.takes(event.event()));
+    off_runtime(move || events.into_iter().map(takes).collect()).map(Result::ok).boxed()
 }
 
 /// Waits for a change without taking it.

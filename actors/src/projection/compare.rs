@@ -6,7 +6,7 @@ use weir_types::{
     ports::{Checkpoint, View, ViewStore},
 };
 
-use super::{brake::Hold, supervisor::Running};
+use super::{brake::Hold, handle::ViewError, supervisor::Running};
 
 /// How long folds are held at most to be compared.
 pub(super) const COMPARE_MAX: Duration = Duration::from_secs(10);
@@ -16,9 +16,12 @@ const PAGE: usize = 500;
 /// Why two folds were not compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
-    /// No such projection runs here.
-    #[error("projection not found")]
-    NotFound,
+    /// Nothing of that name answers here.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The registry has forgotten the source of what answers here.
+    #[error("another source of the projection is about to take over on this node")]
+    Outdated,
     /// It is folded further than where it was to be looked at.
     #[error("projection is folded up to {folded}, past {wanted}")]
     Passed {

@@ -164,7 +164,7 @@ impl ProjectionsHandle {
     /// far as it is folded then. Whether it began: one at a time does.
     ///
     /// # Errors
-    /// [`CompareError::NotFound`].
+    /// [`CompareError`]; `Outdated` when another source is about to take over.
     pub async fn start_dry_run(
         &self,
         name: &ProjectionName,
@@ -172,11 +172,11 @@ impl ProjectionsHandle {
         upto: Option<Position>,
         asked_at: Timestamp,
     ) -> Result<bool, CompareError> {
-        let serving = self.row(name).ok_or(CompareError::NotFound)?.serving;
+        let serving = self.answering(name).await?;
         let deployed = self.arguments.views.deployments(self.arguments.group).await?;
-        let of_name = deployed.iter().find(|one| one.name == *name).ok_or(CompareError::NotFound)?;
+        let of_name = deployed.iter().find(|one| one.name == *name).ok_or(ViewError::NotFound)?;
         let source = of_name.generations().find(|(id, _)| **id == serving.id);
-        let (_, definition) = source.ok_or(CompareError::NotFound)?;
+        let (_, definition) = source.ok_or(CompareError::Outdated)?;
         let (name, definition) = (name.clone(), definition.clone());
         let wanted = dry_run::Wanted { name, definition, upto, partition, asked_at, serving };
         Ok(dry_run::start(&self.board.dry_runs, self.arguments.clone(), wanted))
@@ -195,13 +195,13 @@ impl ProjectionsHandle {
     /// be looked at with [`ProjectionsHandle::held_at`]; gives where it is.
     ///
     /// # Errors
-    /// [`CompareError::NotFound`].
+    /// [`CompareError`].
     pub async fn hold(
         &self,
         name: &ProjectionName,
         patience: Duration,
     ) -> Result<(ProjectionId, Checkpoint), CompareError> {
-        let serving = self.row(name).ok_or(CompareError::NotFound)?.serving;
+        let serving = self.answering(name).await?;
         let hold = serving.hold(patience.min(COMPARE_MAX)).await;
         self.holds().insert(name.clone(), (serving.id.clone(), hold));
         Ok((serving.id.clone(), serving.checkpoint()))
@@ -217,7 +217,7 @@ impl ProjectionsHandle {
         name: &ProjectionName,
         position: Position,
     ) -> Result<(ProjectionId, Checkpoint), CompareError> {
-        let serving = self.row(name).ok_or(CompareError::NotFound)?.serving;
+        let serving = self.answering(name).await?;
         let held = self.holds().remove(name).filter(|(id, _)| *id == serving.id).map(|(_, hold)| hold);
         let mut hold = match held {
             Some(hold) => hold,
@@ -226,6 +226,11 @@ impl ProjectionsHandle {
         hold.extend(COMPARE_MAX);
         let checkpoint = serving.fold_to(&mut hold, position, Instant::now() + COMPARE_MAX).await?;
         Ok((serving.id.clone(), checkpoint))
+    }
+
+    /// What answers for a name here, once it does.
+    async fn answering(&self, name: &ProjectionName) -> Result<Running, ViewError> {
+        Ok(self.running(name, Instant::now() + COMPARE_MAX).await?.serving)
     }
 
     fn holds(&self) -> MutexGuard<'_, BTreeMap<ProjectionName, (ProjectionId, Hold)>> {
@@ -243,8 +248,8 @@ impl ProjectionsHandle {
         right: &ProjectionName,
         limit: usize,
     ) -> Result<Comparison, CompareError> {
-        let left = self.row(left).ok_or(CompareError::NotFound)?.serving;
-        let right = self.row(right).ok_or(CompareError::NotFound)?.serving;
+        let left = self.answering(left).await?;
+        let right = self.answering(right).await?;
         let deadline = Instant::now() + COMPARE_MAX;
         let (mut left_hold, mut right_hold) = (left.hold(COMPARE_MAX).await, right.hold(COMPARE_MAX).await);
         let position = left_hold.position().max(right_hold.position());

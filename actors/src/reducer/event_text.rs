@@ -72,12 +72,23 @@ impl Text {
     fn time(&mut self, lead: &str, at: Timestamp) {
         self.0.push_str(lead);
         self.0.push('"');
-        if let Ok(at) = jiff::Timestamp::from_microsecond(at.0) {
-            // As above.
-            let _ = TIMES.print_timestamp(&at, &mut self.0);
-        }
+        print_time(&mut self.0, at);
         self.0.push('"');
     }
+}
+
+fn print_time(text: &mut String, at: Timestamp) {
+    if let Ok(at) = jiff::Timestamp::from_microsecond(at.0) {
+        // A text takes all that is written to it.
+        let _ = TIMES.print_timestamp(&at, text);
+    }
+}
+
+/// A time in UTC, of which later ones are greater as texts too; one that no calendar of four-digit years holds is empty.
+pub(crate) fn time_text(at: Timestamp) -> String {
+    let mut text = String::with_capacity(27);
+    print_time(&mut text, at);
+    text
 }
 
 fn data_text(event: &RecordedEvent) -> &str {
@@ -94,7 +105,7 @@ fn metadata_text(event: &RecordedEvent) -> &str {
     }
 }
 
-fn source_text(source: EventSource) -> &'static str {
+pub(crate) fn source_text(source: EventSource) -> &'static str {
     match source {
         EventSource::Api => "api",
         EventSource::Cron => "cron",

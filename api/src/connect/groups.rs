@@ -36,7 +36,7 @@ pub struct ConsumerGroupRequest {
     /// Which events it hands out.
     #[serde(deserialize_with = "text")]
     pub pattern: String,
-    /// A CEL expression, which is not served.
+    /// Which of these events: an expression of CEL; all when it is empty.
     #[serde(alias = "filter_expr", deserialize_with = "text")]
     pub filter_expr: String,
     /// What settles an event that is sent to a `JoinConsumerGroup`.
@@ -117,6 +117,7 @@ impl ConsumerGroupRequest {
         Ok(ConsumerGroupBody {
             name: name.to_string(),
             pattern: group.pattern.clone(),
+            filter: Some(group.filter_expr.clone()).filter(|filter| !filter.is_empty()),
             max_in_flight: said(group.max_inflight),
             max_redeliveries: said(group.max_redeliveries),
             redeliver_delay_ms: said(group.redeliver_delay_ms),
@@ -139,6 +140,7 @@ impl ConsumerGroupRequest {
             Some(fields) => group.masked(&fields)?,
             None => ConsumerGroupChange {
                 pattern: Some(group.pattern.clone()).filter(|pattern| !pattern.is_empty()),
+                filter: Some(group.filter_expr.clone()).filter(|filter| !filter.is_empty()),
                 max_in_flight: said(group.max_inflight),
                 max_redeliveries: said(group.max_redeliveries),
                 redeliver_delay_ms: said(group.redeliver_delay_ms),
@@ -156,13 +158,14 @@ impl ConsumerGroupRequest {
         for field in fields {
             match field.as_str() {
                 "pattern" => change.pattern = Some(self.pattern.clone()),
+                "filterexpr" => change.filter = Some(self.filter_expr.clone()),
                 "maxinflight" => change.max_in_flight = Some(self.max_inflight),
                 "maxredeliveries" => change.max_redeliveries = Some(self.max_redeliveries),
                 "redeliverdelayms" => change.redeliver_delay_ms = Some(self.redeliver_delay_ms),
                 "status" => change.status = Some(self.status()?.unwrap_or(GroupStatus::Active)),
                 "ackmode" => change.ack_mode = Some(self.ack_mode()?.unwrap_or(GroupAckMode::Auto)),
                 // These are as every group has them, or were refused.
-                "name" | "namespace" | "filterexpr" | "backpressure" | "metadata" => {}
+                "name" | "namespace" | "backpressure" | "metadata" => {}
                 other => {
                     return Err(ApiError::invalid(format!(
                         "updateMask names `{other}`, which does not change"
@@ -186,9 +189,6 @@ impl ConsumerGroupRequest {
 
     fn check(&self) -> Result<(), ApiError> {
         self.check_namespace()?;
-        if !self.filter_expr.is_empty() {
-            return Err(lacks("filters"));
-        }
         if !matches!(&self.metadata, Value::Null) && self.metadata != Value::Object(serde_json::Map::new()) {
             return Err(lacks("metadata of consumer groups"));
         }
@@ -247,6 +247,8 @@ pub struct ConsumerGroupMessage {
     namespace: &'static str,
     name: String,
     pattern: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    filter_expr: String,
     ack_mode: &'static str,
     backpressure: &'static str,
     max_inflight: u32,
@@ -262,6 +264,7 @@ impl From<&ConsumerGroup> for ConsumerGroupMessage {
             namespace: "default",
             name: group.name.to_string(),
             pattern: group.pattern.as_str().to_owned(),
+            filter_expr: group.filter.as_ref().map_or_else(String::new, |filter| filter.as_str().to_owned()),
             ack_mode: match group.ack_mode {
                 AckMode::Auto => "ACK_MODE_AUTO",
                 AckMode::Manual => "ACK_MODE_MANUAL",
@@ -391,7 +394,7 @@ mod tests {
     #[test]
     fn what_groups_do_not_have_is_refused() {
         for (fields, code) in [
-            (r#""filterExpr":"true""#, Some(ErrorCode::Unimplemented)),
+            (r#""filterExpr":"data.n > 1""#, None),
             (r#""metadata":{"team":"post"}"#, Some(ErrorCode::Unimplemented)),
             (r#""backpressure":"BACKPRESSURE_MODE_DROP""#, Some(ErrorCode::Unimplemented)),
             (r#""namespace":"other""#, Some(ErrorCode::Unimplemented)),

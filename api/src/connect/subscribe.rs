@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use weir_types::{Pattern, Position, RecordedEvent, Selector, Slow, SubscribeRequest, SubscriptionStart};
+use weir_types::{
+    FilterText, Pattern, Position, RecordedEvent, Selector, Slow, SubscribeRequest, SubscriptionStart,
+};
 
 use super::{event::StreamEvent, proto_json::text};
 use crate::{
@@ -34,7 +36,7 @@ pub struct PubSubOptions {
     /// Give each event's metadata.
     #[serde(alias = "include_metadata")]
     pub include_metadata: Option<bool>,
-    /// A CEL expression, which is not served.
+    /// Which of the events: an expression of CEL. With a consumer group it is the group's.
     #[serde(deserialize_with = "text")]
     pub filter: String,
     /// The namespace; `default` is the only one.
@@ -62,6 +64,19 @@ pub struct PubSubOptions {
     pub heartbeat_ms: Option<u64>,
 }
 
+/// A consumer group in whose name events are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedGroup<'a> {
+    /// The group.
+    pub name: &'a str,
+    /// Its pattern.
+    pub pattern: Pattern,
+    /// Its filter; without it, whichever it has.
+    pub filter: Option<FilterText>,
+    /// Whether each event is settled as soon as it is sent.
+    pub acks_itself: bool,
+}
+
 /// The last word of an enum's name, in small letters: `ACK_MODE_MANUAL` and `manual` are one; a number is refused.
 fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let given = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
@@ -77,8 +92,8 @@ impl PubSubSubscribe {
     /// The request in Weir's words.
     ///
     /// # Errors
-    /// `invalid_pattern`, `invalid_request`, `invalid_cursor`, `too_large`, or `unimplemented` for consumer
-    /// groups, manual acks and filters.
+    /// `invalid_pattern`, `invalid_filter`, `invalid_request`, `invalid_cursor`, `too_large`, or `unimplemented` for
+    /// consumer groups and manual acks.
     pub fn to_request(&self) -> Result<SubscribeRequest, ApiError> {
         let none = PubSubOptions::default();
         let options = self.options.as_ref().unwrap_or(&none);
@@ -95,7 +110,8 @@ impl PubSubSubscribe {
         let start = options.start()?;
         let slow = if options.backpressure == "drop" { Slow::Conflate } else { Slow::Disconnect };
         let heartbeat = heartbeat_of(options.heartbeat_ms)?;
-        Ok(SubscribeRequest { selector: Selector::Pattern(pattern), start, slow, heartbeat })
+        let filter = FilterText::optional(&options.filter)?;
+        Ok(SubscribeRequest { selector: Selector::Pattern(pattern), filter, start, slow, heartbeat })
     }
 
     /// Where the states of a projection are asked for: after which position, and the time between heartbeats.
@@ -110,16 +126,18 @@ impl PubSubSubscribe {
             let message = "consumer groups and manual acks are not served for states";
             return Err(ApiError::new(ErrorCode::Unimplemented, message));
         }
+        if !options.filter.is_empty() {
+            return Err(ApiError::new(ErrorCode::Unimplemented, "filters are not served for states"));
+        }
         let after = Position(options.start_after_sequence.unwrap_or(0));
         Ok((after, heartbeat_of(options.heartbeat_ms)?))
     }
 
-    /// The consumer group in whose name events are wanted, its pattern, and whether each event is settled as
-    /// soon as it is sent; `None` without a group.
+    /// The consumer group in whose name events are wanted; `None` without one.
     ///
     /// # Errors
-    /// `invalid_pattern`, `invalid_request` when a beginning is named too, or `unimplemented`.
-    pub fn to_consumer(&self) -> Result<Option<(&str, Pattern, bool)>, ApiError> {
+    /// `invalid_pattern`, `invalid_filter`, `invalid_request` when a beginning is named too, or `unimplemented`.
+    pub fn to_consumer(&self) -> Result<Option<WantedGroup<'_>>, ApiError> {
         let Some(options) = self.options.as_ref().filter(|options| !options.consumer_group.is_empty()) else {
             return Ok(None);
         };
@@ -127,7 +145,12 @@ impl PubSubSubscribe {
         if options.replay.is_some_and(|count| count > 0) || !options.cursor.is_empty() {
             return Err(ApiError::invalid("a consumer group knows where it is: consumerGroup goes alone"));
         }
-        Ok(Some((&options.consumer_group, Pattern::new(&self.pattern)?, options.ack_mode != "manual")))
+        Ok(Some(WantedGroup {
+            name: &options.consumer_group,
+            pattern: Pattern::new(&self.pattern)?,
+            filter: FilterText::optional(&options.filter)?,
+            acks_itself: options.ack_mode != "manual",
+        }))
     }
 
     /// Whether each event's metadata is wanted.
@@ -150,7 +173,6 @@ impl PubSubOptions {
             return Err(ApiError::invalid("startAfterSequence goes with neither replay nor consumerGroup"));
         }
         let lacks = match self {
-            _ if !self.filter.is_empty() => "filters",
             _ if !matches!(self.namespace.as_str(), "" | "default") => "namespaces beside `default`",
             _ => return Ok(()),
         };
@@ -289,7 +311,7 @@ mod tests {
             (r#"{"startAfterSequence":0,"consumerGroup":"g"}"#, Some(ErrorCode::InvalidRequest)),
             (r#"{"consumerGroup":"g"}"#, Some(ErrorCode::Unimplemented)),
             (r#"{"ackMode":"manual"}"#, Some(ErrorCode::Unimplemented)),
-            (r#"{"filter":"true"}"#, Some(ErrorCode::Unimplemented)),
+            (r#"{"filter":"data.n > 1"}"#, None),
             (r#"{"namespace":"other"}"#, Some(ErrorCode::Unimplemented)),
             (r#"{"start_after_sequence":"7","include_metadata":true}"#, None),
             (r#"{"somethingNew":1}"#, None),
@@ -298,6 +320,16 @@ mod tests {
             let request: PubSubSubscribe = serde_json::from_str(&text).unwrap();
             assert_eq!(request.to_request().err().map(|error| error.code), code, "{options}");
         }
+        let filtered = |pattern: &str, filter: &str| PubSubSubscribe {
+            pattern: pattern.into(),
+            options: Some(PubSubOptions { filter: filter.into(), ..PubSubOptions::default() }),
+        };
+        let of_events = filtered("events:order.*", "data.n > 1").to_request().unwrap();
+        assert_eq!(of_events.filter, FilterText::optional("data.n > 1").unwrap());
+        let long = filtered("events:order.*", &"x".repeat(2_000)).to_request().unwrap_err();
+        assert_eq!(long.code, ErrorCode::InvalidFilter);
+        let of_states = filtered("system.projection.orders.>", "data.n > 1").to_watch().unwrap_err();
+        assert_eq!(of_states.code, ErrorCode::Unimplemented);
     }
 
     #[test]

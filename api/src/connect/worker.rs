@@ -40,6 +40,17 @@ pub struct RegisterProjectionRequest {
     /// Where the cluster itself sends the events of an external projection; nobody polls then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookBody>,
+    /// As `webhook`: a subject of NATS, which a stream of JetStream must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats: Option<SubjectBody>,
+}
+
+/// A subject of NATS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SubjectBody {
+    /// The subject, without wildcards.
+    pub subject: String,
 }
 
 /// An HTTP server that takes events.

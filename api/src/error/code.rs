@@ -65,6 +65,8 @@ codes! {
     Internal = "internal",
     /// The cursor is not legal, or belongs elsewhere.
     InvalidCursor = "invalid_cursor",
+    /// The filter of a subscription or of a consumer group is not legal.
+    InvalidFilter = "invalid_filter",
     /// A name is empty, too long or holds an illegal character.
     InvalidName = "invalid_name",
     /// The pattern of a subscription is not legal.
@@ -170,6 +172,7 @@ impl ErrorCode {
         match self {
             Self::EmptyAppend
             | Self::InvalidCursor
+            | Self::InvalidFilter
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest
@@ -235,6 +238,7 @@ impl ErrorCode {
             Self::EmptyAppend
             | Self::EventInvalid
             | Self::InvalidCursor
+            | Self::InvalidFilter
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest
@@ -329,6 +333,7 @@ impl ErrorCode {
             | Self::IdempotencyConflict
             | Self::Internal
             | Self::InvalidCursor
+            | Self::InvalidFilter
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest
@@ -392,6 +397,7 @@ impl ErrorCode {
             | Self::EventNotFound
             | Self::IdempotencyConflict
             | Self::InvalidCursor
+            | Self::InvalidFilter
             | Self::InvalidName
             | Self::InvalidPattern
             | Self::InvalidRequest

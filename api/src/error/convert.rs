@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use weir_types::{
-    AppendError, CursorError, ExpectedVersion, KvError, KvReadError, NameError, PatternError, ReadError,
-    RegistryError, RuleFault, RulesError, UpcastError, Violation, limits, ports::BusError,
+    AppendError, CursorError, ExpectedVersion, FilterError, KvError, KvReadError, NameError, PatternError,
+    ReadError, RegistryError, RuleFault, RulesError, UpcastError, Violation, limits, ports::BusError,
 };
 
 use super::{ApiError, ErrorCode};
@@ -223,6 +223,17 @@ impl From<PatternError> for ApiError {
             _ => ErrorCode::InvalidPattern,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        let refused = Self::new(ErrorCode::InvalidFilter, error.to_string());
+        match error {
+            FilterError::Syntax { line, column, .. } => refused.with("line", line).with("column", column),
+            FilterError::TooLong { .. } => refused.with("max", limits::FILTER_BYTES_MAX),
+            FilterError::Empty | FilterError::Illegal { .. } => refused,
+        }
     }
 }
 

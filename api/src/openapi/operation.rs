@@ -7,14 +7,14 @@ use crate::{
         AlreadyInitialized, BucketExists, BucketFull, BucketNotFound, BucketsFull, BusUnavailable,
         ConsumerGroupExists, ConsumerGroupNotFound, ConsumerGroupsFull, DeadlineExceeded, EmptyAppend,
         EntityTypeConflict, EventInvalid, EventNotFound, IdempotencyConflict, Internal, InvalidCursor,
-        InvalidName, InvalidPattern, InvalidRequest, InvariantFailed, InvariantViolated, KeyNotFound,
-        LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded, PositionPassed,
-        ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked, ProjectionPaused,
-        ProjectionVirtual, ProjectionsFull, RebuildConflict, RevisionConflict, RulesFull, RulesInvalid,
-        RulesNotFound, SchemaInvalid, SchemaNotFound, SnapshotNotFound, SqlInvalid, Stale, StateFailed,
-        StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge, TransactionRefused,
-        Unavailable, Unimplemented, UpcastFailed, UpcastGap, UpcasterInvalid, UpcasterNotFound,
-        VersionConflict,
+        InvalidFilter, InvalidName, InvalidPattern, InvalidRequest, InvariantFailed, InvariantViolated,
+        KeyNotFound, LeaseLost, MembershipConflict, NotInitialized, NotLeader, OutcomeUnknown, Overloaded,
+        PositionPassed, ProjectionInvalid, ProjectionKindConflict, ProjectionNotFound, ProjectionParked,
+        ProjectionPaused, ProjectionVirtual, ProjectionsFull, RebuildConflict, RevisionConflict, RulesFull,
+        RulesInvalid, RulesNotFound, SchemaInvalid, SchemaNotFound, SnapshotNotFound, SqlInvalid, Stale,
+        StateFailed, StorageDamaged, StorageFailed, StreamNotFound, SubscriptionsFull, TooLarge,
+        TransactionRefused, Unavailable, Unimplemented, UpcastFailed, UpcastGap, UpcasterInvalid,
+        UpcasterNotFound, VersionConflict,
     },
     connect,
     v1::{self, paths},
@@ -185,14 +185,14 @@ operations! {
         /// Makes a consumer group.
         CreateConsumerGroup = Leader Post paths::CONSUMER_GROUPS, |spec| change(spec)
             .body::<v1::ConsumerGroupBody>().gives::<v1::ConsumerGroupBody>(201)
-            .fails(&[InvalidPattern, ConsumerGroupExists, ConsumerGroupsFull]);
+            .fails(&[InvalidPattern, InvalidFilter, ConsumerGroupExists, ConsumerGroupsFull]);
         /// Lists consumer groups.
         ListConsumerGroups = Leader Get paths::CONSUMER_GROUPS, |spec| lead(spec).gives::<v1::ConsumerGroupList>(200);
         /// A consumer group and how far it is.
         GetConsumerGroup = Leader Get paths::CONSUMER_GROUP, |spec| of_group(spec).gives::<v1::ConsumerGroupView>(200);
         /// Changes the terms of a consumer group, pauses or resumes it.
         ChangeConsumerGroup = Leader Patch paths::CONSUMER_GROUP, |spec| of_group(change(spec))
-            .body::<v1::ConsumerGroupChange>().gives::<v1::ConsumerGroupBody>(200);
+            .body::<v1::ConsumerGroupChange>().gives::<v1::ConsumerGroupBody>(200).fails(&[InvalidFilter]);
         /// Removes a consumer group with its dead letters.
         DeleteConsumerGroup = Leader Delete paths::CONSUMER_GROUP, |spec| of_group(spec)
             .gives_nothing(204, "removed").fails(&[OutcomeUnknown]);
@@ -489,6 +489,7 @@ fn subscribe(spec: Spec<'_>) -> Spec<'_> {
         InvalidRequest,
         InvalidName,
         InvalidPattern,
+        InvalidFilter,
         InvalidCursor,
         TooLarge,
         SubscriptionsFull,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     AckMode, ConsumerGroup, ConsumerGroupName, ConsumerStatus, ConsumerTerms, DeadLetter, DeathCause,
-    Pattern, Position, Settlement, Verdict, limits,
+    FilterText, Pattern, Position, Settlement, Verdict, limits,
 };
 
 use super::{EventView, read::limit_of};
@@ -20,6 +20,9 @@ pub struct ConsumerGroupBody {
     pub name: String,
     /// Which events it hands out, as a subscription names them.
     pub pattern: String,
+    /// Which of these events: an expression of CEL; all without it.
+    #[serde(alias = "filterExpr", alias = "filter_expr", default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -133,7 +136,7 @@ impl ConsumerGroupBody {
     /// The group that is asked for; `now` is where it begins if it does not say.
     ///
     /// # Errors
-    /// `invalid_name`, `invalid_pattern` or `invalid_request`.
+    /// `invalid_name`, `invalid_pattern`, `invalid_filter` or `invalid_request`.
     pub fn to_group(&self, now: Position) -> Result<ConsumerGroup, ApiError> {
         if self.after_position == Some(u64::MAX) {
             return Err(ApiError::invalid("there is no event after the last of all positions"));
@@ -142,6 +145,7 @@ impl ConsumerGroupBody {
         let group = ConsumerGroup {
             name: ConsumerGroupName::new(&self.name)?,
             pattern: Pattern::new(&self.pattern)?,
+            filter: FilterText::optional(self.filter.as_deref().unwrap_or_default())?,
             description: self.description.clone().unwrap_or_default(),
             after: self.after_position.map_or(now, Position),
             terms: ConsumerTerms {
@@ -175,6 +179,7 @@ impl From<&ConsumerGroup> for ConsumerGroupBody {
         Self {
             name: group.name.to_string(),
             pattern: group.pattern.as_str().to_owned(),
+            filter: group.filter.as_ref().map(|filter| filter.as_str().to_owned()),
             description: Some(group.description.clone()).filter(|text| !text.is_empty()),
             after_position: Some(group.after.0),
             max_in_flight: Some(group.terms.in_flight_max.into()),

@@ -1,6 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_types::{ConsumerGroup, ConsumerTerms};
+use weir_types::{ConsumerGroup, ConsumerTerms, FilterText};
 
 use super::consumer_groups::{GroupAckMode, GroupStatus, count_of, time_of};
 use crate::{ApiError, number};
@@ -23,6 +23,9 @@ pub struct ConsumerGroupChange {
         skip_serializing_if = "Option::is_none"
     )]
     pub after_position: Option<u64>,
+    /// Which events of its pattern it hands out from now on: an expression of CEL; all of them when it is empty.
+    #[serde(alias = "filterExpr", alias = "filter_expr", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -74,7 +77,7 @@ impl ConsumerGroupChange {
     /// The group as it is after the change.
     ///
     /// # Errors
-    /// `invalid_request` for what does not change, and for terms beyond their limits.
+    /// `invalid_filter`, `invalid_request` for what does not change, and for terms beyond their limits.
     pub fn apply(&self, group: &ConsumerGroup) -> Result<ConsumerGroup, ApiError> {
         let fixed = |what: &str| {
             let message = format!("{what} of a consumer group does not change: make another group");
@@ -90,7 +93,12 @@ impl ConsumerGroupChange {
             return fixed("afterPosition");
         }
         let ConsumerTerms { in_flight_max, ack_deadline, redeliveries_max, redeliver_delay } = group.terms;
+        let filter = match &self.filter {
+            Some(filter) => FilterText::optional(filter)?,
+            None => group.filter.clone(),
+        };
         let changed = ConsumerGroup {
+            filter,
             description: self.description.clone().unwrap_or_else(|| group.description.clone()),
             terms: ConsumerTerms {
                 in_flight_max: count_of(self.max_in_flight, in_flight_max),
@@ -133,6 +141,11 @@ mod tests {
         assert_eq!((some.status, some.terms.redeliveries_max), (ConsumerStatus::Paused, 3));
         assert_eq!(some.description, "mails");
         assert_eq!(changed(r#"{"description":""}"#).unwrap().description, "");
+        let filtered = changed(r#"{"filter":"data.n > 1"}"#).unwrap();
+        assert_eq!(filtered.filter.as_ref().map(FilterText::as_str), Some("data.n > 1"));
+        let apply = |text: &str| serde_json::from_str::<ConsumerGroupChange>(text).unwrap().apply(&filtered);
+        assert_eq!(apply("{}").unwrap(), filtered);
+        assert_eq!(apply(r#"{"filterExpr":""}"#).unwrap().filter, None);
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub struct Limits {
     pub view_state_bytes_max: usize,
     pub subscriptions_max: usize,
     pub subscription_pattern_bytes_max: usize,
+    /// Bytes of UTF-8 in a filter.
+    pub filter_bytes_max: usize,
+    /// Steps that a filter may take for one event.
+    pub filter_steps_max: u64,
     pub subscription_events_max: usize,
     pub subscription_bytes_max: usize,
     pub subscription_last_max: u64,
@@ -70,6 +74,8 @@ impl Default for Limits {
             view_state_bytes_max: limits::VIEW_STATE_BYTES_MAX,
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             subscription_pattern_bytes_max: limits::SUBSCRIPTION_PATTERN_BYTES_MAX,
+            filter_bytes_max: limits::FILTER_BYTES_MAX,
+            filter_steps_max: limits::FILTER_STEPS_MAX,
             subscription_events_max: limits::SUBSCRIPTION_EVENTS_MAX,
             subscription_bytes_max: limits::SUBSCRIPTION_BYTES_MAX,
             subscription_last_max: limits::SUBSCRIPTION_LAST_MAX,

@@ -3,8 +3,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    EntityId, PartitionKey, Partitions, Pattern, Position, Selector, Slow, StreamVersion, SubscribeRequest,
-    SubscriptionStart, limits,
+    EntityId, FilterText, PartitionKey, Partitions, Pattern, Position, Selector, Slow, StreamVersion,
+    SubscribeRequest, SubscriptionStart, limits,
 };
 
 use crate::{ApiError, ErrorCode, number};
@@ -32,6 +32,9 @@ pub struct SubscribeQuery {
     /// The pattern; not beside a stream in the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Which of the events: an expression of CEL, at most [`limits::FILTER_BYTES_MAX`] bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// `now`, which is the default, or `start`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -69,7 +72,7 @@ impl SubscribeQuery {
     /// The request, for the stream in the path or by the pattern.
     ///
     /// # Errors
-    /// `invalid_request`, `invalid_pattern`, `invalid_cursor` or `too_large`.
+    /// `invalid_request`, `invalid_pattern`, `invalid_filter`, `invalid_cursor` or `too_large`.
     pub fn to_request(&self, stream: Option<EntityId>) -> Result<SubscribeRequest, ApiError> {
         let selector = match (stream, &self.pattern) {
             (Some(entity), None) => Selector::Stream(entity),
@@ -91,6 +94,7 @@ impl SubscribeQuery {
         Ok(SubscribeRequest {
             start: beginning.to_start(is_stream)?,
             selector,
+            filter: FilterText::optional(self.filter.as_deref().unwrap_or_default())?,
             slow: slow_of(self.slow.as_deref().unwrap_or_default())?,
             heartbeat: heartbeat_of(self.heartbeat_ms)?,
         })
@@ -292,6 +296,13 @@ mod tests {
             assert_eq!(start(json, Some("order-1")).map_err(|error| error.code), Err(code), "{json}");
         }
         assert!(start("{}", None).is_err());
+        let filtered =
+            |text: &str| SubscribeQuery { filter: Some(text.into()), ..query(r#"{"pattern":">"}"#) };
+        let filter = filtered("data.n > 1").to_request(None).unwrap().filter;
+        assert_eq!(filter, FilterText::optional("data.n > 1").unwrap());
+        assert_eq!(filtered("").to_request(None).unwrap().filter, None);
+        let long = filtered(&"x".repeat(limits::FILTER_BYTES_MAX + 1)).to_request(None).unwrap_err();
+        assert_eq!(long.code, ErrorCode::InvalidFilter);
         let bad = start(r#"{"pattern":"order"}"#, None).unwrap_err();
         assert_eq!(bad.code, ErrorCode::InvalidPattern);
         let topic = start(r#"{"pattern":"topic:x"}"#, None).unwrap_err();

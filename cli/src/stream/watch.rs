@@ -19,8 +19,11 @@ pub struct WatchArgs {
     #[arg(value_name = "ID|PATTERN", required_unless_present = "group", conflicts_with = "group")]
     target: Option<String>,
     /// Take events in the name of this consumer group, and settle each once it is shown
-    #[arg(long, value_name = "GROUP", conflicts_with_all = ["from", "cursor", "conflate"])]
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["from", "cursor", "conflate", "filter"])]
     group: Option<String>,
+    /// Only events that this expression of CEL takes: `data.amount > 100`
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
     /// Where to begin; of a pattern a number is a position
     #[arg(long, default_value = "now", value_name = "now|start|VERSION|last:N")]
     from: From,
@@ -78,6 +81,10 @@ impl WatchArgs {
         let wish =
             if is_pattern { Subscribe::pattern(self.target()) } else { Subscribe::stream(self.target()) };
         let wish = if self.conflate { wish.conflate() } else { wish };
+        let wish = match &self.filter {
+            Some(filter) => wish.filter(filter),
+            None => wish,
+        };
         if let Some(cursor) = &self.cursor {
             return wish.cursor(cursor);
         }
@@ -194,5 +201,7 @@ mod tests {
         let last = wish(&["weir", "entity:order.*", "--from", "last:3"]);
         assert_eq!(last, Subscribe::pattern("entity:order.*").last(3));
         assert_eq!(wish(&["weir", "a", "--cursor", "c"]), Subscribe::stream("a").cursor("c"));
+        let filtered = wish(&["weir", ">", "--filter", "data.n > 1", "--cursor", "c"]);
+        assert_eq!(filtered, Subscribe::pattern(">").filter("data.n > 1").cursor("c"));
     }
 }

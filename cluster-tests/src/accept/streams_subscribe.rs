@@ -248,7 +248,7 @@ impl Followed {
         let matches = |event: &&StoredEvent| match &self.target {
             Target::Log => true,
             Target::Type(kind) => event.entity_type == *kind,
-            Target::Stream { id, .. } => event.entity_id == *id,
+            Target::Stream { id, .. } | Target::Filtered { id, .. } => event.entity_id == *id,
         };
         // A stream's newest events begin at a version; where that is, the first of them says.
         let first = self.events.first().context("it saw nothing")?.position;

@@ -9,6 +9,7 @@ mod caller;
 mod consumers;
 mod crew;
 mod draft;
+mod effects;
 mod folds;
 mod follow;
 mod freshness;
@@ -153,6 +154,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(subscribers::Subscribers::default()),
         Arc::new(groups::Groups::default()),
         Arc::new(workers::Workers::default()),
+        Arc::new(effects::Effects::default()),
         Arc::new(moments::Moments),
         Arc::new(rules::Rules),
         Arc::new(tables::Tables::default()),

@@ -27,7 +27,9 @@ impl Grpc {
         let of_stream = matches!(ask.target, Target::Stream { .. });
         let target = match &ask.target {
             Target::Stream { id, .. } => WireTarget::Stream(id.clone()),
-            Target::Log | Target::Type(_) => WireTarget::Pattern(ask.target.pattern()),
+            Target::Log | Target::Type(_) | Target::Filtered { .. } => {
+                WireTarget::Pattern(ask.target.pattern())
+            }
         };
         let start = match &ask.start {
             Start::Beginning if of_stream => WireStart::AfterVersion(0),
@@ -39,6 +41,7 @@ impl Grpc {
             target: Some(target),
             start: Some(start),
             heartbeat_ms: ask.heartbeat_ms,
+            filter: ask.target.filter().unwrap_or_default(),
             ..Default::default()
         };
         Ok(Self(client.subscribe(request).await?))

@@ -15,6 +15,13 @@ pub enum Target {
     },
     /// Every entity of a type.
     Type(String),
+    /// One entity of a type, picked by a filter out of all of them.
+    Filtered {
+        /// The entity's type.
+        kind: String,
+        /// The entity.
+        id: String,
+    },
 }
 
 /// From where on.
@@ -46,7 +53,16 @@ impl Target {
         match self {
             Self::Log => ">".to_owned(),
             Self::Stream { kind, id } => format!("entity:{kind}.{id}.>"),
-            Self::Type(kind) => format!("entity:{kind}.*"),
+            Self::Type(kind) | Self::Filtered { kind, .. } => format!("entity:{kind}.*"),
+        }
+    }
+
+    /// Which of the events that the pattern takes are wanted, if not all are.
+    #[must_use]
+    pub fn filter(&self) -> Option<String> {
+        match self {
+            Self::Filtered { id, .. } => Some(format!("event.entityId == '{id}' && has(data.op)")),
+            Self::Log | Self::Stream { .. } | Self::Type(_) => None,
         }
     }
 }

@@ -15,6 +15,9 @@ impl Socket {
         let url = format!("{}/ws?env=default", edge.base().replacen("http://", "ws://", 1));
         let (mut socket, _) = connect_async(url).await?;
         let mut options = json!({ "cursors": true, "heartbeatMs": ask.heartbeat_ms });
+        if let Some(filter) = ask.target.filter() {
+            options["filter"] = json!(filter);
+        }
         match &ask.start {
             Start::Beginning => options["startAfterSequence"] = json!(0),
             Start::Last(count) => options["replay"] = json!(count),

@@ -18,12 +18,13 @@ impl Sse {
     pub(super) async fn open(edge: &Edge, ask: &Ask) -> Result<Self> {
         let path = match &ask.target {
             Target::Stream { id, .. } => paths::fill(paths::STREAM_SUBSCRIBE, id),
-            Target::Log | Target::Type(_) => paths::SUBSCRIBE.to_owned(),
+            Target::Log | Target::Type(_) | Target::Filtered { .. } => paths::SUBSCRIBE.to_owned(),
         };
         let mut query = vec![("heartbeat_ms", ask.heartbeat_ms.to_string())];
         if !matches!(ask.target, Target::Stream { .. }) {
             query.push(("pattern", ask.target.pattern()));
         }
+        query.extend(ask.target.filter().map(|filter| ("filter", filter)));
         query.push(match &ask.start {
             Start::Beginning => ("from", "start".to_owned()),
             Start::Last(count) => ("last", count.to_string()),

@@ -26,7 +26,7 @@ impl Consumers {
     /// this is answered, nothing is handed out by those before, here or by an earlier leader.
     ///
     /// # Errors
-    /// `consumer_group_not_found`, what `change` says, and what a change of a bucket may meet.
+    /// `consumer_group_not_found`, `invalid_filter`, what `change` says, and what a change of a bucket may meet.
     pub async fn change(
         &self,
         name: &ConsumerGroupName,
@@ -39,6 +39,9 @@ impl Consumers {
         self.ready().await?;
         let before = self.group(name).await?;
         let changed = change(&before.group)?;
+        if changed.filter != before.group.filter {
+            super::check_filter(&changed).await?;
+        }
         let mut untold = Untold { held, is_told: false };
         if changed != before.group
             && let Err(error) = self.replace(&before, &changed).await
@@ -48,7 +51,7 @@ impl Consumers {
             return Err(error);
         }
         // One that has ended is opened anew by whoever asks next.
-        untold.is_told = open.desk.change(changed.terms, changed.status).await.is_ok();
+        untold.is_told = open.desk.change(&changed).await.is_ok();
         Ok(changed)
     }
 

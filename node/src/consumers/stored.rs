@@ -1,7 +1,9 @@
 //! A consumer group as it lies in the bucket.
 //!
 //! The first form has no format and says what a group was made with. What it has no place for is in the second, which
-//! is written for groups that have such alone: a node that knows the first form alone reads all others.
+//! is written for groups that have such alone: a node that knows the first form alone reads all others. In the same way
+//! the third is that of groups with a filter: a node that knows none does not serve them, and hands out nothing of what
+//! they do not want.
 
 use std::time::Duration;
 
@@ -12,8 +14,10 @@ use weir_api::{
 };
 use weir_types::{AckMode, ConsumerGroup, ConsumerStatus, Position, Revision};
 
-/// The newest form.
-const FORMAT: u32 = 2;
+/// The form of groups that were changed, or can only be changed to what they are.
+const OF_CHANGED: u32 = 2;
+/// The newest form, of groups with a filter.
+const OF_FILTERED: u32 = 3;
 
 /// A group that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ struct Stored {
     id: Option<u64>,
     name: String,
     pattern: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     description: String,
     after_position: u64,
@@ -51,12 +57,17 @@ struct Stored {
 /// The text of a group; `id` is the revision that made it, unless this does.
 pub(super) fn to_text(group: &ConsumerGroup, id: Option<Revision>) -> Result<Vec<u8>, serde_json::Error> {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let is_of_first = id.is_none() && *group == of_first(group);
+    let format = match &group.filter {
+        Some(_) => Some(OF_FILTERED),
+        None if id.is_none() && *group == of_first(group) => None,
+        None => Some(OF_CHANGED),
+    };
     serde_json::to_vec(&Stored {
-        format: (!is_of_first).then_some(FORMAT),
+        format,
         id: id.map(|id| id.0),
         name: group.name.to_string(),
         pattern: group.pattern.as_str().to_owned(),
+        filter: group.filter.as_ref().map(|filter| filter.as_str().to_owned()),
         description: group.description.clone(),
         after_position: group.after.0,
         max_in_flight: group.terms.in_flight_max,
@@ -87,14 +98,15 @@ pub(super) fn from_text(text: &str, revision: Revision) -> Result<StoredGroup, A
         ApiError::new(ErrorCode::Internal, message)
     };
     let Any { format } = serde_json::from_str(text).map_err(|error| illegal(&error))?;
-    if let Some(format) = format.filter(|format| *format != FORMAT) {
-        return Err(illegal(&format!("it has format {format}, and this is format {FORMAT}")));
+    if let Some(format) = format.filter(|format| !matches!(*format, OF_CHANGED | OF_FILTERED)) {
+        return Err(illegal(&format!("it has format {format}, and the newest known is {OF_FILTERED}")));
     }
     let stored: Stored = serde_json::from_str(text).map_err(|error| illegal(&error))?;
     let id = stored.id.map_or(revision, Revision);
     let group = ConsumerGroupBody {
         name: stored.name,
         pattern: stored.pattern,
+        filter: stored.filter,
         description: Some(stored.description),
         after_position: Some(stored.after_position),
         max_in_flight: Some(stored.max_in_flight.into()),
@@ -109,7 +121,7 @@ pub(super) fn from_text(text: &str, revision: Revision) -> Result<StoredGroup, A
 
 #[cfg(test)]
 mod tests {
-    use weir_types::{ConsumerGroupName, ConsumerTerms, Pattern};
+    use weir_types::{ConsumerGroupName, ConsumerTerms, FilterText, Pattern};
 
     use super::*;
 
@@ -117,6 +129,7 @@ mod tests {
         ConsumerGroup {
             name: ConsumerGroupName::new("mail").unwrap(),
             pattern: Pattern::new("entity:order.*").unwrap(),
+            filter: None,
             description: String::new(),
             after: Position(7),
             terms: ConsumerTerms::default(),
@@ -157,8 +170,21 @@ mod tests {
     }
 
     #[test]
+    fn a_group_with_a_filter_is_of_a_form_that_nobody_takes_for_one_without() {
+        let filter = FilterText::optional("data.amount > 100 && name != 'x'").unwrap();
+        let filtered = ConsumerGroup { filter, ..group() };
+        let text = concat!(
+            r#"{"format":3,"name":"mail","pattern":"entity:order.*","filter":"data.amount > 100 && name != 'x'","#,
+            r#""afterPosition":7,"maxInFlight":100,"ackDeadlineMs":30000,"maxRedeliveries":3,"redeliverDelayMs":5000}"#
+        );
+        assert_eq!(to_text(&filtered, None).unwrap(), text.as_bytes());
+        let read = from_text(text, Revision(12)).unwrap();
+        assert_eq!(read, StoredGroup { group: filtered, id: Revision(12), revision: Revision(12) });
+    }
+
+    #[test]
     fn what_a_newer_version_wrote_is_not_taken_for_something_else() {
-        for bad in [r#"{"format":3,"new":[]}"#, "{}", "", r#"{"format":2,"name":"mail"}"#] {
+        for bad in [r#"{"format":4,"new":[]}"#, "{}", "", r#"{"format":2,"name":"mail"}"#] {
             assert_eq!(from_text(bad, Revision(1)).unwrap_err().code, ErrorCode::Internal, "{bad}");
         }
     }

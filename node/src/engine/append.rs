@@ -138,7 +138,7 @@ impl Engine {
     /// and where no leader is to come.
     pub(super) async fn leader_may_have_changed(&self, seen: Leadership, deadline: Instant) -> bool {
         let now = Instant::now();
-        if now >= deadline || self.hopeless.load(Ordering::Acquire) {
+        if now >= deadline || self.hopeless.load(Ordering::Acquire) || self.was_removed() {
             return false;
         }
         let changed = async {

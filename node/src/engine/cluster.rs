@@ -55,6 +55,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether this node knows that it was removed: nobody tells it who leads any more.
+    pub(super) fn was_removed(&self) -> bool {
+        let status = self.raft.status();
+        status.initialized() && status.members.iter().all(|member| member.node != status.node)
+    }
+
     /// Begins a cluster of these members; without any, of this node alone.
     ///
     /// # Errors

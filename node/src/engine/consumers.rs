@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use weir_actors::consumers::Delivery;
 use weir_api::{
     ApiError, ErrorBody, ErrorCode,
+    connect::WantedGroup,
     v1::{
         ConsumerGroupBody, ConsumerGroupView, DeliveryView, PullResult, SettleBody, SettleResult,
         SettlementBody, SettlementKind, VerdictKind, paths,
@@ -47,14 +48,19 @@ impl Engine {
         &self.consumers
     }
 
-    /// The pattern of a group; it is made if there is none.
+    /// The group that is there; it is made if there is none.
     ///
     /// # Errors
     /// Those of [`Consumers::create`], or why the leader did not answer.
-    pub async fn join_consumers(&self, name: &ConsumerGroupName, pattern: &str) -> Result<String, ApiError> {
+    pub async fn join_consumers(
+        &self,
+        name: &ConsumerGroupName,
+        wanted: &WantedGroup<'_>,
+    ) -> Result<ConsumerGroupBody, ApiError> {
         let body = ConsumerGroupBody {
             name: name.to_string(),
-            pattern: pattern.to_owned(),
+            pattern: wanted.pattern.as_str().to_owned(),
+            filter: wanted.filter.as_ref().map(|filter| filter.as_str().to_owned()),
             ..ConsumerGroupBody::default()
         };
         let made = match self.decides() {
@@ -67,10 +73,8 @@ impl Engine {
             }
         };
         match made {
-            Ok(()) => Ok(body.pattern),
-            Err(error) if error.code == ErrorCode::ConsumerGroupExists => {
-                Ok(self.consumer_group(name).await?.pattern)
-            }
+            Ok(()) => Ok(body),
+            Err(error) if error.code == ErrorCode::ConsumerGroupExists => self.consumer_group(name).await,
             Err(error) => Err(error),
         }
     }

@@ -144,6 +144,7 @@ fn time_of(id: EventId) -> Option<Timestamp> {
 fn all_after(position: Position) -> SubscribeRequest {
     SubscribeRequest {
         selector: Selector::Pattern(Pattern::everything()),
+        filter: None,
         start: SubscriptionStart::AfterPosition(position),
         slow: Slow::Disconnect,
         heartbeat: std::time::Duration::from_millis(SUBSCRIPTION_HEARTBEAT_MS_DEFAULT),

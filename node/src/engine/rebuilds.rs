@@ -16,7 +16,7 @@ use weir_types::{
     RegistryCommand, RegistryError, RegistryOutcome, ports::View,
 };
 
-use super::Engine;
+use super::{Engine, projections};
 
 /// How long a change waits until this node has it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -398,7 +398,8 @@ fn folded_view(position: Position, digest: u64) -> ComparisonView {
 fn refusal(error: CompareError) -> ApiError {
     let message = error.to_string();
     match error {
-        CompareError::NotFound => RegistryError::NotFound.into(),
+        CompareError::View(error) => projections::refusal(error),
+        CompareError::Outdated => ApiError::new(ErrorCode::RebuildConflict, message),
         CompareError::Passed { wanted, folded } => ApiError::new(ErrorCode::PositionPassed, message)
             .with("wanted", wanted.0)
             .with("folded", folded.0),

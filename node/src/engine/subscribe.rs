@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use weir_actors::live::{EndReason, Subscriber};
+use weir_actors::live::{EndReason, NotSubscribed, Subscriber};
 use weir_api::{ApiError, ErrorCode};
 use weir_types::{SubscribeRequest, SubscriptionStart};
 
@@ -19,7 +19,7 @@ impl Engine {
     /// Subscribes.
     ///
     /// # Errors
-    /// `not_initialized`, `unavailable`, `invalid_cursor`, `subscriptions_full`, or why the start is not found.
+    /// `not_initialized`, `unavailable`, `invalid_cursor`, `invalid_filter`, `subscriptions_full`, or why the start is not found.
     pub async fn subscribe(&self, request: SubscribeRequest) -> Result<Subscriber, ApiError> {
         self.must_be_in_cluster()?;
         if let Some(reason) = self.why_not_live() {
@@ -28,9 +28,11 @@ impl Engine {
         if let SubscriptionStart::Cursor(cursor) = request.start {
             self.live.scope(&request.selector).check(cursor)?;
         }
-        let subscribed = self.live.subscribe(request).await;
-        let subscriber =
-            subscribed.map_err(|full| ApiError::new(ErrorCode::SubscriptionsFull, full.to_string()))??;
+        let subscriber = self.live.subscribe(request).await.map_err(|error| match error {
+            NotSubscribed::Full(full) => ApiError::new(ErrorCode::SubscriptionsFull, full.to_string()),
+            NotSubscribed::Filter(error) => error.into(),
+            NotSubscribed::Read(error) => error.into(),
+        })?;
         // Those that come after the last end are told no other.
         if self.closing.is_cancelled() {
             return Err(ApiError::new(ErrorCode::Unavailable, STOPPING));

@@ -13,9 +13,10 @@ use futures::{StreamExt as _, stream, stream::BoxStream};
 use tokio::time::{Instant, sleep};
 use weir_api::{
     ApiError, ErrorCode,
+    connect::WantedGroup,
     v1::{GroupAckMode, SettlementBody, SettlementKind, VerdictKind},
 };
-use weir_types::{ConsumerGroupName, EventId, Pattern, RecordedEvent};
+use weir_types::{ConsumerGroupName, EventId, FilterText, Pattern, RecordedEvent};
 
 use super::held::{Holding, Holdings};
 use crate::engine::{Engine, Taken};
@@ -52,21 +53,24 @@ pub(super) enum Given {
 }
 
 impl Membership {
-    /// Joins the group of this name, which is made if there is none.
+    /// Joins the group that is wanted, which is made if there is none.
     pub(super) async fn join(
         engine: Arc<Engine>,
-        name: &str,
-        pattern: &Pattern,
-        acks_itself: bool,
+        wanted: &WantedGroup<'_>,
         turns: Arc<AtomicU64>,
     ) -> Result<Self, ApiError> {
-        let name = ConsumerGroupName::new(name)?;
-        let of_group = engine.join_consumers(&name, pattern.as_str()).await?;
-        if of_group != pattern.as_str() {
+        let name = ConsumerGroupName::new(wanted.name)?;
+        let there = engine.join_consumers(&name, wanted).await?;
+        if there.pattern != wanted.pattern.as_str() {
             let message = format!("consumer group `{name}` is of another pattern");
-            return Err(ApiError::invalid(message).with("pattern", of_group));
+            return Err(ApiError::invalid(message).with("pattern", there.pattern));
         }
-        Ok(Self { engine, name, held: Arc::default(), turns, acks_itself })
+        let filter = wanted.filter.as_ref().map(FilterText::as_str);
+        if filter.is_some() && filter != there.filter.as_deref() {
+            let message = format!("consumer group `{name}` has another filter");
+            return Err(ApiError::invalid(message).with("filter", there.filter));
+        }
+        Ok(Self { engine, name, held: Arc::default(), turns, acks_itself: wanted.acks_itself })
     }
 
     /// Joins a group that is there, and tells its pattern. Without `acks_itself` the group says what settles an event.

@@ -14,7 +14,9 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use weir_api::{
     ApiError, ErrorCode,
-    connect::{Envelopes, JoinConsumerGroupRequest, PubSubSubscribe, SubscriptionAck, SubscriptionEvent},
+    connect::{
+        Envelopes, JoinConsumerGroupRequest, PubSubSubscribe, SubscriptionAck, SubscriptionEvent, WantedGroup,
+    },
     v1::VerdictKind,
 };
 use weir_types::{ConsumerGroupName, EventId, Pattern, limits, subscription_id};
@@ -102,14 +104,15 @@ async fn begin(
     let first = timeout(BODY_WITHIN, said.frame()).await.map_err(|_| late())??;
     let first = first.ok_or_else(|| ApiError::invalid("stream has no frame: the first names the group"))?;
     let asked: PubSubSubscribe = parse_json(&first)?;
-    let Some((name, pattern, _)) = asked.to_consumer()? else {
+    let Some(wanted) = asked.to_consumer()? else {
         let message = "manual acks are served in the name of a group: options.consumerGroup is missing";
         return Err(ApiError::new(ErrorCode::Unimplemented, message));
     };
     // A stream both ways is for manual acks, unless it says otherwise.
     let acks_itself = asked.options.as_ref().is_some_and(|options| options.ack_mode == "auto");
-    let member = Membership::join(engine, name, &pattern, acks_itself, Arc::default()).await?;
-    Ok((Consumer::new(member, pattern, asked.wants_metadata(), out), said))
+    let wanted = WantedGroup { acks_itself, ..wanted };
+    let member = Membership::join(engine, &wanted, Arc::default()).await?;
+    Ok((Consumer::new(member, wanted.pattern, asked.wants_metadata(), out), said))
 }
 
 /// What a client says over a stream.

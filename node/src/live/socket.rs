@@ -247,12 +247,10 @@ impl Connection {
         let times = (0..=max).map(|time| subscription_id(&asked.pattern, time));
         let id = times.into_iter().find(|id| !self.subscriptions.contains_key(id));
         let id = id.ok_or_else(|| ApiError::new(ErrorCode::Internal, "no subscription id is free"))?;
-        if let Some((name, pattern, acks_itself)) = asked.to_consumer()? {
-            let member =
-                Membership::join(self.engine.clone(), name, &pattern, acks_itself, self.turns.clone())
-                    .await?;
+        if let Some(wanted) = asked.to_consumer()? {
+            let member = Membership::join(self.engine.clone(), &wanted, self.turns.clone()).await?;
             let style = Style {
-                pattern,
+                pattern: wanted.pattern,
                 with_metadata: asked.wants_metadata(),
                 with_cursors: false,
                 member: Some(member.clone()),

@@ -13,7 +13,7 @@ use futures::stream;
 use serde::Serialize;
 use weir_actors::live::{Frame, SharedEvent, Subscriber};
 use weir_api::{
-    ApiError,
+    ApiError, ErrorCode,
     v1::{EventView, StateUpdate, StatesQuery, SubscribeQuery, SubscriptionEnd, SubscriptionMark, sse},
 };
 use weir_types::{Cursor, EntityId, Position, ProjectionName, RecordedEvent, ViewPattern};
@@ -119,6 +119,9 @@ async fn answer(
         query.cursor = Some(id.to_owned());
     }
     if let Some(pattern) = query.pattern.as_deref().filter(|pattern| ViewPattern::is_one(pattern)) {
+        if query.filter.as_deref().is_some_and(|filter| !filter.is_empty()) {
+            return Err(ApiError::new(ErrorCode::Unimplemented, "filters are not served for states").into());
+        }
         let wanted = StatesQuery { heartbeat_ms: query.heartbeat_ms, ..StatesQuery::default() };
         let (_, _, heartbeat) = wanted.to_watch()?;
         let after = Position(query.after_position.or(query.after).unwrap_or(0));

@@ -9,6 +9,7 @@ use tokio::{
     time::sleep,
 };
 use tracing::{debug, warn};
+use weir_actors::jetstream::SubjectMessage;
 use weir_api::{
     ApiError, ErrorCode,
     connect::{PollProjectionRequest, PollProjectionResponse, ProjectionEvent, SaveProjectionRequest},
@@ -20,6 +21,8 @@ use super::{
     stored::{Registration, Sink},
 };
 
+/// Why nothing goes to NATS.
+const NO_NATS: &str = "this node has no NATS to send events to";
 /// How long an answer to one event may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// The first pause after a failure; it doubles.
@@ -85,6 +88,14 @@ impl Pumps {
             Err(_) => self.running.retain(|_, pump| !pump.is_finished()),
         }
     }
+}
+
+/// One event that is sent.
+struct Sent<'a> {
+    name: &'a ProjectionName,
+    event: &'a ProjectionEvent,
+    delivery: u32,
+    body: Vec<u8>,
 }
 
 /// One projection, in one term.
@@ -190,7 +201,39 @@ impl Workers {
         delivery: u32,
     ) -> Result<(), String> {
         let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
-        let Sink::Webhook { url, secret } = sink;
+        match sink {
+            Sink::Webhook { url, secret } => {
+                let sent = Sent { name, event, delivery, body };
+                self.post(url, secret.as_deref(), sent).await
+            }
+            Sink::Nats { subject } => {
+                let message = SubjectMessage {
+                    event_id: event.id.clone(),
+                    projection: name.to_string(),
+                    delivery,
+                    body: body.into(),
+                };
+                let subjects = self.subjects.as_ref().ok_or(NO_NATS)?;
+                subjects.publish(subject, message).await.map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Whether this node can send to where a projection's events are to go.
+    pub(super) fn can_send(&self, sink: Option<&Sink>) -> Result<(), ApiError> {
+        let Some(Sink::Nats { subject }) = sink else { return Ok(()) };
+        let invalid = |message: String| Err(ApiError::new(ErrorCode::ProjectionInvalid, message));
+        match &self.subjects {
+            None => invalid(NO_NATS.to_owned()),
+            Some(subjects) if subjects.is_own(subject) => {
+                invalid(format!("subject `{subject}` is of the copy of the log, which only Weir writes"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn post(&self, url: &str, secret: Option<&str>, sent: Sent<'_>) -> Result<(), String> {
+        let Sent { name, event, delivery, body } = sent;
         let timestamp = (self.ports.clock.now().0 / 1_000_000).to_string();
         let mut request = self
             .http

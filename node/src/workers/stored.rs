@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use weir_api::JsonText;
 use weir_types::limits;
 
-/// The form of today.
+/// The form of all but what has one of its own.
 const FORM: u32 = 1;
+/// The form of a registration whose events go to NATS, which the first versions cannot read.
+const FORM_OF_SUBJECTS: u32 = 2;
 
 /// What a projection's events are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,18 @@ pub(super) enum Sink {
         /// With which it is signed; nobody is told.
         secret: Option<String>,
     },
+    /// To a stream of JetStream.
+    Nats { subject: String },
+}
+
+impl Sink {
+    /// The form of a registration with it.
+    pub(super) const fn form(&self) -> u32 {
+        match self {
+            Self::Webhook { .. } => FORM,
+            Self::Nats { .. } => FORM_OF_SUBJECTS,
+        }
+    }
 }
 
 /// What becomes of an event that no worker could fold.
@@ -188,7 +202,7 @@ pub(super) fn has_known_form(text: &[u8]) -> bool {
     struct Formed {
         form: u32,
     }
-    serde_json::from_slice::<Formed>(text).is_ok_and(|formed| formed.form <= FORM)
+    serde_json::from_slice::<Formed>(text).is_ok_and(|formed| formed.form <= FORM_OF_SUBJECTS)
 }
 
 #[cfg(test)]
@@ -227,6 +241,12 @@ mod tests {
             &Partition::new(8, "e".into(), Some(serde_json::from_str(r#"{"n":1.10}"#).unwrap())),
             r#"{"form":1,"position":8,"eventId":"e","state":{"n":1.10}}"#,
         );
-        assert!(!has_known_form(br#"{"form":2}"#) && !has_known_form(b"{}"));
+        let sink = Some(Sink::Nats { subject: "shop.mail".into() });
+        let form = sink.as_ref().map_or(FORM, Sink::form);
+        check(
+            &Registration { form, sink, mode: Mode::External, ..Registration::new("mail".into(), 7, 5) },
+            r#"{"form":2,"name":"mail","events":[],"partitionKey":null,"mode":"external","leaseMs":30000,"deliveriesMax":10,"onFailure":"park","sink":{"nats":{"subject":"shop.mail"}},"generation":7,"building":null,"paused":false,"createdAt":5,"updatedAt":5}"#,
+        );
+        assert!(!has_known_form(br#"{"form":3}"#) && !has_known_form(b"{}"));
     }
 }

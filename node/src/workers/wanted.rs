@@ -3,9 +3,9 @@
 use weir_actors::workers::Window;
 use weir_api::{
     ApiError, ErrorCode,
-    connect::{RegisterProjectionRequest, WebhookBody},
+    connect::{RegisterProjectionRequest, SubjectBody, WebhookBody},
 };
-use weir_types::{EventPattern, Position, Timestamp, limits};
+use weir_types::{EventPattern, Position, Timestamp, is_literal_subject, limits};
 
 use super::stored::{Mode, OnFailure, Registration, Sink};
 
@@ -57,9 +57,11 @@ pub(super) fn wanted(
     if old.is_some_and(|old| old.mode != mode) {
         return illegal("mode of a projection does not change: remove it first".into());
     }
-    let sink = match &asked.webhook {
-        None => base.sink.clone(),
-        Some(webhook) => Some(sink_of(webhook)?),
+    let sink = match (&asked.webhook, &asked.nats) {
+        (None, None) => base.sink.clone(),
+        (Some(webhook), None) => Some(webhook_of(webhook)?),
+        (None, Some(nats)) => Some(subject_of(nats)?),
+        (Some(_), Some(_)) => return illegal("events go to a webhook or to NATS, not to both".into()),
     };
     if sink.is_some() && mode == Mode::Managed {
         return illegal("what the cluster sends has no state: mode is not `external`".into());
@@ -71,6 +73,7 @@ pub(super) fn wanted(
         _ => base.building,
     };
     let wanted = Registration {
+        form: sink.as_ref().map_or(base.form, Sink::form),
         events: asked.events.clone(),
         partition_key,
         mode,
@@ -86,7 +89,7 @@ pub(super) fn wanted(
 }
 
 /// Where a webhook is. There is no TLS of ours: a proxy beside the node adds it.
-fn sink_of(webhook: &WebhookBody) -> Result<Sink, ApiError> {
+fn webhook_of(webhook: &WebhookBody) -> Result<Sink, ApiError> {
     let illegal = |message: &str| Err(ApiError::new(ErrorCode::ProjectionInvalid, message));
     let parsed = webhook.url.parse::<reqwest::Url>();
     match parsed {
@@ -101,6 +104,17 @@ fn sink_of(webhook: &WebhookBody) -> Result<Sink, ApiError> {
     }
     let secret = Some(webhook.secret.clone()).filter(|secret| !secret.is_empty());
     Ok(Sink::Webhook { url: webhook.url.clone(), secret })
+}
+
+/// Which subject. Whether a stream has it, each publish shows.
+fn subject_of(nats: &SubjectBody) -> Result<Sink, ApiError> {
+    match is_literal_subject(&nats.subject) {
+        true => Ok(Sink::Nats { subject: nats.subject.clone() }),
+        false => {
+            let message = "subject is not 1 to 255 bytes of tokens without wildcards, or is of NATS itself";
+            Err(ApiError::new(ErrorCode::ProjectionInvalid, message))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -124,7 +124,6 @@ async fn the_calls_of_the_contract_make_show_change_and_delete_groups() {
     let (status, again) = call("CreateConsumerGroup", mail.clone()).await;
     assert_eq!((status, &again["code"]), (409, &json!("already_exists")));
     for (field, value) in [
-        ("filterExpr", json!("true")),
         ("backpressure", json!("BACKPRESSURE_MODE_DROP")),
         ("metadata", json!({ "team": "post" })),
         ("namespace", json!("other")),

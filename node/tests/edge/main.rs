@@ -5,6 +5,7 @@
 mod cluster;
 mod connect;
 mod eventually;
+mod filters;
 mod group_calls;
 mod groups;
 mod inline;

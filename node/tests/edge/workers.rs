@@ -350,6 +350,28 @@ async fn a_webhook_gets_every_event_signed_and_what_it_does_not_take_is_put_asid
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_sent_is_refused_when_it_is_registered() {
+    let node = Running::start().await;
+    for (sinks, said) in [
+        (json!({ "nats": { "subject": "shop.mail" } }), "this node has no NATS"),
+        (json!({ "nats": { "subject": "shop.*" } }), "subject is not 1 to 255 bytes"),
+        (json!({ "nats": {} }), "subject is not 1 to 255 bytes"),
+        (json!({ "nats": { "subject": "a" }, "webhook": { "url": "http://b" } }), "not to both"),
+        (json!({ "webhook": { "url": "https://b" } }), "not one of `http://`"),
+    ] {
+        let mut asked = json!({ "events": ["order.*"], "mode": "external" });
+        asked.as_object_mut().unwrap().extend(sinks.as_object().unwrap().clone());
+        let (status, told) = node.post("/api/v1/projections/mail/worker", asked.to_string()).await;
+        assert_eq!((status.as_u16(), &told["code"]), (400, &"projection_invalid".into()), "{told}");
+        assert!(told["message"].as_str().unwrap().contains(said), "{told}");
+        asked["mode"] = "managed".into();
+        assert_eq!(node.post("/api/v1/projections/mail/worker", asked.to_string()).await.0, 400);
+    }
+    assert_eq!(node.get("/api/v1/projections/mail").await.0, 404);
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_workers_save_is_waited_for() {
     let node = Arc::new(Running::start().await);
     done(&node, "RegisterProjection", customers()).await;

@@ -33,7 +33,8 @@ impl Desk {
         for source in projections(generation) {
             self.engine.deploy(&source).await?;
         }
-        self.make_group().await
+        self.make_group().await?;
+        self.register_worked().await
     }
 
     /// The rules of accounts: schemas of their events, metadata, and an invariant.

@@ -3,10 +3,10 @@ use serde_json::json;
 use weir_check::history::Expected;
 use weir_types::{
     AppendRequest, ContentType, EntityId, EntityType, EventName, EventSource, ExpectedVersion, GroupId,
-    IdempotencyKey, NewEvent, StreamVersion, Timestamp,
+    IdempotencyKey, NewEvent, StreamVersion, Tag, Timestamp,
 };
 
-use crate::folds::{ACCOUNT, Flaw, MOVED, TELLER, amount, flaw, occurred_us};
+use crate::folds::{ACCOUNT, Flaw, MOVED, TAG, TELLER, amount, flaw, occurred_us, tagged};
 
 /// The type of all entities but accounts.
 const THING: &str = "thing";
@@ -59,6 +59,6 @@ fn event(mark: &str) -> Option<NewEvent> {
         metadata,
         occurred_at: occurred_us(mark).map(Timestamp),
         source: EventSource::Api,
-        tags: Vec::new(),
+        tags: tagged(mark).then(|| Tag::new(TAG)).into_iter().collect::<Result<_, _>>().ok()?,
     })
 }

@@ -6,7 +6,8 @@ use turmoil::net::TcpStream;
 use weir_actors::live::Frame;
 use weir_api::ApiError;
 use weir_types::{
-    EntityId, Pattern, Position, RecordedEvent, Selector, Slow, SubscribeRequest, SubscriptionStart,
+    EntityId, FilterText, Pattern, Position, RecordedEvent, Selector, Slow, SubscribeRequest,
+    SubscriptionStart,
 };
 
 use super::{Answer, Desk, Following, News, Target, Told, delivered, put};
@@ -62,7 +63,8 @@ fn request(asked: &Following) -> Result<SubscribeRequest, ApiError> {
         Some(cursor) => SubscriptionStart::Cursor(cursor.parse()?),
         None => SubscriptionStart::AfterPosition(Position::ZERO),
     };
-    Ok(SubscribeRequest { selector, start, slow: Slow::Disconnect, heartbeat: HEARTBEAT })
+    let filter = asked.filter.as_deref().map(FilterText::new).transpose()?;
+    Ok(SubscribeRequest { selector, filter, start, slow: Slow::Disconnect, heartbeat: HEARTBEAT })
 }
 
 /// Nobody moves money before there is an upcaster, which every node has applied before the first of their events.

@@ -3,10 +3,18 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use weir_api::v1::SettlementBody;
+use weir_api::{
+    connect::{PollProjectionResponse, SaveProjectionRequest},
+    v1::SettlementBody,
+};
 use weir_check::{
     history::{Call, Delivered, Outcome},
     state::StoredEvent,
+};
+
+use super::{
+    claim::{Claim, Granted},
+    search::{FoundEvents, Search},
 };
 
 /// Bytes of one message, at most.
@@ -23,6 +31,14 @@ pub enum Ask {
     Stored(u64),
     /// Hand in all code, of this generation.
     Prepare(u64),
+    /// What an append would be told.
+    Validate(Call),
+    /// Events that a filter takes.
+    Search(Search),
+    /// Hold something for a while,
+    Claim(Claim),
+    /// and give it up, by its revision.
+    Release(String, u64),
     /// The state of a stream.
     State(StateAsked),
     /// Keep the state of a stream as a snapshot.
@@ -37,6 +53,12 @@ pub enum Ask {
     Settle(Verdicts),
     /// How far the consumers are.
     Group,
+    /// Events for a worker, by its name,
+    HandOut(String),
+    /// what comes of them,
+    Save(SaveProjectionRequest),
+    /// and what was saved of a partition.
+    Worked(String),
 }
 
 /// A transaction.
@@ -66,6 +88,8 @@ pub struct Rests {
 pub struct Following {
     /// Which.
     pub target: Target,
+    /// Which of these are given, as an expression.
+    pub filter: Option<String>,
     /// Where it was; absent: at the log's beginning.
     pub cursor: Option<String>,
 }
@@ -200,12 +224,18 @@ pub enum Answer {
     Done,
     /// A state.
     State(StateTold),
+    /// Events that fit.
+    Found(FoundEvents),
+    /// A claim.
+    Granted(Granted),
     /// Events for a consumer.
     Pulled(Vec<Held>),
     /// Of each event whether it is settled or dead for good.
     Settled(Vec<bool>),
     /// How far the consumers are.
     Group(GroupTold),
+    /// Events for a worker.
+    HandedOut(PollProjectionResponse),
     /// To a subscriber.
     Told(Told),
     /// Why there is none.

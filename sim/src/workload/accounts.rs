@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
-use weir_check::history::{Call, Expected};
+use weir_check::history::{Call, Expected, Operation};
 
 use super::{COLD, HOT, Worker, name};
 use crate::{
@@ -43,6 +43,18 @@ impl Worker {
         let expected = if self.rng.chance(60) { Expected::Exact(head) } else { Expected::Any };
         let keyed = self.rng.chance(40);
         self.append(account, expected, keyed).await;
+    }
+
+    /// Asks what would be told to who moves money.
+    pub(super) async fn validate(&mut self) {
+        let Some(account) = self.account() else { return };
+        let (node, marks) = (self.node(), self.marks(account));
+        let head = self.heads[usize::try_from(account).unwrap_or(0)];
+        let expected = if self.rng.chance(80) { Expected::Exact(head) } else { Expected::Any };
+        let call = Call::Append { stream: name(account), expected, key: None, marks, node };
+        let outcome = self.client.validate(node, call.clone()).await;
+        let validated = Operation { id: 0, client: 0, invoke_us: 0, complete_us: 0, call, outcome };
+        self.world.notes.open().validated.push(validated);
     }
 
     /// Reads what an invariant, a projection or a snapshot makes of an account, now or of the past; what it is now, it

@@ -42,6 +42,7 @@ const OWNERS: [(&str, &[&str]); 13] = [
     ("bincode", &["weir-storage"]),
     ("ractor", &["weir-actors"]),
     ("rquickjs", &["weir-actors"]),
+    ("cel", &["weir-actors"]),
     // The cluster tests look at JetStream from outside.
     ("async-nats", &["weir-actors", "weir-cluster-tests"]),
     // The cluster tests count what is in the sink.

@@ -461,3 +461,25 @@ proptest! {
         prop_assert!(world.ledger.attempts.is_empty() && world.ledger.settled.is_empty());
     }
 }
+
+#[test]
+fn by_another_filter_the_log_is_looked_through_again_from_the_checkpoint() {
+    let mut dispatcher = dispatcher(&[(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "c"), (6, "c")]);
+    assert_eq!(given(&mut dispatcher, 0), [(1, 1), (2, 1), (5, 1)]);
+    say(&mut dispatcher, 1, 5, Verdict::Ack);
+    say(&mut dispatcher, 1, 1, Verdict::Ack);
+    write(&mut dispatcher);
+    assert_eq!(dispatcher.counts().checkpoint, Position(1));
+    dispatcher.look_again();
+    assert_eq!((dispatcher.looked(), dispatcher.counts().in_flight), (Position(1), 1));
+    assert_eq!(dispatcher.counts().checkpoint, Position(1), "what is not looked through is not settled");
+    // Those that wait match no more; what is settled or with a consumer is offered, and taken no second time.
+    for (position, entity) in [(2, "b"), (5, "c"), (7, "a")] {
+        dispatcher.offer(event(position, entity));
+    }
+    assert_eq!(given(&mut dispatcher, 2), [(7, 1)]);
+    say(&mut dispatcher, 3, 2, Verdict::Ack);
+    say(&mut dispatcher, 3, 7, Verdict::Ack);
+    write(&mut dispatcher);
+    assert_eq!(dispatcher.counts().checkpoint, Position(7));
+}

@@ -58,7 +58,8 @@ impl Default for Subscribers {
         let stream = |number: u64| Target::Stream { kind: NAME.to_owned(), id: format!("{NAME}-{number}") };
         let mut all = Vec::new();
         for (number, door) in (0..).zip(DOORS) {
-            for target in [Target::Log, Target::Type(NAME.to_owned()), stream(number % STREAMS)] {
+            let filtered = Target::Filtered { kind: NAME.to_owned(), id: format!("{NAME}-{number}") };
+            for target in [Target::Log, Target::Type(NAME.to_owned()), stream(number % STREAMS), filtered] {
                 // A WebSocket's topic does not say where the event's type ends, and strangers' types hold dots.
                 if !matches!((door, &target), (Door::Socket, Target::Log)) {
                     all.push(Kind { door, target, forgetful: false });
@@ -217,7 +218,7 @@ impl Subscriber {
         let filter = match &self.kind.target {
             Target::Log => Filter::All,
             Target::Type(_) => Filter::Prefix { prefix: format!("{NAME}-") },
-            Target::Stream { id, .. } => Filter::Stream { stream: id.clone() },
+            Target::Stream { id, .. } | Target::Filtered { id, .. } => Filter::Stream { stream: id.clone() },
         };
         // One that begins anew each time is another consumer each time.
         let consumer = match self.kind.forgetful {

@@ -14,6 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use weir_api::{connect::PollProjectionResponse, v1::paths};
+use weir_check::leases::{Fact, judge};
 
 use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
 use crate::{
@@ -41,36 +42,7 @@ const LAST: Duration = Duration::from_secs(60);
 /// Workers of one projection.
 #[derive(Default)]
 pub struct Workers {
-    facts: Arc<Mutex<Vec<Fact>>>,
-}
-
-/// What a worker saw of a lease, and when.
-#[derive(Debug, Clone, Copy)]
-enum Fact {
-    /// Events were handed out; it was known at this time.
-    Given { number: u64, ended: Instant },
-    /// A save was taken that was asked for at this time.
-    Saved { number: u64, began: Instant },
-}
-
-/// Saves that were taken although events had been handed out under a newer lease before they were asked for.
-fn judge(facts: &[Fact]) -> Vec<String> {
-    let mut given: Vec<(Instant, u64)> = Vec::new();
-    for fact in facts {
-        if let Fact::Given { number, ended } = fact {
-            given.push((*ended, *number));
-        }
-    }
-    let late = |fact: &Fact| match *fact {
-        Fact::Saved { number, began } => {
-            let newer = given.iter().find(|(ended, newer)| *ended < began && *newer > number);
-            newer.map(|(_, newer)| {
-                format!("a save under lease {number} was taken after lease {newer} had begun")
-            })
-        }
-        Fact::Given { .. } => None,
-    };
-    facts.iter().filter_map(late).collect()
+    facts: Arc<Mutex<Vec<Fact<Instant>>>>,
 }
 
 #[async_trait]
@@ -117,12 +89,12 @@ impl Workload for Workers {
 
 struct Worker {
     caller: Caller,
-    facts: Arc<Mutex<Vec<Fact>>>,
+    facts: Arc<Mutex<Vec<Fact<Instant>>>>,
     id: String,
 }
 
 impl Worker {
-    fn facts(&self) -> MutexGuard<'_, Vec<Fact>> {
+    fn facts(&self) -> MutexGuard<'_, Vec<Fact<Instant>>> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -268,26 +240,5 @@ impl Worker {
             self.caller.wrong(format!("node {node} has partition {stream} as {found:?} and not {wanted:?}"));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_save_is_late_when_a_newer_lease_was_seen_before_it_was_asked_for() {
-        let at = |ms: u64| began() + Duration::from_millis(ms);
-        let given = |number, ms| Fact::Given { number, ended: at(ms) };
-        let saved = |number, ms| Fact::Saved { number, began: at(ms) };
-        assert!(judge(&[given(1, 0), saved(1, 5), given(2, 10), saved(2, 12)]).is_empty());
-        // Asked for before, and answered whenever.
-        assert!(judge(&[given(1, 0), given(2, 10), saved(1, 9)]).is_empty());
-        assert_eq!(judge(&[given(1, 0), given(2, 10), saved(1, 11)]).len(), 1);
-    }
-
-    fn began() -> Instant {
-        static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        *BEGAN.get_or_init(Instant::now)
     }
 }

@@ -18,6 +18,7 @@ pub mod projections_bad_reducers;
 pub mod projections_bench;
 pub mod projections_exactly_once;
 pub mod projections_fencing;
+pub mod projections_postgres;
 pub mod projections_walkthrough;
 pub mod projections_workers;
 pub mod prove_chaos;
@@ -153,6 +154,7 @@ pub const RECIPES: &[Recipe] = &[
     projections_bad_reducers::RECIPE,
     projections_bench::RECIPE,
     projections_exactly_once::RECIPE,
+    projections_postgres::RECIPE,
     prove_chaos::RECIPE,
     prove_crash_points::RECIPE,
     prove_damage_sweep::RECIPE,

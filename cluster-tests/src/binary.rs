@@ -51,6 +51,25 @@ pub fn nats_server() -> Result<PathBuf> {
         .context("no nats-server: run `cargo xtask nats`, or set WEIR_NATS_SERVER")
 }
 
+/// The folder of PostgreSQL's programs: `WEIR_POSTGRES_BIN`, else that of the one on the path, else the one that
+/// `cargo xtask postgres` fetched.
+///
+/// # Errors
+/// When there is none.
+pub fn postgres() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WEIR_POSTGRES_BIN") {
+        return Ok(named.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).filter_map(|dir| dir.join("postgres").canonicalize().ok());
+    let on_path = on_path.filter_map(|file| Some(file.parent()?.to_owned()));
+    let fetched = workspace().join("target/tools/postgres/pgserver/pginstall/bin");
+    let mut candidates = on_path.chain([fetched]);
+    candidates
+        .find(|dir| dir.join("initdb").is_file())
+        .context("no PostgreSQL: run `cargo xtask postgres`, or set WEIR_POSTGRES_BIN")
+}
+
 /// The workspace's folder.
 #[must_use]
 pub fn workspace() -> PathBuf {

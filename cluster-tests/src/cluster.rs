@@ -49,13 +49,22 @@ impl Cluster {
     /// # Errors
     /// When a program is missing, or no leader is there in time.
     pub async fn start(spec: ClusterSpec) -> Result<Self> {
+        Self::start_with_sinks(spec, None).await
+    }
+
+    /// The same, with sinks as `WEIR_SINKS` names them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with_sinks(spec: ClusterSpec, sinks: Option<String>) -> Result<Self> {
         let turn = TURNS.acquire().await.context("the turns were closed")?;
         let folder = tempfile::Builder::new().prefix("weir-cluster-").tempdir()?;
         let nats = match spec.nats {
             true => Some(NatsServer::start(&folder.path().join("nats")).await?),
             false => None,
         };
-        let nodes = Node::plan(folder.path(), spec.nodes)?;
+        let mut nodes = Node::plan(folder.path(), spec.nodes)?;
+        nodes.iter_mut().for_each(|node| node.set_sinks(sinks.clone()));
         let mut cluster = Self { nodes, nats, id: Uuid::new_v4(), folder: Some(folder), _turn: turn };
         for node in 1..=spec.nodes as u64 {
             cluster.start_node(node)?;

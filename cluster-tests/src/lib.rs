@@ -21,6 +21,7 @@ pub mod live;
 pub mod nats;
 mod node;
 pub mod port;
+pub mod postgres;
 pub mod process;
 pub mod projections;
 pub mod replica;

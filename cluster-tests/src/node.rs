@@ -25,6 +25,7 @@ pub struct Node {
     edge_port: u16,
     peer_port: u16,
     repair: &'static str,
+    sinks: Option<String>,
     paused: bool,
     process: Option<Process>,
 }
@@ -54,6 +55,7 @@ impl Node {
             edge_port,
             peer_port,
             repair: "auto",
+            sinks: None,
             paused: false,
             process: None,
         }
@@ -82,6 +84,11 @@ impl Node {
         self.repair = repair;
     }
 
+    /// The databases outside that it knows from its next start on, as `WEIR_SINKS` names them.
+    pub fn set_sinks(&mut self, sinks: Option<String>) {
+        self.sinks = sinks;
+    }
+
     /// Starts it; a founder is given `members` and may begin the cluster with them.
     ///
     /// # Errors
@@ -103,6 +110,7 @@ impl Node {
             "--exit-with-parent",
         ]);
         command.env("WEIR_REPAIR", self.repair);
+        command.envs(self.sinks.iter().map(|sinks| ("WEIR_SINKS", sinks)));
         // Nodes of a test share the machine, as those of `weir dev --nodes 3` do.
         command.env("TOKIO_WORKER_THREADS", "1");
         let name = format!("node {}", self.id);

@@ -7,12 +7,14 @@ mod check;
 mod cluster;
 mod error;
 mod member;
+mod sink;
 mod text;
 
 pub use check::{Nats, NodePlan};
 pub use cluster::ClusterConfig;
 pub use error::ConfigError;
 pub use member::Member;
+pub use sink::{SinkConfig, SinkFlag};
 pub use text::{ConfigFlags, LimitsConfig, LogFormat, NodeConfig, Repair};
 
 /// The only config format that this build reads.

@@ -29,6 +29,7 @@ mod rejoin;
 mod repair;
 mod serve;
 mod shutdown;
+mod sinks;
 mod slots;
 mod tables;
 mod telemetry;

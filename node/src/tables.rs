@@ -1,20 +1,43 @@
-//! The tables of SQL projections, off the runtime.
+//! The tables of SQL projections: in files of this node, off the runtime, or in sinks.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use weir_storage::{folder::DataFolder, tables::Tables};
+use tokio_util::sync::CancellationToken;
+use weir_storage::{
+    folder::DataFolder,
+    tables::{SinkMarks, Tables},
+};
 use weir_types::{
-    ProjectionId, ReadError, SqlError, SqlFault, SqlQuery, SqlRows, SqlStep,
+    ProjectionId, ProjectionName, ReadError, SinkName, SqlError, SqlFault, SqlQuery, SqlRows, TableChange,
+    TablesDefinition,
     ports::{Checkpoint, TableStore},
 };
 
+use crate::sinks::Sinks;
+
+/// Where tables are: here, unless their author says otherwise.
+struct Everywhere {
+    files: OffRuntime,
+    sinks: Arc<Sinks>,
+}
+
 struct OffRuntime(Tables);
 
-/// The tables in a data folder; none on a disk that is not the system's, which SQLite cannot write to.
-pub(crate) fn of(folder: &DataFolder) -> Option<Arc<dyn TableStore>> {
-    let real = !folder.disk().is_simulated();
-    real.then(|| Arc::new(OffRuntime(Tables::in_folder(folder.tables_dir()))) as Arc<dyn TableStore>)
+/// The tables in a data folder, and those in sinks; none on a disk that is not the system's, which SQLite cannot write
+/// to. `stop` ends what goes on behind.
+pub(crate) fn of(
+    folder: &DataFolder,
+    sinks: &BTreeMap<SinkName, tokio_postgres::Config>,
+    stop: CancellationToken,
+) -> Option<Arc<dyn TableStore>> {
+    if folder.disk().is_simulated() {
+        return None;
+    }
+    let marks = SinkMarks::in_folder(folder.tables_dir());
+    let sinks = Sinks::new(sinks, folder.identity().cluster, marks, stop);
+    let files = OffRuntime(Tables::in_folder(folder.tables_dir()));
+    Some(Arc::new(Everywhere { files, sinks }))
 }
 
 impl OffRuntime {
@@ -33,38 +56,57 @@ fn panicked(panic: &tokio::task::JoinError) -> ReadError {
 }
 
 #[async_trait]
-impl TableStore for OffRuntime {
-    async fn check(&self, tables: String) -> Result<(), String> {
-        let checked = tokio::task::spawn_blocking(move || Tables::check(&tables)).await;
-        checked.unwrap_or_else(|panic| Err(panic.to_string()))
+impl TableStore for Everywhere {
+    async fn check(&self, projection: &ProjectionName, tables: TablesDefinition) -> Result<(), SqlError> {
+        if let Some(sink) = &tables.sink {
+            return self.sinks.check(projection, sink, &tables.sql).await;
+        }
+        let checked = tokio::task::spawn_blocking(move || Tables::check(&tables.sql)).await;
+        let checked = checked.map_err(|panic| SqlError::Read(panicked(&panic)))?;
+        checked.map_err(SqlError::Refused)
     }
 
-    async fn open(&self, projection: &ProjectionId, tables: &str) -> Result<Checkpoint, ReadError> {
-        let (projection, definition) = (projection.clone(), tables.to_owned());
-        self.blocking(move |tables| tables.open(&projection, &definition)).await
+    async fn open(
+        &self,
+        projection: &ProjectionId,
+        tables: &TablesDefinition,
+    ) -> Result<Checkpoint, ReadError> {
+        if let Some(sink) = &tables.sink {
+            return self.sinks.open(projection, sink, tables).await;
+        }
+        let (projection, sql) = (projection.clone(), tables.sql.clone());
+        self.files.blocking(move |tables| tables.open(&projection, &sql)).await
     }
 
     async fn commit(
         &self,
         projection: &ProjectionId,
-        checkpoint: &Checkpoint,
-        steps: Vec<SqlStep>,
+        change: TableChange,
     ) -> Result<Option<SqlFault>, ReadError> {
-        let (projection, checkpoint) = (projection.clone(), checkpoint.clone());
-        self.blocking(move |tables| tables.commit(&projection, &checkpoint, &steps)).await
+        if let Some(sink) = self.sinks.opened(projection) {
+            return self.sinks.commit(projection, &sink, &change).await;
+        }
+        let projection = projection.clone();
+        let TableChange { checkpoint, steps, .. } = change;
+        self.files.blocking(move |tables| tables.commit(&projection, &checkpoint, &steps)).await
     }
 
     async fn forget(&self, projection: &ProjectionId) -> Result<(), ReadError> {
+        if self.sinks.forget(projection).await? {
+            return Ok(());
+        }
         let projection = projection.clone();
-        self.blocking(move |tables| tables.forget(&projection)).await
+        self.files.blocking(move |tables| tables.forget(&projection)).await
     }
 
     async fn kept(&self) -> Result<Vec<ProjectionId>, ReadError> {
-        self.blocking(Tables::kept).await
+        let mut kept = self.files.blocking(Tables::kept).await?;
+        kept.extend(self.sinks.kept().await?);
+        Ok(kept)
     }
 
     async fn query(&self, query: SqlQuery) -> Result<SqlRows, SqlError> {
-        let tables = self.0.clone();
+        let tables = self.files.0.clone();
         let answered = tokio::task::spawn_blocking(move || tables.query(&query)).await;
         answered.unwrap_or_else(|panic| Err(panicked(&panic).into()))
     }

@@ -102,7 +102,7 @@ pub async fn wire(
     let bus = open_bus(plan.node, cluster, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
     let upcasting = Arc::new(Upcasting::new(GroupId::DEFAULT, ports.rules.clone()));
-    let tables = tables::of(&folder);
+    let tables = tables::of(&folder, &plan.sinks, closing.clone());
     let projections = start_projections(plan.node, &ports, &upcasting, bus.as_ref(), tables.clone()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
     let keeper = tokio::spawn(keeper::keep(ports.clone(), raft.buckets(), buckets.clone(), closing.clone()));

@@ -371,6 +371,7 @@ fn definition(name: &str, source: &str) -> ProjectionDefinition {
         source: source.into(),
         on_error: OnError::Park,
         kind: ProjectionKind::Async,
+        sink: None,
     }
 }
 

@@ -228,6 +228,7 @@ impl Machine {
             members,
             repair: Repair::Off,
             nats: None,
+            sinks: std::collections::BTreeMap::new(),
             limits: LimitsConfig { leader_wait_ms: 1_500, ..LimitsConfig::default() },
             shared: self.site.shared.clone(),
         }

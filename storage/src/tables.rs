@@ -9,6 +9,7 @@
 
 mod file;
 mod guard;
+mod marks;
 mod query;
 
 use std::{
@@ -25,6 +26,7 @@ use weir_types::{
 };
 
 use self::file::File;
+pub use self::marks::SinkMarks;
 
 /// The table that holds the checkpoint. Names that begin so are no author's.
 const OWN: &str = "_weir_";
@@ -121,7 +123,7 @@ impl Tables {
             Err(error) => return Err(failed("list", &error)),
         };
         let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        Ok(names.filter_map(|name| read_name(&name)).collect())
+        Ok(names.filter_map(|name| read_name(&name, ENDING)).collect())
     }
 
     /// See [`weir_types::ports::TableStore::query`].
@@ -175,8 +177,8 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().expect("no holder of the lock panics")
 }
 
-fn read_name(name: &str) -> Option<ProjectionId> {
-    let (name, deployed) = name.strip_suffix(ENDING)?.rsplit_once('@')?;
+fn read_name(name: &str, ending: &str) -> Option<ProjectionId> {
+    let (name, deployed) = name.strip_suffix(ending)?.rsplit_once('@')?;
     Some(ProjectionId { name: ProjectionName::new(name).ok()?, deployed: LogIndex(deployed.parse().ok()?) })
 }
 

@@ -231,6 +231,7 @@ fn deploy(state: &State, number: u64) {
         source: "source".into(),
         on_error: OnError::Park,
         kind: ProjectionKind::Async,
+        sink: None,
     };
     let outcome = RegistryOutcome::Deployed(id.clone());
     state

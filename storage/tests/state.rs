@@ -28,6 +28,7 @@ fn definition(name: &str) -> ProjectionDefinition {
         source: "source".into(),
         on_error: OnError::Park,
         kind: ProjectionKind::Async,
+        sink: None,
     }
 }
 

@@ -188,6 +188,11 @@ name!(
     ProjectionName, "projection name", limits::PROJECTION_NAME_BYTES_MAX, Allowed::DOTTED
 );
 
+name!(
+    /// The name of a database outside, as each node's config has it: ASCII letters, digits, `_` and `-`.
+    SinkName, "sink name", limits::SINK_NAME_BYTES_MAX, Allowed::NARROW
+);
+
 /// The id of a node. Never reused, not even after a wipe.
 ///
 /// An id that is configured is below 1,000,000 and is the seat of its node. A

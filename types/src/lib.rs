@@ -44,7 +44,7 @@ pub use event::{ContentType, EventSource, NewEvent, RecordedEvent};
 pub use facet::{Facet, FacetKind};
 pub use id::{
     ClusterId, EntityId, EntityType, EventId, EventName, GroupId, IdempotencyKey, Incarnation, NameError,
-    NodeId, PartitionKey, ProjectionName, Tag,
+    NodeId, PartitionKey, ProjectionName, SinkName, Tag,
 };
 pub use invariant::InvariantId;
 pub use kv::{
@@ -67,7 +67,9 @@ pub use rules::{
     RulesChanged, RulesCommand, RulesError, RulesLimit, RulesScope, SchemaMode, UpcastError, Upcaster,
     UpcasterRecord, Upcasters,
 };
-pub use sql::{SqlError, SqlFault, SqlQuery, SqlRows, SqlStatement, SqlStep, SqlValue};
+pub use sql::{
+    SqlError, SqlFault, SqlQuery, SqlRows, SqlStatement, SqlStep, SqlValue, TableChange, TablesDefinition,
+};
 pub(crate) use subject::fnv1a;
 pub use subject::{SUBJECT_PREFIX, is_literal_subject, subject_of, subject_token, subject_under};
 pub use subscription::{

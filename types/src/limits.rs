@@ -169,6 +169,8 @@ pub const PAST_FOLDS_RUNNING_MAX: usize = 2;
 pub const PAST_PAGE_MAX: usize = 100;
 /// Bytes of their states, unless one alone is larger.
 pub const PAST_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Characters in the name of a sink.
+pub const SINK_NAME_BYTES_MAX: usize = 63;
 /// Projections whose tables one query sees.
 pub const SQL_PROJECTIONS_MAX: usize = 10;
 /// Bytes of one SQL statement, and of one value.

@@ -10,9 +10,9 @@ use futures::{channel::oneshot, future::BoxFuture, stream::BoxStream};
 use crate::{
     AppendError, BadEvent, Condition, Consistency, DecidedWrite, Deployment, EntityId, EntityType, GroupId,
     Idempotency, LogIndex, LogRead, LogSlice, NodeId, PartitionKey, Position, ProjectionDefinition,
-    ProjectionId, ReadError, RecordedEvent, RegistryCommand, RegistryOutcome, RuleSet, SqlError, SqlFault,
-    SqlQuery, SqlRows, SqlStep, StreamGuard, StreamHead, StreamPage, StreamRead, Term, Timestamp, Violation,
-    WriteOutcome,
+    ProjectionId, ProjectionName, ReadError, RecordedEvent, RegistryCommand, RegistryOutcome, RuleSet,
+    SqlError, SqlFault, SqlQuery, SqlRows, StreamGuard, StreamHead, StreamPage, StreamRead, TableChange,
+    TablesDefinition, Term, Timestamp, Violation, WriteOutcome,
 };
 
 /// Wall-clock time. The only source of recorded times.
@@ -314,39 +314,48 @@ pub trait ViewStore: Send + Sync {
     async fn forget(&self, group: GroupId, projection: &ProjectionId) -> Result<(), ReadError>;
 }
 
-/// Keeps the tables of projections on this node, apart from their views. Each
-/// generation has tables of its own, with the checkpoint that they reflect.
+/// Keeps the tables of projections apart from their views: on this node, or in a sink, which is one database for all
+/// nodes. Each generation has tables of its own, with the checkpoint that they reflect.
 #[async_trait]
 pub trait TableStore: Send + Sync {
-    /// Says what is wrong with the definition of tables, if anything is. Changes nothing.
-    async fn check(&self, tables: String) -> Result<(), String>;
+    /// Says what is wrong with the definition of a projection's tables, if anything is. Changes nothing.
+    ///
+    /// # Errors
+    /// [`SqlError::Refused`] with what is wrong, or [`SqlError::Read`] when it cannot be said now.
+    async fn check(&self, projection: &ProjectionName, tables: TablesDefinition) -> Result<(), SqlError>;
 
-    /// The checkpoint that a generation's tables reflect; makes empty ones when there are none, and when those that
-    /// there are cannot be trusted.
+    /// The checkpoint that a generation's tables reflect; makes empty ones when there are none, and when those on this
+    /// node cannot be trusted. A sink's checkpoint is ahead of a node that is behind another; where another generation
+    /// has taken their place, they are as if all were folded.
     ///
     /// # Errors
     /// [`ReadError`], also when the definition is not legal.
-    async fn open(&self, projection: &ProjectionId, tables: &str) -> Result<Checkpoint, ReadError>;
+    async fn open(
+        &self,
+        projection: &ProjectionId,
+        tables: &TablesDefinition,
+    ) -> Result<Checkpoint, ReadError>;
 
     /// Carries out the statements of events in one transaction with the checkpoint after them, or nothing of it. The
-    /// event whose statements are to blame is given, if one is. The tables were opened before.
+    /// event whose statements are to blame is given, if one is. The tables were opened before. What another node has
+    /// carried out in a sink is left out; what it has passed there is given as to blame.
     ///
     /// # Errors
     /// [`ReadError`] when no event is to blame. What was damaged is made anew when it is opened again.
     async fn commit(
         &self,
         projection: &ProjectionId,
-        checkpoint: &Checkpoint,
-        steps: Vec<SqlStep>,
+        change: TableChange,
     ) -> Result<Option<SqlFault>, ReadError>;
 
-    /// Drops the tables of a generation, if it has any.
+    /// Drops the tables of a generation, if it has any. Those in a sink go later, once nothing keeps them: when a
+    /// newer generation has reached what they reflect, or at once when there is none.
     async fn forget(&self, projection: &ProjectionId) -> Result<(), ReadError>;
 
-    /// The generations that have tables here.
+    /// The generations that have tables here, or had some in a sink that are not dropped.
     async fn kept(&self) -> Result<Vec<ProjectionId>, ReadError>;
 
-    /// Answers a question about tables as they are at one moment.
+    /// Answers a question about tables of this node as they are at one moment.
     ///
     /// # Errors
     /// [`SqlError`].

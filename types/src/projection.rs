@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     EntityId, EventId, EventName, LogIndex, PartitionKey, Position, ProjectionName, RulesChanged,
-    RulesCommand, RulesError, StreamVersion, Timestamp, limits,
+    RulesCommand, RulesError, SinkName, StreamVersion, Timestamp, limits,
 };
 
 /// Which events a projection folds: a name, `prefix.*`, or `*` for all.
@@ -168,6 +168,8 @@ pub struct ProjectionDefinition {
     pub on_error: OnError,
     /// How its states follow the log.
     pub kind: ProjectionKind,
+    /// Where its tables are, if not on each node: a name of the nodes' configs. Of kind `sql` alone.
+    pub sink: Option<SinkName>,
 }
 
 /// One fold of a projection from the log's beginning: a deployment, or a rebuild of it.

@@ -223,6 +223,7 @@ mod tests {
             source: source.into(),
             on_error: OnError::Park,
             kind: crate::ProjectionKind::Async,
+            sink: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Position, ProjectionId, ProjectionName, ReadError};
+use crate::{Position, ProjectionId, ProjectionName, ReadError, SinkName, ports::Checkpoint};
 
 /// A value of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,28 @@ pub struct SqlStep {
     pub position: Position,
     /// The statements, in their order.
     pub statements: Vec<SqlStatement>,
+}
+
+/// Tables, as their author defines them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TablesDefinition {
+    /// The database outside that they are in, if they are not on each node.
+    pub sink: Option<SinkName>,
+    /// What makes them, in SQL.
+    pub sql: String,
+}
+
+/// What one fold step does to tables: carried out whole or not at all.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TableChange {
+    /// The position that it follows.
+    pub after: Position,
+    /// The checkpoint after it.
+    pub checkpoint: Checkpoint,
+    /// The statements of its events, in order of their positions.
+    pub steps: Vec<SqlStep>,
+    /// The event at its end that is passed because its statements were to blame, if there is one.
+    pub skipped: Option<SqlFault>,
 }
 
 /// An event whose statements cannot be carried out, on no node.

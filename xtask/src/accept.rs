@@ -39,7 +39,7 @@ fn run_wanted(recipes: &[Recipe], wanted: &str, flags: &[&str]) -> Result<()> {
     if chosen.is_empty() {
         bail!("there is no recipe and no area `{wanted}`; `cargo xtask accept` lists them");
     }
-    let nats_server = tools::nats_server()?;
+    let (nats_server, postgres) = (tools::nats_server()?, tools::postgres()?);
     if chosen.iter().any(|recipe| recipe.release) {
         cargo(&["build", "--release", "--package", "weir-node"])?;
     }
@@ -48,7 +48,8 @@ fn run_wanted(recipes: &[Recipe], wanted: &str, flags: &[&str]) -> Result<()> {
         let profile = if recipe.release { "release" } else { "debug" };
         let mut accept = command(program());
         accept.args(["run", &recipe.name]).args(flags);
-        accept.env("WEIR_NATS_SERVER", &nats_server).env("WEIR_BIN", target().join(profile).join("weir"));
+        accept.env("WEIR_NATS_SERVER", &nats_server).env("WEIR_POSTGRES_BIN", &postgres);
+        accept.env("WEIR_BIN", target().join(profile).join("weir"));
         if let Err(error) = run_command(&mut accept) {
             eprintln!("{error:#}");
             failed.push(recipe.name.as_str());

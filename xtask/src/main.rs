@@ -1,7 +1,7 @@
-//! Chores of the repository: `cargo xtask <test|verify|fix|tidy|accept|chaos|ratchet|nats|deploy>`.
+//! Chores of the repository: `cargo xtask <test|verify|fix|tidy|accept|chaos|ratchet|nats|postgres|deploy>`.
 //!
 //! Needs a Rust toolchain and Python 3, nothing else; what is missing beside
-//! them (nats-server, the manifest validator) is fetched into `target/tools`.
+//! them (nats-server, PostgreSQL, the manifest validator) is fetched into `target/tools`.
 
 mod accept;
 mod chaos;
@@ -24,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   chaos [FLAGS]                   attacks a cluster for some minutes and judges it; `chaos list` lists the faults
   ratchet [--update]              counts the instructions of an append; fails when they grow
   nats                            prints the path of a nats-server that serves, fetching one if need be
+  postgres                        prints the folder of PostgreSQL's programs, fetching them if need be
   deploy                          renders and validates the Kubernetes manifests";
 
 fn main() -> Result<()> {
@@ -39,6 +40,10 @@ fn main() -> Result<()> {
         ["ratchet", rest @ ..] => ratchet::run(rest),
         ["nats"] => {
             println!("{}", tools::nats_server()?.display());
+            Ok(())
+        }
+        ["postgres"] => {
+            println!("{}", tools::postgres()?.display());
             Ok(())
         }
         ["deploy"] => deploy::run(),

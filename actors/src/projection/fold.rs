@@ -4,12 +4,12 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use weir_types::{
     BadEvent, GroupId, LogIndex, OnError, PartitionKey, ProjectionDefinition, ProjectionId, ReadError,
-    RecordedEvent, limits,
+    RecordedEvent, SqlFault, limits,
     ports::{Checkpoint, Parked, ViewChange, ViewStore},
 };
 
 use super::{
-    sql::{self, IntoTables},
+    sql::{self, IntoTables, Reached},
     supervisor::ProjectionsArguments,
 };
 use crate::{
@@ -110,6 +110,12 @@ impl Fold {
         }
     }
 
+    /// Finds the tables that are in a sink. `false` when it lacks what is stored here, which is forgotten then.
+    pub(super) async fn reach(&self, stored: &Checkpoint) -> Result<bool, FoldError> {
+        let Some(tables) = &self.tables else { return Ok(true) };
+        Ok(tables.reach(self.group, &self.views, stored).await? == Reached::Whole)
+    }
+
     /// Folds events that follow `checkpoint` without a hole, all or a first
     /// part of them, and stores views and checkpoint in one.
     pub(super) async fn step(
@@ -166,13 +172,18 @@ impl Fold {
         result: FoldResult,
     ) -> Result<(FoldResult, Settled), FoldError> {
         let (mut result, mut statements) = tables.statements(result, events);
+        let mut blamed: Option<SqlFault> = None;
         loop {
             let settled = self.judged(checkpoint, events, &result);
-            let Some(fault) = tables.commit(&settled.next, &statements).await? else {
+            let is_passed = |fault: &SqlFault| settled.next.position >= fault.position;
+            let (steps, skipped) = ((checkpoint, &settled.next), blamed.take().filter(is_passed));
+            let Some(fault) = tables.commit(&statements, steps, skipped).await? else {
                 return Ok((result, settled));
             };
-            // Each time it is an event further ahead: what came before it was carried out, and undone.
+            // Each time it is an event further ahead: what came before it was carried out, and undone. Or it is the
+            // same, which another node has passed first: its words count.
             (result, statements) = sql::cut(result, statements, events, &fault);
+            blamed = Some(fault);
         }
     }
 

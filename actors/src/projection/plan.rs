@@ -58,6 +58,7 @@ mod tests {
             source: "".into(),
             on_error: OnError::Park,
             kind: ProjectionKind::Async,
+            sink: None,
         };
         let first = Deployment::new(id(1), definition.clone());
         let mut one = (2..=newest).fold(first, |one, at| one.succeeded_by(id(at), definition.clone()));

@@ -99,6 +99,17 @@ impl Progress {
         Self { state: FoldState::Paused, ..Self::new(checkpoint) }
     }
 
+    /// The same, once more after a failure: until it is known to work, the failure is told.
+    pub(super) fn after_failure(self, failed: Option<String>) -> Self {
+        let error = self.error.or(failed);
+        Self { error, ..self }
+    }
+
+    /// What it stands on was found.
+    pub(super) fn works(&mut self) {
+        self.error = error_of(&self.checkpoint);
+    }
+
     /// Whether it folds nothing more unless somebody does something.
     pub(super) fn is_stopped(&self) -> bool {
         matches!(self.state, FoldState::Parked | FoldState::Paused)

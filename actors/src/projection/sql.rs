@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, value::RawValue};
 use tokio::sync::OnceCell;
-use tracing::info;
+use tracing::{info, warn};
 use weir_types::{
     GroupId, Position, ProjectionDefinition, ProjectionId, ProjectionKind, ReadError, RecordedEvent,
-    SqlFault, SqlStatement, SqlStep, SqlValue, limits,
+    SqlFault, SqlStatement, SqlStep, SqlValue, TableChange, TablesDefinition, limits,
     ports::{Checkpoint, TableStore, ViewChange, ViewStore},
 };
 use xxhash_rust::xxh3::Xxh3;
@@ -23,12 +23,21 @@ use crate::{
 pub(super) struct IntoTables {
     id: ProjectionId,
     store: Arc<dyn TableStore>,
-    definition: String,
+    definition: TablesDefinition,
     opened: OnceCell<()>,
 }
 
 /// What a batch led to, before it is carried out.
 pub(super) struct Statements(Vec<(SqlStep, u64)>);
+
+/// How much of what a node holds of a projection is in its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// All of it.
+    Whole,
+    /// Not all: the node has forgotten it, and is to fold it again.
+    Lost,
+}
 
 impl IntoTables {
     /// The tables of a projection, if it is one of those that fold into some.
@@ -51,13 +60,17 @@ impl IntoTables {
     }
 
     /// Sets the checkpoint among the views to what the tables reflect, and gives it: a node may have ended between
-    /// the two writes, and a file may be lost, damaged or behind.
+    /// the two writes, and a file may be lost, damaged or behind. What is in a sink is left as it is until
+    /// [`Self::reach`]: a database outside may keep who asks it waiting.
     pub(super) async fn settle(
         &self,
         group: GroupId,
         views: &Arc<dyn ViewStore>,
         stored: Checkpoint,
     ) -> Result<Checkpoint, ReadError> {
+        if self.definition.sink.is_some() {
+            return Ok(stored);
+        }
         let mut held = self.store.open(&self.id, &self.definition).await?;
         if (held.position, held.digest) == (stored.position, stored.digest) {
             return Ok(stored);
@@ -78,6 +91,33 @@ impl IntoTables {
         let change = ViewChange { checkpoint: checkpoint.clone(), ..ViewChange::default() };
         views.commit(group, &self.id, change).await?;
         Ok(checkpoint)
+    }
+
+    /// Makes tables in a sink if there are none, and tells whether they hold all that is stored here.
+    ///
+    /// A sink that is ahead is as it should be: another node was first. This one folds on from where it is, so that its
+    /// digest and its dead letters are of what it folded itself, and the sink leaves out what it has. One that is
+    /// behind has lost what it had taken, as a database does that is set up anew from a backup: what this node holds
+    /// of the projection is forgotten, and all is folded again, of which the sink takes what it lacks.
+    pub(super) async fn reach(
+        &self,
+        group: GroupId,
+        views: &Arc<dyn ViewStore>,
+        stored: &Checkpoint,
+    ) -> Result<Reached, ReadError> {
+        if self.definition.sink.is_none() {
+            return Ok(Reached::Whole);
+        }
+        let held = self.store.open(&self.id, &self.definition).await?;
+        if held.position >= stored.position {
+            return Ok(Reached::Whole);
+        }
+        let (from, to) = (stored.position, held.position);
+        warn!(projection = %self.id.name, deployed = %self.id.deployed, %from, %to, "sink has lost what it had taken");
+        views.forget(group, &self.id).await?;
+        let checkpoint = Checkpoint { serves: stored.serves, ..Checkpoint::default() };
+        views.commit(group, &self.id, ViewChange { checkpoint, ..ViewChange::default() }).await?;
+        Ok(Reached::Lost)
     }
 
     /// What a fold's result holds of statements; its digest is theirs then, and it has no views.
@@ -104,13 +144,15 @@ impl IntoTables {
     /// Carries statements out in one transaction with the checkpoint after them; or tells the event that is to blame.
     pub(super) async fn commit(
         &self,
-        checkpoint: &Checkpoint,
         statements: &Statements,
+        (after, checkpoint): (&Checkpoint, &Checkpoint),
+        skipped: Option<SqlFault>,
     ) -> Result<Option<SqlFault>, ReadError> {
         let open = async || self.store.open(&self.id, &self.definition).await.map(drop);
         self.opened.get_or_try_init(open).await?;
         let steps = statements.0.iter().map(|(step, _)| step.clone()).collect();
-        self.store.commit(&self.id, checkpoint, steps).await
+        let change = TableChange { after: after.position, checkpoint: checkpoint.clone(), steps, skipped };
+        self.store.commit(&self.id, change).await
     }
 }
 

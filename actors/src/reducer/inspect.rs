@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use weir_types::{
     EventPattern, NameError, OnError, ProjectionDefinition, ProjectionKind, ProjectionName, RegistryError,
-    limits,
+    SinkName, TablesDefinition, limits,
 };
 
 use super::{
@@ -55,6 +55,13 @@ pub enum ReducerError {
         /// What it is.
         found: String,
     },
+    /// The exported `sink` is no name.
+    #[error("exported `sink` is not legal: {error}")]
+    Sink {
+        /// Why.
+        #[source]
+        error: NameError,
+    },
     /// A projection that nobody folds along the log exports what only such a one has a use for.
     #[error("exported `{what}` has no use: a `virtual` projection is folded for one stream when it is read")]
     Virtual {
@@ -92,6 +99,7 @@ struct Declared {
     partition_key: Option<String>,
     on_error: Option<String>,
     kind: Option<String>,
+    sink: Option<String>,
     tables: Option<String>,
 }
 
@@ -122,19 +130,26 @@ fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, Redu
         source: Arc::from(source),
         on_error,
         kind,
+        sink: sink_of(declared.sink.as_deref())?,
     };
     definition.check_limits().map_err(|error| ReducerError::Events { error })?;
     Ok(definition)
+}
+
+fn sink_of(declared: Option<&str>) -> Result<Option<SinkName>, ReducerError> {
+    declared.map(SinkName::new).transpose().map_err(|error| ReducerError::Sink { error })
 }
 
 /// The definition of the tables that a module folds into; `None` of one that does not. Blocks as [`inspect`] does.
 ///
 /// # Errors
 /// [`ReducerError`].
-pub fn inspect_tables(source: &str) -> Result<Option<String>, ReducerError> {
+pub fn inspect_tables(source: &str) -> Result<Option<TablesDefinition>, ReducerError> {
     let engine = Engine::load_module(Role::Projection, source, ReducerLimits::default())
         .map_err(|fault| ReducerError::Module { fault })?;
-    Ok(declared(&engine)?.tables)
+    let Declared { tables, sink, .. } = declared(&engine)?;
+    let sink = sink_of(sink.as_deref())?;
+    Ok(tables.map(|sql| TablesDefinition { sink, sql }))
 }
 
 fn declared(engine: &Engine) -> Result<Declared, ReducerError> {

@@ -316,8 +316,14 @@
     if (kind !== undefined && kind !== null && !isText(kind)) {
       throw new TypeError('`kind` must be a string: `async`, `inline`, `virtual` or `sql`');
     }
+    const sink = pick('sink');
+    if (sink !== undefined && sink !== null) {
+      if (!isText(sink)) throw new TypeError('`sink` must be a string: the name of a sink of the nodes');
+      if (kind !== 'sql') throw new TypeError('`sink` is where tables are: only a projection of kind `sql` has some');
+    }
     const declared = stringify({
       name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null, kind: kind ?? null,
+      sink: sink ?? null,
       tables: kind === 'sql' ? demand('tables', isText, 'a string of `create table` statements') : null,
     });
     if (kind === 'sql') {

@@ -110,7 +110,7 @@ pub struct ProjectionStatus {
     /// Events that were passed though its handler could not fold them.
     #[serde(default)]
     pub dead_letters: u64,
-    /// Why it is parked, if it is, in one line.
+    /// Why it is parked, or why the answering node cannot go on with it now, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
     /// The event that it is parked at, and why.
@@ -186,6 +186,13 @@ impl ProjectionStatus {
     pub fn of_virtual(deployment: &Deployment, applied: weir_types::Position) -> Self {
         let checkpoint = Checkpoint { position: applied, ..Checkpoint::default() };
         Self::new(deployment, &checkpoint, applied)
+    }
+
+    /// The same, where the node has failed to go on with it, and tries again.
+    #[must_use]
+    pub fn failing(self, reason: Option<String>) -> Self {
+        let told = self.error_message.clone().or(reason);
+        Self { error_message: told.clone(), error_snake: told, ..self }
     }
 
     /// The same, while another generation catches up.
@@ -483,6 +490,7 @@ mod tests {
             source: Arc::from(""),
             on_error: OnError::Park,
             kind: weir_types::ProjectionKind::Async,
+            sink: None,
         };
         let event = |message: &str| BadEvent {
             id: EventId(Uuid::from_u128(1)),

@@ -29,9 +29,9 @@ const COUNTERS: [(&str, &str); 2] =
     [("count-all", ""), ("count-by-stream", "export const partitionKey = '$.entityId';")];
 const KIND: &str = "tick";
 /// Events of one append.
-const BATCH: u64 = 100;
+pub(super) const BATCH: u64 = 100;
 const STREAMS: u64 = 50;
-const WRITERS: u64 = 4;
+pub(super) const WRITERS: u64 = 4;
 /// Rounds of kills.
 const ROUNDS: u64 = 4;
 
@@ -127,14 +127,14 @@ async fn counts(cluster: &Cluster, total: u64) -> Result<()> {
     Ok(())
 }
 
-fn client(cluster: &Cluster, writer: u64) -> Result<Client> {
+pub(super) fn client(cluster: &Cluster, writer: u64) -> Result<Client> {
     let mut urls: Vec<String> = cluster.edges().iter().map(|edge| edge.base().to_owned()).collect();
     let first = usize::try_from(writer)? % urls.len();
     urls.rotate_left(first);
     Ok(Client::new(urls, ClientOptions { deadline: Duration::from_secs(120), ..ClientOptions::default() })?)
 }
 
-async fn write(client: Client, writer: u64, appends: u64, appended: Arc<AtomicU64>) -> Result<()> {
+pub(super) async fn write(client: Client, writer: u64, appends: u64, appended: Arc<AtomicU64>) -> Result<()> {
     for number in 0..appends {
         let stream = format!("{KIND}-{writer}-{}", number % STREAMS);
         let mut append = Append::to(&stream, KIND);
@@ -147,7 +147,7 @@ async fn write(client: Client, writer: u64, appends: u64, appended: Arc<AtomicU6
     Ok(())
 }
 
-async fn reaches(appended: &AtomicU64, goal: u64) -> Result<()> {
+pub(super) async fn reaches(appended: &AtomicU64, goal: u64) -> Result<()> {
     let (mut seen, mut end) = (0, Instant::now() + PATIENCE * 2);
     loop {
         let now = appended.load(Ordering::Relaxed);

@@ -1,9 +1,9 @@
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use uuid::Uuid;
-use weir_types::{ClusterId, NodeId, limits};
+use weir_types::{ClusterId, NodeId, SinkName, limits};
 
-use super::{ClusterConfig, ConfigError, LimitsConfig, Member, NodeConfig, Repair, member};
+use super::{ClusterConfig, ConfigError, LimitsConfig, Member, NodeConfig, Repair, member, sink::sinks};
 
 /// A config that passed every check: what the node is built from.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct NodePlan {
     pub repair: Repair,
     /// The bus, if any.
     pub nats: Option<Nats>,
+    /// The databases outside that projections fold into.
+    pub sinks: BTreeMap<SinkName, tokio_postgres::Config>,
     /// Bounds of this node.
     pub limits: LimitsConfig,
     /// What must be equal on all nodes.
@@ -67,6 +69,7 @@ impl NodeConfig {
         check_shared(&self.cluster)?;
         check_limits(&self.limits)?;
         check_nats(&self.nats)?;
+        let sinks = sinks(&self.sinks)?;
         let own = own_address(&self, node)?;
         let members = members(self.peers, own.clone())?;
         let alone = members.len() == 1;
@@ -89,6 +92,7 @@ impl NodeConfig {
             bootstrap: self.bootstrap,
             repair: self.repair,
             nats: (!self.nats.is_empty()).then_some(Nats { urls: self.nats, replicas, prefix }),
+            sinks,
             limits: self.limits,
             shared: self.cluster,
         })
@@ -124,7 +128,7 @@ impl NodePlan {
     }
 }
 
-fn refuse(field: &'static str, reason: impl Into<String>) -> ConfigError {
+pub(super) fn refuse(field: &'static str, reason: impl Into<String>) -> ConfigError {
     ConfigError::Value { field, reason: reason.into() }
 }
 

@@ -1,11 +1,13 @@
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_types::limits;
 
-use super::{CONFIG_VERSION, ClusterConfig, ConfigError, Member};
+use super::{
+    CONFIG_VERSION, ClusterConfig, ConfigError, Member, SinkConfig, SinkFlag, sink::without_passwords,
+};
 
 /// A node's config as it is written. Every field has a default, so a file names only what differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct NodeConfig {
     pub limits: LimitsConfig,
     /// What every node of the cluster must have equal.
     pub cluster: ClusterConfig,
+    /// Databases outside that projections fold into, by the names that their sources have for them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sinks: BTreeMap<String, SinkConfig>,
 }
 
 /// The bounds of a node that may be set.
@@ -133,6 +138,7 @@ impl Default for NodeConfig {
             log_filter: LOG_FILTER.to_owned(),
             limits: LIMITS,
             cluster: ClusterConfig::default(),
+            sinks: BTreeMap::new(),
         }
     }
 }
@@ -168,7 +174,7 @@ impl NodeConfig {
 
 /// The parser's words with its picture of the line.
 fn words(error: &toml::de::Error) -> String {
-    error.to_string().trim_end().to_owned()
+    without_passwords(error.to_string().trim_end())
 }
 
 /// The flags of a node; each has a `WEIR_*` variable and wins over the file.
@@ -210,6 +216,16 @@ pub struct ConfigFlags {
     /// NATS server URLs; repeat, or separate by `,`.
     #[arg(long, env = "WEIR_NATS", value_name = "URL", value_delimiter = ',')]
     pub nats: Vec<String>,
+    /// A database outside that projections fold into, `NAME=postgresql://user:password@host:port/database`; repeat,
+    /// or separate by `;`. Flags are seen by all users of the machine: better in the file or the variable.
+    #[arg(
+        long = "sink",
+        env = "WEIR_SINKS",
+        hide_env_values = true,
+        value_name = "NAME=URL",
+        value_delimiter = ';'
+    )]
+    pub sinks: Vec<SinkFlag>,
     /// Replicas of the JetStream stream.
     #[arg(long, env = "WEIR_NATS_REPLICAS", value_name = "N")]
     pub nats_replicas: Option<usize>,
@@ -257,6 +273,7 @@ impl ConfigFlags {
         set(&mut config.peer_listen, self.peer_listen);
         set(&mut config.peers, Some(self.peers).filter(|peers| !peers.is_empty()));
         set(&mut config.nats, Some(self.nats).filter(|urls| !urls.is_empty()));
+        config.sinks.extend(self.sinks.into_iter().map(SinkFlag::into_entry));
         set(&mut config.cluster.nats_replicas, self.nats_replicas);
         set(&mut config.cluster.nats_prefix, self.nats_prefix);
         set(&mut config.repair, self.repair);

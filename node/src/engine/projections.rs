@@ -16,6 +16,7 @@ use weir_api::{
 use weir_types::{
     AppendError, BadEvent, Consistency, Deployment, PartitionKey, Planted, Position, ProjectionDefinition,
     ProjectionId, ProjectionKind, ProjectionName, ReadError, RegistryCommand, RegistryError, RegistryOutcome,
+    SinkName, SqlError,
     limits::PARTITIONS_SCAN_MAX,
     planted,
     ports::{Checkpoint, Leadership, View},
@@ -77,16 +78,24 @@ impl Engine {
         }
         let invalid = |reason: String| ApiError::new(ErrorCode::ProjectionInvalid, reason);
         let name = definition.name.as_str();
-        if OF_SQLITE.iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
+        let is_taken = OF_SQLITE.iter().any(|taken| taken.eq_ignore_ascii_case(name));
+        if is_taken && definition.sink.is_none() {
             return Err(invalid(format!(
                 "a projection into tables cannot be called `{name}`, which SQL has itself"
             )));
         }
         let source = definition.source.clone();
         let inspect = move || inspect_tables(&source);
-        let tables = inspected(ErrorCode::ProjectionInvalid, "tables", inspect).await?.unwrap_or_default();
-        let checked = self.tables()?.check(tables).await;
-        checked.map_err(|reason| invalid(format!("exported `tables` are not legal: {reason}")))
+        let tables = inspected(ErrorCode::ProjectionInvalid, "tables", inspect).await?;
+        let tables = tables.ok_or_else(|| invalid("`tables` is not exported".into()))?;
+        match self.tables()?.check(&definition.name, tables).await {
+            Ok(()) => Ok(()),
+            Err(SqlError::Refused(reason)) if definition.sink.is_some() => Err(invalid(reason)),
+            Err(SqlError::Refused(reason)) => {
+                Err(invalid(format!("exported `tables` are not legal: {reason}")))
+            }
+            Err(other) => Err(ApiError::new(ErrorCode::Unavailable, other.to_string())),
+        }
     }
 
     /// Removes a projection with its views.
@@ -444,6 +453,8 @@ impl Engine {
     /// The same, and how far the generation is that is to take its place.
     fn with_job(&self, status: ProjectionStatus, one: &Deployment) -> ProjectionStatus {
         let now = self.projections.status(&one.name);
+        let failing = now.as_ref().and_then(|now| now.error.clone());
+        let status = status.failing(failing);
         let job = now.as_ref().filter(|now| now.next.is_some()).and_then(|now| self.job_of(one, Some(now)));
         match job {
             Some(job) => status.rebuilding(job),
@@ -464,6 +475,12 @@ async fn declared(source: String) -> Result<ProjectionDefinition, ApiError> {
 pub(super) fn kind_of(one: &Deployment, id: &ProjectionId) -> ProjectionKind {
     let found = one.generations().find(|(generation, _)| *generation == id);
     found.map_or(one.definition.kind, |(_, definition)| definition.kind)
+}
+
+/// The sink that a generation folds into.
+pub(super) fn sink_of<'a>(one: &'a Deployment, id: &ProjectionId) -> Option<&'a SinkName> {
+    let found = one.generations().find(|(generation, _)| *generation == id);
+    found.map_or(one.definition.sink.as_ref(), |(_, definition)| definition.sink.as_ref())
 }
 
 /// What is folded into tables is asked in SQL.

@@ -41,6 +41,7 @@ impl Engine {
             must_have_partitions(&one)?;
         }
         if body.dry_run {
+            must_not_be_of_a_sink(&one, "a dry run would fold into its tables")?;
             let upto = match body.to_event_id.as_deref().filter(|id| !id.is_empty()) {
                 Some(id) => Some(self.position_of(id).await?),
                 None => None,
@@ -211,6 +212,10 @@ impl Engine {
         if of_partition.is_none() && now.is_some_and(|now| now.next.is_none()) {
             return Err(RegistryError::NotRebuilding.into());
         }
+        must_not_be_of_a_sink(
+            &one,
+            "the tables of its rebuild may have taken the place of those before already",
+        )?;
         self.change_registry(RegistryCommand::CancelRebuild(name)).await
     }
 
@@ -223,7 +228,11 @@ impl Engine {
         one: ProjectionName,
         other: ProjectionName,
     ) -> Result<ProjectionStatus, ApiError> {
-        let before = self.deployed(&one).await?.id;
+        let first = self.deployed(&one).await?;
+        for deployed in [&first, &self.deployed(&other).await?] {
+            must_not_be_of_a_sink(deployed, "its tables have its name there, by which others read them")?;
+        }
+        let before = first.id;
         self.change_registry(RegistryCommand::Switch(one.clone(), other)).await?;
         self.status_where(&one, |now| now.id != before).await
     }
@@ -299,6 +308,18 @@ pub(super) fn runs(job: &RebuildJob) -> bool {
 #[allow(clippy::cast_precision_loss, reason = "a rate is a float")]
 fn rate_of(folded: Position, took: Duration) -> f64 {
     folded.0 as f64 / took.as_secs_f64().max(0.001)
+}
+
+/// What is done on one node, or undone, is not where all nodes have the same tables.
+fn must_not_be_of_a_sink(one: &Deployment, why: &str) -> Result<(), ApiError> {
+    let sink = one.generations().find_map(|(_, definition)| definition.sink.as_ref());
+    match sink {
+        None => Ok(()),
+        Some(sink) => {
+            let name = &one.name;
+            Err(ApiError::invalid(format!("projection `{name}` folds into the sink `{sink}`: {why}")))
+        }
+    }
 }
 
 /// What is folded into tables has no partitions that could be rebuilt.

@@ -15,7 +15,7 @@ use weir_types::{
 
 use super::{
     Engine,
-    projections::{kind_of, refusal},
+    projections::{kind_of, refusal, sink_of},
 };
 
 /// How long a question waits until all tables are as fresh as it asks for.
@@ -84,7 +84,7 @@ impl Engine {
             let reached = self.projections.reached(&one.name, question.consistency, patience).await;
             let (id, _) = reached.map_err(refusal)?;
             match kind_of(one, &id) {
-                ProjectionKind::Sql => found.push((one.name.clone(), id)),
+                ProjectionKind::Sql if sink_of(one, &id).is_none() => found.push((one.name.clone(), id)),
                 // What answers has no tables while one that has them catches up.
                 _ if asked.is_none() => {}
                 _ => return Err(ApiError::invalid(format!("projection `{}` has no tables yet", one.name))),
@@ -99,7 +99,8 @@ fn asked_of<'a>(
     deployed: &'a [Deployment],
     asked: Option<&[ProjectionName]>,
 ) -> Result<Vec<&'a Deployment>, ApiError> {
-    let has_tables = |one: &Deployment| one.definition.kind == ProjectionKind::Sql;
+    let is_sql = |one: &Deployment| one.definition.kind == ProjectionKind::Sql;
+    let has_tables = |one: &Deployment| is_sql(one) && one.definition.sink.is_none();
     let found: Vec<_> = match asked {
         None => deployed.iter().filter(|one| has_tables(one)).collect(),
         Some(names) => {
@@ -110,7 +111,13 @@ fn asked_of<'a>(
         }
     };
     if let Some(other) = found.iter().find(|one| !has_tables(one)) {
-        return Err(ApiError::invalid(format!("projection `{}` has no tables", other.name)));
+        let name = &other.name;
+        return Err(ApiError::invalid(match &other.definition.sink {
+            Some(sink) => {
+                format!("the tables of projection `{name}` are in the sink `{sink}`: ask PostgreSQL itself")
+            }
+            None => format!("projection `{name}` has no tables"),
+        }));
     }
     let count = found.len();
     if count > SQL_PROJECTIONS_MAX {

@@ -15,6 +15,8 @@ mod live_views;
 mod moments;
 mod openapi;
 mod past;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod projections;
 mod reading;
 mod refusals;
@@ -22,6 +24,7 @@ mod rest;
 mod rules;
 mod running;
 mod session;
+mod sinks;
 mod snapshots;
 mod sql;
 mod stopping;

@@ -302,12 +302,14 @@ fn index_values_keep_their_bytes() {
 #[test]
 fn state_values_keep_their_bytes() {
     let definition = samples::definition();
-    for (file, kind) in [
-        ("state_definition", definition.kind),
-        ("state_definition_virtual", ProjectionKind::Virtual),
-        ("state_definition_sql", ProjectionKind::Sql),
+    let sink = Some(weir_types::SinkName::new("reporting").unwrap());
+    for (file, kind, sink) in [
+        ("state_definition", definition.kind, None),
+        ("state_definition_virtual", ProjectionKind::Virtual, None),
+        ("state_definition_sql", ProjectionKind::Sql, None),
+        ("state_definition_sink", ProjectionKind::Sql, sink),
     ] {
-        let definition = weir_types::ProjectionDefinition { kind, ..definition.clone() };
+        let definition = weir_types::ProjectionDefinition { kind, sink, ..definition.clone() };
         let bytes = golden(file, &encode(&StoredDefinition::from(&definition)));
         let read: StoredDefinition<'_> = decode("definition", &bytes).unwrap();
         assert_eq!(weir_types::ProjectionDefinition::try_from(read).unwrap(), definition);

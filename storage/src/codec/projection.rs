@@ -6,7 +6,7 @@ use uuid::Uuid;
 use weir_types::{
     BadEvent, EntityId, EventId, EventName, EventPattern, LogIndex, OnError, PartitionKey, PartitionRebuild,
     Position, ProjectionDefinition, ProjectionId, ProjectionKind, ProjectionName, RegistryCommand,
-    RegistryError, RegistryOutcome, StreamVersion, Timestamp,
+    RegistryError, RegistryOutcome, SinkName, StreamVersion, Timestamp,
     ports::{Checkpoint, Parked, PartitionRebuildEnd, View},
 };
 
@@ -26,15 +26,18 @@ pub(crate) struct StoredDefinition<'a> {
     partition_key: Option<&'a str>,
     source: &'a str,
     skip_bad: bool,
-    kind: StoredKind,
+    #[serde(borrow)]
+    kind: StoredKind<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-enum StoredKind {
+enum StoredKind<'a> {
     Async,
     Inline,
     Virtual,
     Sql,
+    /// Into tables of this sink.
+    SqlInto(&'a str),
 }
 
 impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
@@ -49,7 +52,10 @@ impl<'a> From<&'a ProjectionDefinition> for StoredDefinition<'a> {
                 ProjectionKind::Async => StoredKind::Async,
                 ProjectionKind::Inline => StoredKind::Inline,
                 ProjectionKind::Virtual => StoredKind::Virtual,
-                ProjectionKind::Sql => StoredKind::Sql,
+                ProjectionKind::Sql => match &definition.sink {
+                    None => StoredKind::Sql,
+                    Some(sink) => StoredKind::SqlInto(sink.as_str()),
+                },
             },
         }
     }
@@ -60,6 +66,7 @@ impl TryFrom<StoredDefinition<'_>> for ProjectionDefinition {
 
     fn try_from(stored: StoredDefinition<'_>) -> Result<Self, CodecError> {
         let pattern = |text: &&str| EventPattern::new(text).map_err(|e| CodecError::malformed(WHAT, e));
+        let sink = |name: &str| SinkName::new(name).map_err(CodecError::name(WHAT));
         Ok(Self {
             name: read_name(stored.name)?,
             events: stored.events.iter().map(pattern).collect::<Result<_, _>>()?,
@@ -70,7 +77,11 @@ impl TryFrom<StoredDefinition<'_>> for ProjectionDefinition {
                 StoredKind::Async => ProjectionKind::Async,
                 StoredKind::Inline => ProjectionKind::Inline,
                 StoredKind::Virtual => ProjectionKind::Virtual,
-                StoredKind::Sql => ProjectionKind::Sql,
+                StoredKind::Sql | StoredKind::SqlInto(_) => ProjectionKind::Sql,
+            },
+            sink: match stored.kind {
+                StoredKind::SqlInto(name) => Some(sink(name)?),
+                StoredKind::Async | StoredKind::Inline | StoredKind::Virtual | StoredKind::Sql => None,
             },
         })
     }

@@ -96,6 +96,7 @@ pub(super) fn definition() -> ProjectionDefinition {
         source: "export const name = 'ü';".into(),
         on_error: OnError::Skip,
         kind: ProjectionKind::Inline,
+        sink: None,
     }
 }
 

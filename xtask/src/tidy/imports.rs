@@ -45,6 +45,8 @@ const OWNERS: [(&str, &[&str]); 13] = [
     ("cel", &["weir-actors"]),
     // The cluster tests look at JetStream from outside.
     ("async-nats", &["weir-actors", "weir-cluster-tests"]),
+    // The cluster tests count what is in the sink.
+    ("tokio-postgres", &["weir-node", "weir-cluster-tests"]),
     ("axum", &["weir-node"]),
     ("turmoil", &["weir-sim"]),
     // The cluster tests send what a well-behaved client cannot; a node calls webhooks.

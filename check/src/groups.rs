@@ -51,7 +51,7 @@ pub enum Fact {
     },
 }
 
-/// What is wrong. The log is that of the group's pattern, in order: positions and streams.
+/// What is wrong. The log is that of the group's pattern and filter, in order: positions and streams.
 #[must_use]
 pub fn judge(log: &[(u64, String)], facts: &[Fact], dead: &[u64]) -> Vec<String> {
     let said = Said::new(facts);
@@ -62,6 +62,9 @@ pub fn judge(log: &[(u64, String)], facts: &[Fact], dead: &[u64]) -> Vec<String>
     for fact in facts {
         let Fact::Given { position, stream, began, ended, .. } = fact else { continue };
         given.insert(*position);
+        if log.binary_search_by_key(position, |(of_group, _)| *of_group).is_err() {
+            wrong.push(format!("{position} was handed out and is none of the group's"));
+        }
         if let Some(settled) = said.settled_before(*position, *began) {
             wrong.push(format!("{position} was settled at {settled} and handed out by a request of {began}"));
         }
@@ -197,5 +200,6 @@ mod tests {
         assert_eq!(judge(&log, &early, &[1]).len(), 0, "the older one is dead");
         assert_eq!(judge(&log, &fine[..2], &[]).len(), 1, "passed over");
         assert_eq!(judge(&log, &fine[..2], &[2]).len(), 0, "dead");
+        assert_eq!(judge(&log[..1], &fine, &[]).len(), 1, "the filter leaves it out");
     }
 }

@@ -48,6 +48,8 @@ pub enum Plant {
     StateOfBefore,
     /// A verdict that is told to be taken and is not.
     AckForgotten,
+    /// A consumer group whose filter is not there.
+    GroupUnfiltered,
     /// A cursor that is one position further than what was given.
     CursorAhead,
     /// A transaction whose checks and conditions are not looked at.
@@ -73,7 +75,7 @@ pub enum Plant {
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 31] = [
+pub const PLANTS: [(&str, Plant); 32] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -94,6 +96,7 @@ pub const PLANTS: [(&str, Plant); 31] = [
     ("invariant-asleep", Plant::InvariantAsleep),
     ("state-of-before", Plant::StateOfBefore),
     ("ack-forgotten", Plant::AckForgotten),
+    ("group-unfiltered", Plant::GroupUnfiltered),
     ("cursor-ahead", Plant::CursorAhead),
     ("rests-forgotten", Plant::RestsForgotten),
     ("schemas-asleep", Plant::SchemasAsleep),

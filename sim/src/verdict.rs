@@ -153,7 +153,9 @@ fn consumed(ended: &Ended) -> Vec<String> {
         return Vec::new();
     }
     let of_accounts = ended.end.longest().iter().filter(|event| folds::amount(&event.mark).is_some());
-    let log: Vec<_> = of_accounts.map(|event| (event.position, event.stream.clone())).collect();
+    // The group's filter leaves out what has the tag.
+    let untagged = of_accounts.filter(|event| !folds::tagged(&event.mark));
+    let log: Vec<_> = untagged.map(|event| (event.position, event.stream.clone())).collect();
     judge_group(&log, facts, dead)
 }
 

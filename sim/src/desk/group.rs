@@ -7,7 +7,10 @@ use weir_api::{
 use weir_types::{ConsumerGroupName, Position};
 
 use super::{Desk, GroupTold, Held, Verdicts};
-use crate::{folds::ACCOUNT, plant::Plant};
+use crate::{
+    folds::{ACCOUNT, TAG},
+    plant::Plant,
+};
 
 /// The one group.
 const NAME: &str = "movers";
@@ -21,9 +24,11 @@ const DEAD_MAX: usize = 1_000;
 /// The group is asked where it is served alone: nodes hand on what they are asked over HTTP, which is not simulated.
 impl Desk {
     pub(super) async fn make_group(&self) -> Result<(), ApiError> {
+        let filter = self.plant != Some(Plant::GroupUnfiltered);
         let body = ConsumerGroupBody {
             name: NAME.to_owned(),
             pattern: format!("entity:{ACCOUNT}.*"),
+            filter: filter.then(|| format!("!('{TAG}' in event.tags)")),
             after_position: Some(0),
             ack_deadline_ms: Some(ACK_DEADLINE_MS),
             max_redeliveries: Some(5),

@@ -34,7 +34,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates from outside that speak to something, and the only crates whose product code may use them.
-const OWNERS: [(&str, &[&str]); 13] = [
+const OWNERS: [(&str, &[&str]); 14] = [
     ("openraft", &["weir-raft"]),
     ("fjall", &["weir-storage"]),
     ("sled", &["weir-storage"]),

@@ -1,7 +1,7 @@
-//! A consumer group whose consumers, at any node, settle events, give them back, give them up, and forget
-//! them, while somebody pauses the group, resumes it and changes its terms. Every event is settled or dead in the end,
-//! in order for each entity, none that is settled comes again, and none comes while the group is paused
-//! ([`judge`](weir_check::groups::judge)).
+//! Consumer groups, one of them with a filter, whose consumers, at any node, settle events, give them back, give them
+//! up, and forget them, while somebody pauses each group, resumes it and changes its terms. Every event of a group is
+//! settled or dead in the end, in order for each entity, none that is settled comes again, none comes that its filter
+//! leaves out, and none while it is paused ([`judge`](weir_check::groups::judge)).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,7 +24,8 @@ use crate::{PATIENCE, eventually, window};
 /// Its name.
 const NAME: &str = "groups";
 const STREAMS: u64 = 5;
-const CONSUMERS: usize = 5;
+/// Of each group.
+const CONSUMERS: usize = 3;
 /// Between two appends of the writer.
 const WRITE_PACE: Duration = Duration::from_millis(50);
 /// Between two pulls of one consumer.
@@ -33,29 +34,34 @@ const PULL_PACE: Duration = Duration::from_millis(60);
 const ACK_DEADLINE_MS: u64 = 1_200;
 /// How long a consumer that takes its time has its events.
 const HOLD: Duration = Duration::from_millis(600);
-/// Between two changes of the group.
+/// Between two changes of a group.
 const CHANGE_PACE: Duration = Duration::from_secs(3);
-/// How long the group is paused.
+/// How long a group is paused.
 const PAUSE: Duration = Duration::from_millis(700);
 /// How long the last events may take.
 const LAST: Duration = Duration::from_secs(60);
 
-/// A consumer group.
-#[derive(Default)]
-pub struct Groups {
-    facts: Arc<Mutex<Vec<Fact>>>,
+/// Their names and filters.
+const GROUPS: [(&str, Option<&str>); 2] =
+    [(NAME, None), ("groups-but-one", Some("event.entityId != 'groups-0'"))];
+
+/// One of them, and what is known of it.
+struct Group {
+    name: &'static str,
+    filter: Option<&'static str>,
+    facts: Mutex<Vec<Fact>>,
 }
 
-#[async_trait]
-impl Workload for Groups {
-    fn name(&self) -> &'static str {
-        NAME
+impl Group {
+    /// Whether the events of a stream are the group's.
+    fn takes(&self, stream: &str) -> bool {
+        self.filter.is_none() || stream != "groups-0"
     }
 
-    async fn prepare(&self, context: &Context) -> Result<()> {
+    async fn make(&self, context: &Context) -> Result<()> {
         let body = json!({
-            "name": NAME, "pattern": format!("entity:{NAME}.*"), "afterPosition": 0, "maxInFlight": 20,
-            "ackDeadlineMs": ACK_DEADLINE_MS, "maxRedeliveries": 8, "redeliverDelayMs": 100,
+            "name": self.name, "pattern": format!("entity:{NAME}.*"), "filter": self.filter, "afterPosition": 0,
+            "maxInFlight": 20, "ackDeadlineMs": ACK_DEADLINE_MS, "maxRedeliveries": 8, "redeliverDelayMs": 100,
         });
         let body = body.to_string().into_bytes();
         eventually("the consumer group is made", PATIENCE, || async {
@@ -67,22 +73,49 @@ impl Workload for Groups {
         })
         .await
     }
+}
+
+/// All of them.
+pub struct Groups {
+    all: [Arc<Group>; GROUPS.len()],
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self { all: GROUPS.map(|(name, filter)| Arc::new(Group { name, filter, facts: Mutex::default() })) }
+    }
+}
+
+#[async_trait]
+impl Workload for Groups {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn prepare(&self, context: &Context) -> Result<()> {
+        for group in &self.all {
+            group.make(context).await?;
+        }
+        Ok(())
+    }
 
     async fn run(&self, context: &Context) -> Result<()> {
         let mut crew = Crew::default();
         crew.hire(write(Caller::new(context, NAME), NAME, STREAMS, WRITE_PACE));
-        for _ in 0..CONSUMERS {
-            let caller = Caller::new(context, NAME);
-            crew.hire(Consumer { caller, facts: self.facts.clone(), began: began() }.work());
+        for group in &self.all {
+            for _ in 0..CONSUMERS {
+                crew.hire(Consumer::new(context, group).work());
+            }
+            crew.hire(Consumer::new(context, group).keep());
         }
-        let caller = Caller::new(context, NAME);
-        crew.hire(Consumer { caller, facts: self.facts.clone(), began: began() }.keep());
         crew.end().await
     }
 
     async fn settle(&self, context: &Context) -> Result<()> {
-        let caller = Caller::new(context, NAME);
-        Consumer { caller, facts: self.facts.clone(), began: began() }.finish().await
+        for group in &self.all {
+            Consumer::new(context, group).finish().await?;
+        }
+        Ok(())
     }
 
     fn coverage(&self) -> &'static [&'static str] {
@@ -111,7 +144,7 @@ fn began() -> Instant {
 
 struct Consumer {
     caller: Caller,
-    facts: Arc<Mutex<Vec<Fact>>>,
+    group: Arc<Group>,
     began: Instant,
 }
 
@@ -123,8 +156,17 @@ struct Held {
 }
 
 impl Consumer {
+    fn new(context: &Context, group: &Arc<Group>) -> Self {
+        Self { caller: Caller::new(context, NAME), group: group.clone(), began: began() }
+    }
+
+    /// A path of the group.
+    fn path(&self, path: &str) -> String {
+        paths::fill(path, self.group.name)
+    }
+
     fn facts(&self) -> MutexGuard<'_, Vec<Fact>> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.group.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> u64 {
@@ -204,7 +246,7 @@ impl Consumer {
     /// Whether the group is known to be changed.
     async fn change(&mut self, change: &serde_json::Value) -> bool {
         let (_, edge) = self.caller.node();
-        let path = paths::fill(paths::CONSUMER_GROUP, NAME);
+        let path = self.path(paths::CONSUMER_GROUP);
         self.send::<serde_json::Value>(Method::PATCH, &edge, &path, Some(change)).await.is_some()
     }
 
@@ -213,8 +255,13 @@ impl Consumer {
         let end = Instant::now() + LAST;
         let (_, edge) = self.caller.node();
         let log = edge.replica(1).await?.events;
-        let last = log.iter().rfind(|event| event.entity_type == NAME).map_or(0, |event| event.position);
-        let path = paths::fill(paths::CONSUMER_GROUP, NAME);
+        let log: Vec<(u64, String)> = log
+            .into_iter()
+            .filter(|event| event.entity_type == NAME && self.group.takes(&event.entity_id))
+            .map(|event| (event.position, event.entity_id))
+            .collect();
+        let last = log.last().map_or(0, |(position, _)| *position);
+        let path = self.path(paths::CONSUMER_GROUP);
         loop {
             for held in self.pull(100, 300).await {
                 self.say(&held, "ack").await;
@@ -232,24 +279,23 @@ impl Consumer {
             if at_rest && view.as_ref().is_some_and(|view| view.checkpoint >= last) {
                 break;
             }
-            ensure!(Instant::now() < end, "the consumer group does not come to {last}: {view:?}");
+            ensure!(
+                Instant::now() < end,
+                "the consumer group {} does not come to {last}: {view:?}",
+                self.group.name
+            );
             crate::pause().await;
         }
         let dead = self.dead_letters().await?;
-        let log: Vec<(u64, String)> = log
-            .into_iter()
-            .filter(|event| event.entity_type == NAME)
-            .map(|event| (event.position, event.entity_id))
-            .collect();
         let facts = std::mem::take(&mut *self.facts());
         for wrong in judge(&log, &facts, &dead) {
-            self.caller.wrong(wrong);
+            self.caller.wrong(format!("{}: {wrong}", self.group.name));
         }
         self.caller.end()
     }
 
     async fn pull(&mut self, most: u64, wait_ms: u64) -> Vec<Held> {
-        let path = format!("{}?max={most}&waitMs={wait_ms}", paths::fill(paths::CONSUMER_GROUP_PULL, NAME));
+        let path = format!("{}?max={most}&waitMs={wait_ms}", self.path(paths::CONSUMER_GROUP_PULL));
         let ((_, edge), began) = (self.caller.node(), self.now());
         let Some(pulled) = self.ask::<PullResult>(&edge, &path, None).await else { return Vec::new() };
         let ended = self.now();
@@ -270,7 +316,7 @@ impl Consumer {
         let body = json!({ "settlements": [said] });
         let ((_, edge), began) = (self.caller.node(), self.now());
         self.caller.count("elsewhere");
-        let path = paths::fill(paths::CONSUMER_GROUP_SETTLE, NAME);
+        let path = self.path(paths::CONSUMER_GROUP_SETTLE);
         let told = self.ask::<SettleResult>(&edge, &path, Some(&body)).await;
         let outcome = told.and_then(|told| told.results.first().map(|result| result.outcome));
         let is_settled = match outcome {
@@ -295,7 +341,7 @@ impl Consumer {
 
     async fn replay(&mut self) {
         let (_, edge) = self.caller.node();
-        let path = paths::fill(paths::CONSUMER_GROUP_DEAD_LETTERS, NAME);
+        let path = self.path(paths::CONSUMER_GROUP_DEAD_LETTERS);
         let Ok(page) = edge.get(&path).await else { return };
         let Ok(page) = serde_json::from_value::<DeadLetterPage>(page) else { return };
         let Some(letter) = self.caller.rng.pick(&page.dead_letters) else { return };
@@ -304,7 +350,7 @@ impl Consumer {
         // What it is handed out for from now on is no mistake, whatever the answer is.
         let began = self.now();
         self.facts().push(Fact::Replayed { position, began });
-        let path = paths::fill(paths::CONSUMER_GROUP_REPLAY, NAME);
+        let path = self.path(paths::CONSUMER_GROUP_REPLAY);
         if self.ask::<serde_json::Value>(&edge, &path, Some(&body)).await.is_some() {
             self.caller.count("replayed");
         }
@@ -314,7 +360,7 @@ impl Consumer {
         let (mut dead, mut after) = (Vec::new(), Some(0));
         while let Some(from) = after {
             let (_, edge) = self.caller.node();
-            let path = format!("{}?after={from}", paths::fill(paths::CONSUMER_GROUP_DEAD_LETTERS, NAME));
+            let path = format!("{}?after={from}", self.path(paths::CONSUMER_GROUP_DEAD_LETTERS));
             let page: DeadLetterPage = serde_json::from_value(edge.get(&path).await?)?;
             dead.extend(page.dead_letters.iter().map(|letter| letter.position));
             after = page.next;

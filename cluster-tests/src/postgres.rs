@@ -1,6 +1,9 @@
 //! A real PostgreSQL, and a reader of what it holds.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    net::Ipv4Addr,
     os::unix::{fs::chown, process::CommandExt as _},
     process::Command,
     time::Duration,
@@ -18,6 +21,7 @@ const NOBODY: u32 = 65_534;
 /// A PostgreSQL on a port of its own, which it keeps over restarts.
 #[derive(Debug)]
 pub struct Postgres {
+    address: Ipv4Addr,
     port: u16,
     /// Its data; apart from all else, for it may belong to another user.
     folder: TempDir,
@@ -26,11 +30,11 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a database and starts it, and waits until it serves.
+    /// Makes a database and starts it on an address of this machine, and waits until it serves.
     ///
     /// # Errors
     /// When there is no PostgreSQL, or it does not serve in time.
-    pub async fn start() -> Result<Self> {
+    pub async fn start(address: Ipv4Addr) -> Result<Self> {
         let make = || tempfile::Builder::new().prefix("weir-postgres-").tempdir();
         let (folder, log) = (make()?, make()?);
         if rustix::process::geteuid().is_root() {
@@ -40,7 +44,9 @@ impl Postgres {
         initdb.args(["--auth=trust", "--username=weir", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
         let made = initdb.arg(folder.path().join("data")).output().context("cannot start initdb")?;
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Self { port: free_ports(1)?[0], folder, log, process: None };
+        let trusted = folder.path().join("data/pg_hba.conf");
+        OpenOptions::new().append(true).open(&trusted)?.write_all(b"host all all all trust\n")?;
+        let mut server = Self { address, port: free_ports(1)?[0], folder, log, process: None };
         server.restart().await?;
         Ok(server)
     }
@@ -48,7 +54,7 @@ impl Postgres {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgresql://weir:secret@127.0.0.1:{}/postgres", self.port)
+        format!("postgresql://weir:secret@{}:{}/postgres", self.address, self.port)
     }
 
     /// Ends it at once (SIGKILL). Its children end by themselves when they see it.
@@ -69,7 +75,7 @@ impl Postgres {
             // It refuses while children of one that was killed are there.
             let mut postgres = program("postgres")?;
             postgres.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
-            postgres.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "fsync=off"]);
+            postgres.args(["-h", &self.address.to_string(), "-p", &self.port.to_string(), "-c", "fsync=off"]);
             let log = self.log.path().join("postgres.log");
             self.process = Some(Process::start("postgres", &mut postgres, &log)?);
             let serves = || async { self.client().await.map(drop) };
@@ -87,10 +93,7 @@ impl Postgres {
     /// # Errors
     /// When it takes none.
     pub async fn client(&self) -> Result<Client> {
-        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await?;
-        // It ends with the client.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(client)
+        connect(&self.url()).await
     }
 
     /// One number that a query gives.
@@ -100,6 +103,17 @@ impl Postgres {
     pub async fn number(&self, sql: &str) -> Result<i64> {
         Ok(self.client().await?.query_one(sql, &[]).await?.try_get(0)?)
     }
+}
+
+/// A connection to the database of a URL.
+///
+/// # Errors
+/// When it takes none.
+pub async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // It ends with the client.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(client)
 }
 
 fn program(name: &str) -> Result<Command> {

@@ -2,8 +2,9 @@
 //! meant to do, and the checkers find nothing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
+use tokio::sync::Mutex;
 use weir_check::{
     Evidence, FinalState, History, Recorder, Rules, check,
     history::{Header, NodeReport, Topology},
@@ -17,8 +18,9 @@ use weir_cluster_tests::{
         gather,
         lull::Lull,
         stop::stop,
-        workload::{self, Context, Workload},
+        workload::{self, Context, SINK, Workload},
     },
+    postgres::Postgres,
     window,
 };
 
@@ -98,6 +100,11 @@ async fn effects_come_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sink_shows_the_fold_of_its_position() {
+    quiet(&["sink"], QUIET * 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_or_comes_back() {
     quiet(&["bad-input"], QUIET).await;
 }
@@ -113,7 +120,13 @@ async fn quiet(names: &[&str], length: Duration) {
     let all = workload::all();
     let chosen: Vec<_> = all.into_iter().filter(|workload| names.contains(&workload.name())).collect();
     assert_eq!(chosen.len(), names.len(), "a workload is not there: {names:?}");
-    let cluster = Cluster::start(ClusterSpec { nodes: 3, nats: true }).await.expect("a cluster");
+    let postgres = match chosen.iter().any(|workload| workload.needs_postgres()) {
+        true => Some(Postgres::start(Ipv4Addr::LOCALHOST).await.expect("a PostgreSQL")),
+        false => None,
+    };
+    let sinks = postgres.as_ref().map(|postgres| format!("{SINK}={}", postgres.url()));
+    let spec = ClusterSpec { nodes: 3, nats: true };
+    let cluster = Cluster::start_with_sinks(spec, sinks).await.expect("a cluster");
     let file = cluster.path().join("history.jsonl");
     let recorder = Recorder::create(&file, &header(names)).expect("a history");
     let (stopper, stop) = stop();
@@ -121,6 +134,7 @@ async fn quiet(names: &[&str], length: Duration) {
         nodes: Directory::default(),
         recorder: recorder.clone(),
         nats: cluster.nats.iter().map(weir_cluster_tests::nats::NatsServer::url).collect(),
+        postgres: postgres.map(|postgres| Arc::new(Mutex::new(postgres))),
         seed: 7,
         load: 1,
         readers: 1,
@@ -154,7 +168,7 @@ async fn quiet(names: &[&str], length: Duration) {
         due.filter(|name| context.counters.get(name) == 0 && !ONLY_UNDER_FIRE.contains(name)).collect();
     // Side by side they starve each other on a small machine; alone, each must do all that it is there for.
     assert!(hollow.is_empty() || chosen.len() > 1, "never happened: {hollow:?}");
-    cluster.finish(&[]).expect("no node logged an error");
+    cluster.finish(&[&format!("sink `{SINK}` is not available")]).expect("no node logged another error");
 }
 
 async fn work(workload: Arc<dyn Workload>, context: Context) -> anyhow::Result<()> {

@@ -18,9 +18,10 @@ pub fn run(args: &[&str]) -> Result<()> {
     test::build()?;
     let planted = args.iter().skip_while(|arg| **arg != "--planted").nth(1);
     install_missing();
-    let nats_server = tools::nats_server()?;
+    let (nats_server, postgres) = (tools::nats_server()?, tools::postgres()?);
     let mut chaos = command(target().join("debug/chaos"));
-    chaos.args(args).env("WEIR_NATS_SERVER", &nats_server).env("WEIR_BIN", target().join("debug/weir"));
+    chaos.args(args).env("WEIR_NATS_SERVER", &nats_server).env("WEIR_POSTGRES_BIN", &postgres);
+    chaos.env("WEIR_BIN", target().join("debug/weir"));
     if let Some(planted) = planted {
         cargo(&["build", "--package", "weir-node", "--features", "planted", "--bin", "weir-planted"])?;
         chaos.env("WEIR_PLANTED", planted).env("WEIR_BIN", target().join("debug/weir-planted"));

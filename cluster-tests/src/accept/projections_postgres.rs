@@ -1,6 +1,9 @@
 //! Projections into a PostgreSQL, while nodes and PostgreSQL are killed: each event is carried out once.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
@@ -56,7 +59,7 @@ export function handler(event) {{
 /// # Errors
 /// Naming what is there twice or not at all.
 pub async fn story(report: &mut Report, events: u64) -> Result<Outcome> {
-    let mut postgres = Postgres::start().await?;
+    let mut postgres = Postgres::start(Ipv4Addr::LOCALHOST).await?;
     let sinks = format!("reporting={}", postgres.url());
     let mut cluster = Cluster::start_with_sinks(ClusterSpec { nodes: 3, nats: false }, Some(sinks)).await?;
     cluster.node(1).edge.deploy(COUNTED).await?;

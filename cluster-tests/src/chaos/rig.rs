@@ -11,13 +11,16 @@ pub mod server;
 pub mod shim;
 
 use std::{
+    net::Ipv4Addr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
 use async_nats::jetstream;
 use futures::future::join_all;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 use weir_api::v1::ClusterStatus;
 
@@ -29,8 +32,8 @@ use self::{
     server::{Birth, Plan, Server},
     shim::Page,
 };
-use super::{directory::Directory, journal::Journal, lull::Lull, seat};
-use crate::{PATIENCE, eventually, port::free_ports};
+use super::{directory::Directory, journal::Journal, lull::Lull, seat, workload::SINK};
+use crate::{PATIENCE, eventually, port::free_ports, postgres::Postgres};
 
 /// How long a node may take to tell its state before it counts as silent.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(700);
@@ -44,6 +47,8 @@ pub struct RigSpec {
     pub nodes: u64,
     /// NATS servers; 0 for none.
     pub nats: u64,
+    /// Whether there is a PostgreSQL.
+    pub postgres: bool,
 }
 
 /// What this machine allows beyond signals.
@@ -66,6 +71,8 @@ pub struct Rig {
     pub nodes: Vec<Server>,
     /// The NATS servers by number.
     pub nats: Vec<Bus>,
+    /// The PostgreSQL, if there is one.
+    pub postgres: Option<Arc<Mutex<Postgres>>>,
     /// What this machine allows.
     pub means: Means,
     /// The REST of the members.
@@ -94,6 +101,7 @@ impl Rig {
         let mut rig = Self {
             nodes: Vec::new(),
             nats: Vec::new(),
+            postgres: None,
             means: Means { network: place.is_separate(), ..Means::default() },
             directory: Directory::default(),
             journal,
@@ -103,6 +111,7 @@ impl Rig {
                 members: Vec::new(),
                 nats: Vec::new(),
                 nats_replicas: usize::try_from(spec.nats.max(1))?,
+                sinks: None,
             },
             library: None,
             atlas: Atlas::new(usize::try_from(spec.nodes)?),
@@ -117,6 +126,9 @@ impl Rig {
         }
         rig.birth.nats = rig.nats.iter().map(Bus::url).collect();
         rig.start_nats()?;
+        if spec.postgres {
+            rig.start_postgres().await?;
+        }
         for id in 1..=spec.nodes {
             rig.plan_node(id, true)?;
         }
@@ -148,7 +160,7 @@ impl Rig {
 
     /// Where clients come from, where that is a place of its own.
     #[must_use]
-    pub fn clients(&self) -> Option<std::net::Ipv4Addr> {
+    pub fn clients(&self) -> Option<Ipv4Addr> {
         self.place.clients()
     }
 
@@ -302,6 +314,14 @@ impl Rig {
         for bus in &mut self.nats {
             bus.leash.hold_down("the end")?;
         }
+        Ok(())
+    }
+
+    /// It is where clients are, and not at a place of its own: networks are not taken from it.
+    async fn start_postgres(&mut self) -> Result<()> {
+        let postgres = Postgres::start(self.clients().unwrap_or(Ipv4Addr::LOCALHOST)).await?;
+        self.birth.sinks = Some(format!("{SINK}={}", postgres.url()));
+        self.postgres = Some(Arc::new(Mutex::new(postgres)));
         Ok(())
     }
 

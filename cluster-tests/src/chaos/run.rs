@@ -83,7 +83,8 @@ pub async fn run(options: &Options) -> Result<Ended> {
         wrong: Vec::new(),
         recover: options.recover,
     };
-    let spec = RigSpec { nodes: options.nodes, nats: options.nats };
+    let postgres = workloads.iter().any(|workload| workload.needs_postgres());
+    let spec = RigSpec { nodes: options.nodes, nats: options.nats, postgres };
     let (data, logs) = (stage.folder.join("data"), stage.folder.join("logs"));
     let mut rig = Rig::start(spec, &data, &logs, stage.journal.clone()).await?;
     rig.means.missing.iter().for_each(|why| stage.journal.say(&format!("reduced: {why}")));
@@ -149,6 +150,7 @@ impl Stage {
             nodes: rig.directory.clone(),
             recorder: self.recorder.clone(),
             nats: rig.nats.iter().map(super::rig::bus::Bus::url).collect(),
+            postgres: rig.postgres.clone(),
             seed: options.seed,
             load: options.load,
             readers: options.readers,

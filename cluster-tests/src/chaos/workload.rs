@@ -23,8 +23,10 @@ mod projections;
 mod reads;
 mod retries;
 mod rules;
+mod sink;
 mod subscribers;
 mod tables;
+mod tallies;
 mod told;
 mod transactions;
 mod unguarded;
@@ -46,6 +48,10 @@ use async_trait::async_trait;
 use weir_check::{history::Recorder, rng::Rng};
 
 use super::{counters::Counters, directory::Directory, lull::Lull, stop::Stop};
+use crate::postgres::Postgres;
+
+/// What the nodes call the PostgreSQL.
+pub const SINK: &str = "chaos";
 
 /// Clients of one kind.
 ///
@@ -60,6 +66,11 @@ pub trait Workload: Send + Sync {
 
     /// Whether it can do nothing without a NATS.
     fn needs_nats(&self) -> bool {
+        false
+    }
+
+    /// Whether it needs a PostgreSQL that the nodes know.
+    fn needs_postgres(&self) -> bool {
         false
     }
 
@@ -101,6 +112,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// URLs of the NATS servers; none without NATS.
     pub nats: Vec<String>,
+    /// The PostgreSQL that the nodes know as [`SINK`], where a workload needs one.
+    pub postgres: Option<Arc<tokio::sync::Mutex<Postgres>>>,
     /// The seed of the run.
     pub seed: u64,
     /// How many times as fast as usual clients work.
@@ -158,6 +171,7 @@ pub fn all() -> Vec<Arc<dyn Workload>> {
         Arc::new(moments::Moments),
         Arc::new(rules::Rules),
         Arc::new(tables::Tables::default()),
+        Arc::new(sink::Sink::default()),
         // Last: when it says that it has everything, nobody may write any more.
         Arc::new(consumers::Consumers::default()),
     ]

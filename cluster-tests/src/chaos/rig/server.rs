@@ -29,6 +29,8 @@ pub struct Birth {
     pub nats: Vec<String>,
     /// Copies of the JetStream stream.
     pub nats_replicas: usize,
+    /// Databases outside, as `WEIR_SINKS` names them.
+    pub sinks: Option<String>,
 }
 
 /// A node. It runs unless a fault holds it down; when it ends by itself, it is started again.
@@ -157,6 +159,7 @@ impl Server {
         command.args(["--nats-replicas", &birth.nats_replicas.to_string()]);
         // One that joined later knows no peers to ask for its seat: faults put right what they damaged.
         command.env("WEIR_REPAIR", if self.founder { "auto" } else { "off" });
+        command.envs(birth.sinks.iter().map(|sinks| ("WEIR_SINKS", sinks)));
         // Nodes of a test share the machine.
         command.env("TOKIO_WORKER_THREADS", "1");
         if let Some(page) = &self.page {

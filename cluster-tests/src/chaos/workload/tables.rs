@@ -3,21 +3,27 @@
 //! that it names.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use weir_api::{
     ErrorCode,
-    v1::{LogPage, SqlResult, paths},
+    v1::{SqlResult, paths},
 };
 
-use super::{Context, Workload, caller::Caller, crew::Crew, draft::Draft, projections::digests_agree};
+use super::{
+    Context, Workload,
+    caller::Caller,
+    crew::Crew,
+    projections::digests_agree,
+    tallies::{self, Seen},
+    writer::write,
+};
 use crate::{PATIENCE, edge::Edge, eventually};
 
 /// Its name, and that of its projection.
@@ -33,8 +39,6 @@ const READ_PACE: Duration = Duration::from_millis(200);
 const REBUILD_PACE: Duration = Duration::from_secs(7);
 /// Answers that are kept to be judged.
 const SEEN_MAX: usize = 5_000;
-/// The modulus of the running hash, which every repeat, hole and change of order changes.
-const MODULUS: u64 = 1_000_003;
 
 const SOURCE: &str = "
 export const name = 'tables'; export const kind = 'sql'; export const events = ['tables.*'];
@@ -47,17 +51,6 @@ count = count + 1, last = excluded.last, hash = (hash * 31 + excluded.last) % 10
 }
 ";
 const QUESTION: &str = "select stream, count, last, hash from counts order by stream";
-
-/// A row: how many events of a stream, the last position, and the hash of all of them.
-type Rows = BTreeMap<String, (u64, u64, u64)>;
-
-/// What a node answered, and of which position.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    node: u64,
-    position: u64,
-    rows: Rows,
-}
 
 /// A projection into tables.
 #[derive(Debug, Clone, Default)]
@@ -82,32 +75,30 @@ impl Workload for Tables {
     async fn run(&self, context: &Context) -> Result<()> {
         let mut crew = Crew::default();
         for _ in 0..WRITERS {
-            crew.hire(write(Caller::new(context, NAME)));
+            crew.hire(write(Caller::new(context, NAME), NAME, STREAMS, WRITE_PACE));
         }
         for _ in 0..READERS {
             crew.hire(read(Caller::new(context, NAME), self.seen.clone()));
         }
-        crew.hire(rebuild(Caller::new(context, NAME)));
+        crew.hire(rebuild(Caller::new(context, NAME), NAME, REBUILD_PACE));
         crew.end().await
     }
 
     async fn settle(&self, context: &Context) -> Result<()> {
         let mut caller = Caller::new(context, NAME);
         for (node, edge) in context.nodes.all() {
-            let mut last = None;
-            eventually("a node answers for its tables", PATIENCE, || async {
+            let last = eventually("a node answers for its tables", PATIENCE, || async {
                 caller.ask(node, &edge, "linearizable").await.context("no answer")
             })
-            .await
-            .map(|seen| last = Some(seen))?;
-            self.keep(last);
+            .await?;
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(last);
             caller.count("last_answer");
         }
         digests_agree(&mut caller, context, NAME).await?;
         let (_, edge) = context.nodes.all().into_iter().next().context("there is no node")?;
-        let log = log(&edge).await?;
+        let log = tallies::log(&edge, NAME).await?;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-        for wrong in audit(seen, &log) {
+        for wrong in tallies::audit(seen, &log) {
             caller.wrong(wrong);
         }
         caller.end()
@@ -116,25 +107,6 @@ impl Workload for Tables {
     fn coverage(&self) -> &'static [&'static str] {
         &["tables.ok", "tables.answered", "tables.linearizable", "tables.rebuilt", "tables.last_answer"]
     }
-}
-
-impl Tables {
-    fn keep(&self, seen: Option<Seen>) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(seen);
-    }
-}
-
-fn stream(number: u64) -> String {
-    format!("{NAME}-{number}")
-}
-
-async fn write(mut caller: Caller) -> Result<()> {
-    while caller.pace(WRITE_PACE).await {
-        let (stream, count) = (stream(caller.rng.within(0..STREAMS)), caller.rng.within(1..4));
-        let draft = Draft::new(&stream, NAME, &caller.marks(count));
-        caller.append(&draft).await;
-    }
-    caller.end()
 }
 
 async fn read(mut caller: Caller, all: Arc<Mutex<Vec<Seen>>>) -> Result<()> {
@@ -154,10 +126,11 @@ async fn read(mut caller: Caller, all: Arc<Mutex<Vec<Seen>>>) -> Result<()> {
     caller.end()
 }
 
-async fn rebuild(mut caller: Caller) -> Result<()> {
-    while caller.pace(REBUILD_PACE).await {
+/// Has a projection rebuilt again and again, until it is told to stop.
+pub(super) async fn rebuild(mut caller: Caller, projection: &str, pace: Duration) -> Result<()> {
+    while caller.pace(pace).await {
         let (_, edge) = caller.node();
-        let path = paths::fill(paths::PROJECTION_REBUILD, NAME);
+        let path = paths::fill(paths::PROJECTION_REBUILD, projection);
         match caller.exchange(&edge, Method::POST, &path, None).await {
             Ok(answer) if answer.is_ok() => caller.count("rebuilt"),
             Ok(answer) if answer.error().code == ErrorCode::RebuildConflict => caller.count("not_rebuilt"),
@@ -182,75 +155,7 @@ impl Caller {
         }
         let result: SqlResult = answer.parsed().ok()?;
         let position = *result.positions.get(NAME)?;
-        let rows = result.rows.iter().filter_map(|row| row_of(row.as_slice())).collect();
-        Some(Seen { node, position, rows })
-    }
-}
-
-fn row_of(row: &[Value]) -> Option<(String, (u64, u64, u64))> {
-    let [stream, count, last, hash] = row else { return None };
-    Some((stream.as_str()?.to_owned(), (count.as_u64()?, last.as_u64()?, hash.as_u64()?)))
-}
-
-/// The workload's events: position and stream.
-async fn log(edge: &Edge) -> Result<Vec<(u64, String)>> {
-    let (mut all, mut from) = (Vec::new(), 1);
-    loop {
-        let path = format!("{}?from_position={from}&limit=1000&name={NAME}.*", paths::LOG);
-        let page: LogPage = serde_json::from_value(edge.get(&path).await?).context("a page of the log")?;
-        all.extend(page.events.into_iter().map(|event| (event.position, event.entity_id)));
-        ensure!(page.next_position >= from, "the log goes backwards");
-        if page.next_position == from {
-            return Ok(all);
-        }
-        from = page.next_position;
-    }
-}
-
-/// Every answer that is not the fold of the log up to its position.
-fn audit(mut seen: Vec<Seen>, log: &[(u64, String)]) -> Vec<String> {
-    seen.sort_by_key(|seen| seen.position);
-    let (mut rows, mut rest, mut wrong) = (Rows::new(), log, Vec::new());
-    for one in seen {
-        while let Some(((position, stream), others)) =
-            rest.split_first().filter(|(next, _)| next.0 <= one.position)
-        {
-            let (count, last, hash) = rows.entry(stream.clone()).or_insert((0, 0, 7));
-            (*count, *last, *hash) = (*count + 1, *position, (*hash * 31 + position) % MODULUS);
-            rest = others;
-        }
-        if one.rows != rows {
-            let Seen { node, position, rows: found } = one;
-            wrong.push(format!(
-                "node {node} answered {found:?} at position {position}, and the log has {rows:?}"
-            ));
-        }
-    }
-    wrong
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_must_be_the_fold_up_to_its_position() {
-        let log = [(2, "a".to_owned()), (5, "b".to_owned()), (6, "a".to_owned())];
-        let hash = |positions: &[u64]| positions.iter().fold(7, |hash, at| (hash * 31 + at) % MODULUS);
-        let rows = |rows: &[(&str, &[u64])]| -> Rows {
-            let row = |(stream, at): &(&str, &[u64])| {
-                ((*stream).to_owned(), (at.len() as u64, at[at.len() - 1], hash(at)))
-            };
-            rows.iter().map(row).collect()
-        };
-        let seen = |position, of: &[(&str, &[u64])]| Seen { node: 1, position, rows: rows(of) };
-        let good =
-            vec![seen(6, &[("a", &[2, 6]), ("b", &[5])]), seen(1, &[]), seen(5, &[("a", &[2]), ("b", &[5])])];
-        assert!(audit(good, &log).is_empty());
-        for bad in
-            [seen(6, &[("a", &[2]), ("b", &[5])]), seen(2, &[]), seen(5, &[("a", &[2, 2]), ("b", &[5])])]
-        {
-            assert_eq!(audit(vec![bad], &log).len(), 1);
-        }
+        let rows = result.rows.iter().filter_map(|row| tallies::row_of(row)).collect();
+        Some(Seen { by: format!("node {node}"), position, rows })
     }
 }

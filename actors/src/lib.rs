@@ -28,6 +28,7 @@ mod stream;
 mod supervisor;
 mod transaction;
 pub mod upcast;
+mod work_time;
 pub mod workers;
 
 pub use admission::AdmissionBounds;

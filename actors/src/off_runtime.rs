@@ -2,7 +2,6 @@
 
 #[cfg(feature = "sim")]
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -22,11 +21,6 @@ pub(crate) fn is_simulated() -> bool {
     return SIMULATED.load(Ordering::Relaxed);
     #[cfg(not(feature = "sim"))]
     false
-}
-
-/// How long code may run by the clock on the wall: for ever where that clock says nothing, which counted steps bound.
-pub(crate) fn wall_time(max: Duration) -> Duration {
-    if is_simulated() { Duration::MAX } else { max }
 }
 
 /// Does what runs an author's code, or may take long, on a thread that may block.

@@ -4,6 +4,7 @@ mod difference;
 mod get;
 mod given;
 mod past;
+mod register;
 mod starter;
 mod trial;
 mod watch;
@@ -39,6 +40,8 @@ pub enum ProjectionCommand {
         /// The file
         file: PathBuf,
     },
+    /// Make a projection that workers fold, or whose events the cluster sends outside; or change one
+    Register(register::RegisterArgs),
     /// List projections
     #[command(alias = "ls")]
     List,
@@ -185,6 +188,7 @@ pub(crate) async fn run(
                 .await
                 .and_then(|result| waited(name, &result, output))
         }
+        ProjectionCommand::Register(args) => register::register(args, client, output).await,
         ProjectionCommand::Rebuild(args) => rebuild(args, client, output).await,
         ProjectionCommand::Diff { left, right, limit } => diff(left, right, *limit, client, output).await,
         ProjectionCommand::Switch { name, with } => switch(name, with, client, output).await,

@@ -54,7 +54,7 @@ pub use weir_api::{
     ApiError, ErrorCode, JsonText,
     connect::{
         PollProjectionResponse, ProjectionEvent, RegisterProjectionRequest, RegisterProjectionResponse,
-        SaveProjectionRequest,
+        SaveProjectionRequest, SubjectBody, WebhookBody,
     },
     reading::EventPage,
     v1,

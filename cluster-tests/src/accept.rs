@@ -38,6 +38,7 @@ pub mod streams_groups;
 pub mod streams_orders;
 pub mod streams_slow_subscribers;
 pub mod streams_subscribe;
+mod ticks;
 pub mod transfers;
 pub mod withdrawals;
 

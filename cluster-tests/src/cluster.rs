@@ -49,14 +49,14 @@ impl Cluster {
     /// # Errors
     /// When a program is missing, or no leader is there in time.
     pub async fn start(spec: ClusterSpec) -> Result<Self> {
-        Self::start_with_sinks(spec, None).await
+        Self::start_in(spec, &[]).await
     }
 
-    /// The same, with sinks as `WEIR_SINKS` names them.
+    /// The same, with this in the environment of its nodes.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub async fn start_with_sinks(spec: ClusterSpec, sinks: Option<String>) -> Result<Self> {
+    pub async fn start_in(spec: ClusterSpec, environment: &[(&'static str, String)]) -> Result<Self> {
         let turn = TURNS.acquire().await.context("the turns were closed")?;
         let folder = tempfile::Builder::new().prefix("weir-cluster-").tempdir()?;
         let nats = match spec.nats {
@@ -64,7 +64,7 @@ impl Cluster {
             false => None,
         };
         let mut nodes = Node::plan(folder.path(), spec.nodes)?;
-        nodes.iter_mut().for_each(|node| node.set_sinks(sinks.clone()));
+        nodes.iter_mut().for_each(|node| node.set_environment(environment));
         let mut cluster = Self { nodes, nats, id: Uuid::new_v4(), folder: Some(folder), _turn: turn };
         for node in 1..=spec.nodes as u64 {
             cluster.start_node(node)?;

@@ -25,7 +25,7 @@ pub struct Node {
     edge_port: u16,
     peer_port: u16,
     repair: &'static str,
-    sinks: Option<String>,
+    environment: Vec<(&'static str, String)>,
     paused: bool,
     process: Option<Process>,
 }
@@ -55,7 +55,7 @@ impl Node {
             edge_port,
             peer_port,
             repair: "auto",
-            sinks: None,
+            environment: Vec::new(),
             paused: false,
             process: None,
         }
@@ -84,9 +84,9 @@ impl Node {
         self.repair = repair;
     }
 
-    /// The databases outside that it knows from its next start on, as `WEIR_SINKS` names them.
-    pub fn set_sinks(&mut self, sinks: Option<String>) {
-        self.sinks = sinks;
+    /// What is in its environment from its next start on, beside that of the test.
+    pub fn set_environment(&mut self, environment: &[(&'static str, String)]) {
+        self.environment = environment.to_vec();
     }
 
     /// Starts it; a founder is given `members` and may begin the cluster with them.
@@ -110,7 +110,7 @@ impl Node {
             "--exit-with-parent",
         ]);
         command.env("WEIR_REPAIR", self.repair);
-        command.envs(self.sinks.iter().map(|sinks| ("WEIR_SINKS", sinks)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         // Nodes of a test share the machine, as those of `weir dev --nodes 3` do.
         command.env("TOKIO_WORKER_THREADS", "1");
         let name = format!("node {}", self.id);

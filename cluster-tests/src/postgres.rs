@@ -4,7 +4,10 @@ use std::{
     fs::OpenOptions,
     io::Write as _,
     net::Ipv4Addr,
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{OpenOptionsExt as _, chown},
+        process::CommandExt as _,
+    },
     process::Command,
     time::Duration,
 };
@@ -55,6 +58,24 @@ impl Postgres {
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgresql://weir:secret@{}:{}/postgres", self.address, self.port)
+    }
+
+    /// Has it speak TLS from its next start on, with this certificate and its key.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn set_certificate(&self, certificate: &str, key: &str) -> Result<()> {
+        let data = self.folder.path().join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = data.join(name);
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(&file)?.write_all(text.as_bytes())?;
+            if rustix::process::geteuid().is_root() {
+                chown(&file, Some(NOBODY), Some(NOBODY))?;
+            }
+        }
+        let mut config = OpenOptions::new().append(true).open(data.join("postgresql.conf"))?;
+        Ok(config.write_all(b"ssl = on\n")?)
     }
 
     /// Ends it at once (SIGKILL). Its children end by themselves when they see it.

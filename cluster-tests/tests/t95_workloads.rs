@@ -124,9 +124,9 @@ async fn quiet(names: &[&str], length: Duration) {
         true => Some(Postgres::start(Ipv4Addr::LOCALHOST).await.expect("a PostgreSQL")),
         false => None,
     };
-    let sinks = postgres.as_ref().map(|postgres| format!("{SINK}={}", postgres.url()));
+    let sinks = postgres.as_ref().map(|postgres| ("WEIR_SINKS", format!("{SINK}={}", postgres.url())));
     let spec = ClusterSpec { nodes: 3, nats: true };
-    let cluster = Cluster::start_with_sinks(spec, sinks).await.expect("a cluster");
+    let cluster = Cluster::start_in(spec, sinks.as_slice()).await.expect("a cluster");
     let file = cluster.path().join("history.jsonl");
     let recorder = Recorder::create(&file, &header(names)).expect("a history");
     let (stopper, stop) = stop();

@@ -33,6 +33,7 @@ mod sinks;
 mod slots;
 mod tables;
 mod telemetry;
+mod tls;
 mod tryout;
 pub mod wire;
 mod workers;

@@ -11,6 +11,7 @@ pub(crate) mod sinks;
 mod store;
 mod stored;
 mod wanted;
+mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ use self::{
     store::{Done, Store, put},
     stored::{Ledger, Mode, Registration},
     wanted::{abandoned, wanted},
+    webhook::Hooks,
 };
 use crate::{
     buckets::Buckets,
@@ -64,7 +66,7 @@ pub(crate) struct WorkersParts {
 pub struct Workers {
     node: NodeId,
     /// For what the cluster itself sends.
-    http: reqwest::Client,
+    hooks: Hooks,
     /// Of NATS, where this node has one.
     subjects: Option<Subjects>,
     ports: Ports,
@@ -112,7 +114,7 @@ impl Workers {
         let WorkersParts { node, ports, upcasting, reader, buckets, subjects, stop } = parts;
         Arc::new(Self {
             node,
-            http: reqwest::Client::new(),
+            hooks: Hooks::new(),
             subjects,
             ports,
             upcasting,

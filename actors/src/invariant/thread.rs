@@ -1,6 +1,6 @@
 //! One invariant and the thread that its code runs on.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,8 +8,8 @@ use tokio::sync::OnceCell;
 use weir_types::{AppendError, EntityType, LogIndex, limits};
 
 use crate::{
-    off_runtime::wall_time,
     reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError},
+    work_time::WorkTime,
 };
 
 /// An invariant as it was set.
@@ -117,12 +117,12 @@ impl Judge {
     }
 
     fn attempt(&mut self, walk: &Walk) -> Result<Walked, Fault> {
-        let began = Instant::now();
+        let mut time = WorkTime::of(limits::INVARIANT_TIME_MAX);
         let engine = self.engine()?;
         engine.load("", &walk.state)?;
         for (event, judged) in &walk.events {
             engine.step(if *judged { "check" } else { "fold" }, event)?;
-            if began.elapsed() > wall_time(limits::INVARIANT_TIME_MAX) {
+            if time.is_over() {
                 let max = limits::INVARIANT_TIME_MAX.as_millis();
                 return Err(Fault::new(format!("events took more than {max} ms together")));
             }

@@ -6,7 +6,6 @@ use rquickjs::{
 };
 
 use super::{Fault, ReducerLimits, meter::Meter};
-use crate::off_runtime::wall_time;
 
 /// What a module is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +77,7 @@ impl Engine {
         let meter = Meter::new();
         let watched = meter.clone();
         runtime.set_interrupt_handler(Some(Box::new(move || watched.tick())));
-        meter.arm(limits.ticks_per_event_max, wall_time(limits.event_time_max * limits.first_event_factor));
+        meter.arm(limits.ticks_per_event_max, limits.event_time_max * limits.first_event_factor);
         let context = Context::custom::<Intrinsics>(&runtime).map_err(trouble)?;
         let driver = context.with(|ctx| {
             let driver = drive(&ctx, role, source).map_err(|error| Fault::of(&ctx, error, &meter))?;
@@ -128,7 +127,7 @@ impl Engine {
     /// Enters the engine, for as long as one event may take.
     fn metered<R>(&self, enter: impl FnOnce(&Ctx<'_>) -> rquickjs::Result<R>) -> Result<R, Fault> {
         let factor = if self.steps <= 1 { self.limits.first_event_factor } else { 1 };
-        self.meter.arm(self.limits.ticks_per_event_max, wall_time(self.limits.event_time_max * factor));
+        self.meter.arm(self.limits.ticks_per_event_max, self.limits.event_time_max * factor);
         self.context.with(|ctx| enter(&ctx).map_err(|error| Fault::of(&ctx, error, &self.meter)))
     }
 }

@@ -14,7 +14,7 @@ pub struct ReducerLimits {
     /// 10,000 loop turns or calls each). It counts what is executed, so it is
     /// reached at the same event, give or take one unit, on every machine.
     pub ticks_per_event_max: u32,
-    /// Wall-clock time for one event: a safety stop for what is not counted by ticks.
+    /// Time that its thread may work for one event, and up to twice of it: a safety stop for what is not counted by ticks.
     pub event_time_max: Duration,
     /// How much more time the first event of a fresh engine gets. An event that
     /// was stopped is tried once more on a fresh engine before it is a fault.

@@ -1,8 +1,6 @@
-use std::{
-    cell::Cell,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use crate::work_time::WorkTime;
 
 /// Why the engine was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +10,7 @@ pub(super) enum Stop {
         /// The limit.
         max: u32,
     },
-    /// It ran too long.
+    /// It worked too long.
     Time {
         /// The limit.
         max: Duration,
@@ -28,9 +26,17 @@ pub(super) struct Meter(Rc<Gauge>);
 struct Gauge {
     ticks: Cell<u32>,
     ticks_max: Cell<u32>,
-    began: Cell<Instant>,
-    time_max: Cell<Duration>,
+    time: Cell<WorkTime>,
     stopped: Cell<Option<Stop>>,
+}
+
+impl Gauge {
+    fn is_time_over(&self) -> bool {
+        let mut time = self.time.get();
+        let is_over = time.is_over();
+        self.time.set(time);
+        is_over
+    }
 }
 
 impl Meter {
@@ -38,8 +44,7 @@ impl Meter {
         Self(Rc::new(Gauge {
             ticks: Cell::new(0),
             ticks_max: Cell::new(u32::MAX),
-            began: Cell::new(Instant::now()),
-            time_max: Cell::new(Duration::MAX),
+            time: Cell::new(WorkTime::of(Duration::MAX)),
             stopped: Cell::new(None),
         }))
     }
@@ -48,8 +53,7 @@ impl Meter {
     pub(super) fn arm(&self, ticks_max: u32, time_max: Duration) {
         self.0.ticks.set(0);
         self.0.ticks_max.set(ticks_max);
-        self.0.began.set(Instant::now());
-        self.0.time_max.set(time_max);
+        self.0.time.set(WorkTime::of(time_max));
         self.0.stopped.set(None);
     }
 
@@ -66,8 +70,8 @@ impl Meter {
         if gauge.stopped.get().is_none() {
             if ticks > gauge.ticks_max.get() {
                 gauge.stopped.set(Some(Stop::Ticks { max: gauge.ticks_max.get() }));
-            } else if gauge.began.get().elapsed() > gauge.time_max.get() {
-                gauge.stopped.set(Some(Stop::Time { max: gauge.time_max.get() }));
+            } else if gauge.is_time_over() {
+                gauge.stopped.set(Some(Stop::Time { max: gauge.time.get().max() }));
             }
         }
         gauge.stopped.get().is_some()

@@ -1,9 +1,6 @@
 //! Whose code folds a stream: an invariant's, or a virtual projection's.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 use weir_types::{
@@ -13,9 +10,9 @@ use weir_types::{
 use super::{cache::Folder, fold::StateError};
 use crate::{
     invariant::{Invariant, Walk},
-    off_runtime::wall_time,
     reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, event_text},
     upcast::{Upcasting, Upcasts},
+    work_time::WorkTime,
 };
 
 pub(super) enum Code {
@@ -126,13 +123,13 @@ impl Walker {
     }
 
     fn attempt(&mut self, page: &Page) -> Result<Arc<str>, Fault> {
-        let began = Instant::now();
+        let mut time = WorkTime::of(limits::VIRTUAL_TIME_MAX);
         let engine = self.engine()?;
         engine.load(&page.entity, &page.state)?;
         for (event, named) in &page.events {
             let at_event = |fault: Fault| Fault { message: format!("{named}: {}", fault.message), ..fault };
             engine.step(&page.entity, event).map_err(at_event)?;
-            if began.elapsed() > wall_time(limits::VIRTUAL_TIME_MAX) {
+            if time.is_over() {
                 let max = limits::VIRTUAL_TIME_MAX.as_millis();
                 return Err(Fault::new(format!("a page of events took more than {max} ms")));
             }

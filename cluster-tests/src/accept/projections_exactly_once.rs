@@ -1,21 +1,10 @@
 //! Counting projections while nodes and NATS are killed and JetStream's stream is deleted: each event counts once.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
-use serde_json::json;
-use tokio::time::Instant;
-use weir_client::{Append, Client, ClientOptions};
 
-use super::{Outcome, Recipe};
-use crate::{Cluster, ClusterSpec, PATIENCE, eventually, pause, projections, report::Report, weir};
+use super::{Outcome, Recipe, ticks::Ticks};
+use crate::{Cluster, ClusterSpec, PATIENCE, eventually, projections, report::Report, weir};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
@@ -27,17 +16,12 @@ pub const RECIPE: Recipe = Recipe {
 
 const COUNTERS: [(&str, &str); 2] =
     [("count-all", ""), ("count-by-stream", "export const partitionKey = '$.entityId';")];
-const KIND: &str = "tick";
-/// Events of one append.
-pub(super) const BATCH: u64 = 100;
-const STREAMS: u64 = 50;
-pub(super) const WRITERS: u64 = 4;
 /// Rounds of kills.
 const ROUNDS: u64 = 4;
 
 fn source(name: &str, more: &str) -> String {
     format!(
-        "export const name = '{name}'; export const events = ['{KIND}.*']; {more}\n\
+        "export const name = '{name}'; export const events = ['tick.*']; {more}\n\
          export const initialState = () => ({{count: 0, sum: 0, last: 0}});\n\
          export function handler(state, event) {{\n\
          \x20 state.count += 1; state.sum += event.data.n; state.last = event.position;\n}}\n"
@@ -53,19 +37,13 @@ pub async fn story(report: &mut Report, events: u64) -> Result<Outcome> {
     for (name, more) in COUNTERS {
         cluster.node(1).edge.deploy(&source(name, more)).await?;
     }
-    let appended = Arc::new(AtomicU64::new(0));
-    let appends = events.div_ceil(BATCH * WRITERS);
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| Ok(tokio::spawn(write(client(&cluster, writer)?, writer, appends, appended.clone()))))
-        .collect::<Result<_>>()?;
-    let total = appends * WRITERS * BATCH;
+    let ticks = Ticks::begin(&cluster, events)?;
+    let total = ticks.total;
     for round in 1..=ROUNDS {
-        reaches(&appended, total * round / (ROUNDS + 1)).await?;
+        ticks.reach(round, ROUNDS + 1).await?;
         faults(&mut cluster, round, report).await?;
     }
-    for writer in writers {
-        writer.await.context("a writer panicked")??;
-    }
+    ticks.end().await?;
     cluster.all_ready().await?;
     let last = cluster.settled().await?;
     report.phase(&format!("{total} events are appended, the log ends at {last}"));
@@ -125,39 +103,4 @@ async fn counts(cluster: &Cluster, total: u64) -> Result<()> {
         ensure!(sum == total, "node {} counts {sum} of {total} events by stream", node.id);
     }
     Ok(())
-}
-
-pub(super) fn client(cluster: &Cluster, writer: u64) -> Result<Client> {
-    let mut urls: Vec<String> = cluster.edges().iter().map(|edge| edge.base().to_owned()).collect();
-    let first = usize::try_from(writer)? % urls.len();
-    urls.rotate_left(first);
-    Ok(Client::new(urls, ClientOptions { deadline: Duration::from_secs(120), ..ClientOptions::default() })?)
-}
-
-pub(super) async fn write(client: Client, writer: u64, appends: u64, appended: Arc<AtomicU64>) -> Result<()> {
-    for number in 0..appends {
-        let stream = format!("{KIND}-{writer}-{}", number % STREAMS);
-        let mut append = Append::to(&stream, KIND);
-        for n in 0..BATCH {
-            append = append.event("tick.ticked", &json!({ "n": n }));
-        }
-        client.append(&append.build()?).await?;
-        appended.fetch_add(BATCH, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-pub(super) async fn reaches(appended: &AtomicU64, goal: u64) -> Result<()> {
-    let (mut seen, mut end) = (0, Instant::now() + PATIENCE * 2);
-    loop {
-        let now = appended.load(Ordering::Relaxed);
-        if now >= goal {
-            return Ok(());
-        }
-        if now > seen {
-            (seen, end) = (now, Instant::now() + PATIENCE * 2);
-        }
-        ensure!(Instant::now() < end, "appends stand still at {now} of {goal}");
-        pause().await;
-    }
 }

@@ -1,17 +1,11 @@
 //! Projections into a PostgreSQL, while nodes and PostgreSQL are killed: each event is carried out once.
 
-use std::{
-    net::Ipv4Addr,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::net::Ipv4Addr;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::FutureExt as _;
 
-use super::{
-    Outcome, Recipe,
-    projections_exactly_once::{BATCH, WRITERS, client, reaches, write},
-};
+use super::{Outcome, Recipe, ticks::Ticks};
 use crate::{
     Cluster, ClusterSpec, PATIENCE, eventually, postgres::Postgres, projections, report::Report, weir,
 };
@@ -60,23 +54,17 @@ export function handler(event) {{
 /// Naming what is there twice or not at all.
 pub async fn story(report: &mut Report, events: u64) -> Result<Outcome> {
     let mut postgres = Postgres::start(Ipv4Addr::LOCALHOST).await?;
-    let sinks = format!("reporting={}", postgres.url());
-    let mut cluster = Cluster::start_with_sinks(ClusterSpec { nodes: 3, nats: false }, Some(sinks)).await?;
+    let sinks = ("WEIR_SINKS", format!("reporting={}", postgres.url()));
+    let mut cluster = Cluster::start_in(ClusterSpec { nodes: 3, nats: false }, &[sinks]).await?;
     cluster.node(1).edge.deploy(COUNTED).await?;
     cluster.node(2).edge.deploy(&checked()).await?;
-    let appended = Arc::new(AtomicU64::new(0));
-    let appends = events.div_ceil(BATCH * WRITERS);
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| Ok(tokio::spawn(write(client(&cluster, writer)?, writer, appends, appended.clone()))))
-        .collect::<Result<_>>()?;
-    let total = appends * WRITERS * BATCH;
+    let ticks = Ticks::begin(&cluster, events)?;
+    let total = ticks.total;
     for round in 1..=ROUNDS {
-        reaches(&appended, total * round / (ROUNDS + 1)).await?;
+        ticks.reach(round, ROUNDS + 1).await?;
         faults(&mut cluster, &mut postgres, round, report).await?;
     }
-    for writer in writers {
-        writer.await.context("a writer panicked")??;
-    }
+    ticks.end().await?;
     cluster.all_ready().await?;
     let last = cluster.settled().await?;
     report.phase(&format!("{total} events are appended, the log ends at {last}"));

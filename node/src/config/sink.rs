@@ -90,10 +90,10 @@ fn sink(name: &str, url: &str) -> Result<(SinkName, tokio_postgres::Config), Con
     if config.get_dbname().is_none_or(str::is_empty) {
         return Err(bad("names no database"));
     }
-    if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-        return Err(bad("asks for TLS, which weir does not speak yet"));
+    // Whether there is TLS is not left to who is in between.
+    if config.get_ssl_mode() == SslMode::Prefer {
+        config.ssl_mode(SslMode::Disable);
     }
-    config.ssl_mode(SslMode::Disable);
     Ok((legal, config))
 }
 
@@ -135,6 +135,7 @@ mod tests {
     fn a_sink_is_a_url_with_a_user_a_host_and_a_database() {
         assert_eq!(checked("reporting", "postgresql://weir:secret@db.example:5432/reports"), Ok(()));
         assert_eq!(checked("r", "postgresql://weir:se?cret=1@db/reports"), Ok(()));
+        assert_eq!(checked("r", "postgresql://weir:secret@db/reports?sslmode=require"), Ok(()));
         assert_eq!(checked("r", "postgres://weir@127.0.0.1/reports?connect_timeout=3"), Ok(()));
         for (name, url, why) in [
             ("", "postgresql://weir:secret@db/reports", "without a name"),
@@ -144,7 +145,6 @@ mod tests {
             ("r", "postgresql:///reports?user=weir", "names no host"),
             ("r", "postgresql://db/reports", "names no user"),
             ("r", "postgresql://weir:secret@db", "names no database"),
-            ("r", "postgresql://weir:secret@db/reports?sslmode=require", "asks for TLS"),
         ] {
             let error = checked(name, url).unwrap_err();
             assert!(error.contains(why), "{url}: {error}");

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use rustls_tokio_postgres::MakeRustlsConnect;
 use tokio::{sync::Mutex as Turn, time::timeout};
-use tokio_postgres::{Client, Config, NoTls, Transaction};
+use tokio_postgres::{Client, Config, NoTls, Socket, Transaction, config::SslMode, tls::MakeTlsConnect};
 use tracing::debug;
 use weir_types::{
     ClusterId, Position, ProjectionId, ProjectionName, SinkName, SqlFault, TableChange, ports::Checkpoint,
@@ -19,6 +20,7 @@ use super::{
     control::{self, Key, Standing, quoted},
     fault::SinkError,
 };
+use crate::tls;
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -198,7 +200,17 @@ impl Postgres {
     }
 
     async fn connect(&self) -> Result<Client, SinkError> {
-        let connecting = timeout(CONNECT_MAX, self.config.connect(NoTls));
+        match self.config.get_ssl_mode() {
+            SslMode::Require => self.connect_over(MakeRustlsConnect::new(tls::client_config())).await,
+            _ => self.connect_over(NoTls).await,
+        }
+    }
+
+    async fn connect_over<T>(&self, tls: T) -> Result<Client, SinkError>
+    where
+        T: MakeTlsConnect<Socket, Stream: Send + 'static>,
+    {
+        let connecting = timeout(CONNECT_MAX, self.config.connect(tls));
         let late = |_| SinkError::Failed(format!("no connection within {} s", CONNECT_MAX.as_secs()));
         let (client, connection) = connecting.await.map_err(late)??;
         let sink = self.sink.clone();

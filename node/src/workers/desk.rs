@@ -111,6 +111,8 @@ pub(super) struct Desk {
     in_flight: Option<InFlight>,
     /// How often the first event that waits of a partition was handed out.
     deliveries: HashMap<PartitionKey, (Position, u32)>,
+    /// Why an event was not taken where the cluster itself sent it, the last time.
+    refused: Option<(Position, String)>,
     /// The last save, which may be said again by who has the number.
     saved: Option<(Revision, String)>,
     idle_checkpoint_at: Instant,
@@ -156,6 +158,7 @@ impl Desk {
             window,
             in_flight: None,
             deliveries: HashMap::new(),
+            refused: None,
             saved: None,
             idle_checkpoint_at: Instant::now(),
         }))
@@ -202,6 +205,11 @@ impl Desk {
         let lease = (asked.worker_id.as_str(), asked.lease_number);
         let names_another = |partition: &_| asked.names_another(partition);
         self.save(store, lease, &asked.last_event_id, asked.state.clone(), names_another).await
+    }
+
+    /// Why an event that the cluster itself sent was not taken.
+    pub(super) fn note_refusal(&mut self, position: Position, reason: String) {
+        self.refused = Some((position, reason));
     }
 
     /// Gives a lease up, where it is still this one.

@@ -14,17 +14,16 @@ use weir_api::{
     ApiError, ErrorCode,
     connect::{PollProjectionRequest, PollProjectionResponse, ProjectionEvent, SaveProjectionRequest},
 };
-use weir_types::{ProjectionName, Term};
+use weir_types::{Position, ProjectionName, Term};
 
 use super::{
     Workers, keys, not_found,
     stored::{Registration, Sink},
+    webhook::Posted,
 };
 
 /// Why nothing goes to NATS.
 const NO_NATS: &str = "this node has no NATS to send events to";
-/// How long an answer to one event may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// The first pause after a failure; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest.
@@ -90,14 +89,6 @@ impl Pumps {
     }
 }
 
-/// One event that is sent.
-struct Sent<'a> {
-    name: &'a ProjectionName,
-    event: &'a ProjectionEvent,
-    delivery: u32,
-    body: Vec<u8>,
-}
-
 /// One projection, in one term.
 struct Pump {
     workers: Arc<Workers>,
@@ -161,15 +152,27 @@ impl Pump {
             match self.workers.send(sink, &self.name, event, polled.delivery).await {
                 Ok(()) => sent += 1,
                 Err(reason) => {
-                    let failures = self.failures + 1;
-                    debug!(projection = %self.name, event = %event.id, reason, failures, "event was not taken");
-                    metrics::counter!("weir_effects_total", "outcome" => "failed").increment(1);
+                    self.refused(event, reason).await;
                     break;
                 }
             }
         }
         metrics::counter!("weir_effects_total", "outcome" => "sent").increment(sent as u64);
         self.acknowledge(&polled, sent, worker).await && sent == polled.events.len()
+    }
+
+    /// Notes why an event was not taken, for whoever asks, and says it once.
+    async fn refused(&self, event: &ProjectionEvent, reason: String) {
+        metrics::counter!("weir_effects_total", "outcome" => "failed").increment(1);
+        match self.failures {
+            0 => warn!(projection = %self.name, event = %event.id, reason, "event was not taken"),
+            failures => {
+                debug!(projection = %self.name, event = %event.id, reason, failures, "event was not taken")
+            }
+        }
+        if let Some(desk) = self.workers.desks.hold(&self.name).await.get_mut() {
+            desk.note_refusal(Position(event.seq), reason);
+        }
     }
 
     async fn acknowledge(&self, polled: &PollProjectionResponse, sent: usize, worker_id: String) -> bool {
@@ -203,8 +206,9 @@ impl Workers {
         let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
         match sink {
             Sink::Webhook { url, secret } => {
-                let sent = Sent { name, event, delivery, body };
-                self.post(url, secret.as_deref(), sent).await
+                let timestamp = (self.ports.clock.now().0 / 1_000_000).to_string();
+                let posted = Posted { name, event_id: &event.id, delivery, timestamp: &timestamp, body };
+                self.hooks.post(url, secret.as_deref(), posted).await
             }
             Sink::Nats { subject } => {
                 let message = SubjectMessage {
@@ -232,27 +236,6 @@ impl Workers {
         }
     }
 
-    async fn post(&self, url: &str, secret: Option<&str>, sent: Sent<'_>) -> Result<(), String> {
-        let Sent { name, event, delivery, body } = sent;
-        let timestamp = (self.ports.clock.now().0 / 1_000_000).to_string();
-        let mut request = self
-            .http
-            .post(url)
-            .timeout(ANSWER_WAIT)
-            .header("content-type", "application/json")
-            .header("idempotency-key", &event.id)
-            .header("x-weir-event-id", &event.id)
-            .header("x-weir-projection", name.as_str())
-            .header("x-weir-delivery", delivery.to_string())
-            .header("x-weir-timestamp", &timestamp);
-        if let Some(secret) = secret {
-            request = request.header("x-weir-signature", signature(secret, &timestamp, &body));
-        }
-        let answer = request.body(body).send().await.map_err(|error| error.without_url().to_string())?;
-        let status = answer.status();
-        if status.is_success() { Ok(()) } else { Err(format!("answer is {status}")) }
-    }
-
     /// Sends dead letters again, those named or the first ones. How many were taken and are none any more.
     ///
     /// # Errors
@@ -266,14 +249,13 @@ impl Workers {
             ));
         };
         let generation = found.value.generation;
-        let letters =
-            self.dead_letters(name, weir_types::Position::ZERO, super::REPLAYS_MAX).await?.dead_letters;
+        let letters = self.dead_letters(name, Position::ZERO, super::REPLAYS_MAX).await?.dead_letters;
         let mut sent = 0;
         for letter in letters {
             if positions.as_ref().is_some_and(|wanted| !wanted.contains(&letter.position)) {
                 continue;
             }
-            let position = weir_types::Position(letter.position);
+            let position = Position(letter.position);
             let read = self.ports.reader.read_log(weir_types::GroupId::DEFAULT, position, 1).await?;
             let read = self.upcasting.first_part(read).await?;
             let Some(event) = read.first() else { continue };
@@ -289,29 +271,9 @@ impl Workers {
     }
 }
 
-/// HMAC-SHA256 of the time, a dot and the body.
-fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
-    let mut context = ring::hmac::Context::with_key(&key);
-    context.update(timestamp.as_bytes());
-    context.update(b".");
-    context.update(body);
-    let hex = context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("v1={hex}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_signature_is_of_time_and_body() {
-        // Made with `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret`.
-        let expected = "v1=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686";
-        assert_eq!(signature("secret", "1700000000", br#"{"a":1}"#), expected);
-        assert_ne!(signature("secret", "1700000001", br#"{"a":1}"#), expected);
-        assert_ne!(signature("other", "1700000000", br#"{"a":1}"#), expected);
-    }
 
     #[test]
     fn pauses_grow_and_have_a_ceiling() {

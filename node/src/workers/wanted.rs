@@ -7,7 +7,10 @@ use weir_api::{
 };
 use weir_types::{EventPattern, Position, Timestamp, is_literal_subject, limits};
 
-use super::stored::{Mode, OnFailure, Registration, Sink};
+use super::{
+    stored::{Mode, OnFailure, Registration, Sink},
+    webhook,
+};
 
 /// The generation that a change leaves behind, if one.
 pub(super) fn abandoned(old: Option<&Registration>, new: &Registration) -> Option<u64> {
@@ -88,14 +91,11 @@ pub(super) fn wanted(
     Ok(if changed { Registration { updated_at: now.0, ..wanted } } else { wanted })
 }
 
-/// Where a webhook is. There is no TLS of ours: a proxy beside the node adds it.
+/// Where a webhook is.
 fn webhook_of(webhook: &WebhookBody) -> Result<Sink, ApiError> {
     let illegal = |message: &str| Err(ApiError::new(ErrorCode::ProjectionInvalid, message));
-    let parsed = webhook.url.parse::<reqwest::Url>();
-    match parsed {
-        Ok(url) if url.scheme() == "http" && url.has_host() => {}
-        Ok(_) => return illegal("url of the webhook is not one of `http://`"),
-        Err(_) => return illegal("url of the webhook is none"),
+    if let Err(reason) = webhook::check(&webhook.url) {
+        return illegal(reason);
     }
     if webhook.url.len() > limits::WEBHOOK_URL_BYTES_MAX
         || webhook.secret.len() > limits::WEBHOOK_SECRET_BYTES_MAX
@@ -141,7 +141,7 @@ mod tests {
             wanted(&asked(&json), None, 7, Timestamp(1))
         };
         assert!(sent("http://mail:8080/in").unwrap().sink.is_some());
-        for url in ["https://h/", "file:///etc", "h", ""] {
+        for url in ["file:///etc", "h", ""] {
             assert!(sent(url).is_err(), "{url}");
         }
         for bad in [

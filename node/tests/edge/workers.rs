@@ -351,6 +351,28 @@ async fn a_webhook_gets_every_event_signed_and_what_it_does_not_take_is_put_asid
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_parks_says_what_its_webhook_answered() {
+    let node = Running::start().await;
+    let (url, _) = hook("order.bad").await;
+    // Whoever is sent elsewhere has not been taken: the other place would get no event.
+    let moved = axum::Router::new()
+        .route("/", axum::routing::post(async move || (StatusCode::FOUND, [("location", url)])));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, moved).await });
+    append(&node, "o", "order.placed", "a").await;
+    let asked =
+        json!({ "events": ["order.*"], "mode": "external", "webhook": { "url": url }, "deliveriesMax": 1 });
+    node.post("/api/v1/projections/mail/worker", asked.to_string()).await;
+    eventually("it parks", async || {
+        let (_, status) = node.get("/api/v1/projections/mail/status").await;
+        status["errorMessage"].as_str().is_some_and(|told| told.contains("answer is 302 Found"))
+    })
+    .await;
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_is_refused_when_it_is_registered() {
     let node = Running::start().await;
     for (sinks, said) in [
@@ -358,7 +380,7 @@ async fn what_cannot_be_sent_is_refused_when_it_is_registered() {
         (json!({ "nats": { "subject": "shop.*" } }), "subject is not 1 to 255 bytes"),
         (json!({ "nats": {} }), "subject is not 1 to 255 bytes"),
         (json!({ "nats": { "subject": "a" }, "webhook": { "url": "http://b" } }), "not to both"),
-        (json!({ "webhook": { "url": "https://b" } }), "not one of `http://`"),
+        (json!({ "webhook": { "url": "ftp://b" } }), "not one of `http://` or `https://`"),
     ] {
         let mut asked = json!({ "events": ["order.*"], "mode": "external" });
         asked.as_object_mut().unwrap().extend(sinks.as_object().unwrap().clone());

@@ -49,8 +49,8 @@ const OWNERS: [(&str, &[&str]); 14] = [
     ("tokio-postgres", &["weir-node", "weir-cluster-tests"]),
     ("axum", &["weir-node"]),
     ("turmoil", &["weir-sim"]),
-    // The cluster tests send what a well-behaved client cannot; a node calls webhooks.
-    ("reqwest", &["weir-client", "weir-cluster-tests", "weir-node"]),
+    // The cluster tests send what a well-behaved client cannot.
+    ("reqwest", &["weir-client", "weir-cluster-tests"]),
     ("tracing-subscriber", &["weir-node"]),
 ];
 

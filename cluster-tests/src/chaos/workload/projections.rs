@@ -141,7 +141,7 @@ pub(super) async fn last_view(
     loop {
         let fresh = ReadConsistency::Linearizable;
         if let Some(view) = caller.view_at(node, edge, projection, partition, fresh).await {
-            let parked = view.status.error_message;
+            let parked = view.status.error;
             ensure!(parked.is_none(), "`{projection}` is parked on node {node}: {parked:?}");
             caller.count("last_view");
             return Ok(());
@@ -230,8 +230,8 @@ async fn view(mut caller: Caller, acked: Arc<AtomicU64>) -> Result<()> {
         let Some(view) = caller.view_at(node, &edge, projection, &partition, fresh).await else { continue };
         caller.count(what);
         let status = view.status;
-        if let Some(parked) = status.error_message {
-            caller.wrong(format!("`{projection}` is parked on node {node}: {parked}"));
+        if let Some(parked) = status.error {
+            caller.wrong(format!("`{projection}` is parked on node {node}: {parked:?}"));
         }
         if fresh != ReadConsistency::Local && status.checkpoint < before {
             caller.wrong(format!(

@@ -26,7 +26,9 @@ impl Desk {
         let event = &batch.events[0];
         let full = self.ledger.dead >= limits::WORKER_DEAD_LETTERS_MAX;
         if self.registration.on_failure == OnFailure::Park || full {
-            let reason = format!("handed out {deliveries} times and never saved");
+            let told = self.refused.as_ref().filter(|(position, _)| *position == event.position);
+            let why = told.map(|(_, reason)| format!(": {reason}")).unwrap_or_default();
+            let reason = format!("handed out {deliveries} times and never saved{why}");
             return self.park_at(store, &Blocked { event: event.clone(), reason }).await;
         }
         let stored = self.partition(store, &batch.partition).await?;

@@ -3,6 +3,7 @@
 mod difference;
 mod get;
 mod given;
+mod letters;
 mod past;
 mod register;
 mod starter;
@@ -14,10 +15,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use clap::Subcommand;
 use weir_client::{
     Client,
-    v1::{
-        PartitionsQuery, ProjectionDeadLettersQuery, ProjectionFault, ProjectionStatus, ProjectionStatusKind,
-        WaitResult,
-    },
+    v1::{PartitionsQuery, ProjectionStatus, ProjectionStatusKind, WaitResult},
 };
 
 use crate::{
@@ -69,7 +67,7 @@ pub enum ProjectionCommand {
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: u64,
     },
-    /// List the events that a projection passed because its handler could not fold them
+    /// List the events that a projection passed because they could not be folded or sent
     DeadLetters {
         /// The projection
         name: String,
@@ -79,6 +77,17 @@ pub enum ProjectionCommand {
         /// Dead letters to show
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
+    },
+    /// Send dead letters again that the cluster sends outside
+    Replay {
+        /// The projection
+        name: String,
+        /// Which
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "POSITION")]
+        positions: Vec<u64>,
+        /// As many as may be at once
+        #[arg(long)]
+        all: bool,
     },
     /// Fold a projection again beside what answers, which it replaces when it has caught up
     Rebuild(RebuildArgs),
@@ -194,8 +203,10 @@ pub(crate) async fn run(
         ProjectionCommand::Switch { name, with } => switch(name, with, client, output).await,
         ProjectionCommand::Verify { name } => verify(name, client, output).await,
         ProjectionCommand::DeadLetters { name, after, limit } => {
-            let query = ProjectionDeadLettersQuery { after: *after, limit: *limit };
-            dead_letters(name, &query, client, output).await
+            letters::list(name, (*after, *limit), client, output).await
+        }
+        ProjectionCommand::Replay { name, positions, all } => {
+            letters::replay(name, (!all).then(|| positions.clone()), client, output).await
         }
         ProjectionCommand::Pause { name } => {
             let status = client.pause_projection(name).await?;
@@ -266,26 +277,6 @@ fn changed(status: &ProjectionStatus, output: &Output) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn dead_letters(
-    name: &str,
-    query: &ProjectionDeadLettersQuery,
-    client: &Client,
-    output: &Output,
-) -> Result<(), CliError> {
-    let page = client.projection_dead_letters(name, query).await?;
-    if output.is_json() {
-        return output.json(&page);
-    }
-    let row = |bad: &ProjectionFault| {
-        let stream = format!("{}@{}", bad.entity_id, bad.version);
-        [bad.position.to_string(), bad.event_name.clone(), stream, bad.event_id.clone(), bad.message.clone()]
-    };
-    let rows: Vec<_> = page.dead_letters.iter().map(row).collect();
-    output.table(["POSITION", "EVENT", "STREAM", "ID", "ERROR"], &rows)?;
-    eprintln!("{} of {}", page.returned, page.total);
-    Ok(())
-}
-
 async fn list(client: &Client, output: &Output) -> Result<(), CliError> {
     let list = client.projections().await?;
     if output.is_json() {
@@ -339,6 +330,15 @@ fn waited(name: &str, result: &WaitResult, output: &Output) -> Result<(), CliErr
     }
 }
 
+/// Whoever folds it.
+fn kind_of(status: &ProjectionStatus) -> String {
+    if status.worker.is_some() { format!("{}, by workers", status.mode) } else { status.kind.clone() }
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.to_owned() }
+}
+
 async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliError> {
     let status = client.projection_status(name).await?;
     if output.is_json() {
@@ -346,12 +346,12 @@ async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliE
     } else {
         output.facts(&[
             ("projection", status.name.clone()),
-            ("kind", status.kind.clone()),
+            ("kind", kind_of(&status)),
             ("status", status.status.as_str().into()),
             ("checkpoint", status.checkpoint.to_string()),
             ("lag", status.lag.to_string()),
             ("folded events", status.folded_events.to_string()),
-            ("digest", status.digest.clone()),
+            ("digest", or_dash(&status.digest)),
             ("on error", status.on_error.clone()),
             ("dead letters", status.dead_letters.to_string()),
             ("error", status.error_message.clone().unwrap_or_else(|| "-".into())),

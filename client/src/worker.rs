@@ -12,7 +12,9 @@ use weir_api::{
         OkResponse, PollProjectionResponse, ProjectionEvent, RegisterProjectionRequest,
         RegisterProjectionResponse, SaveProjectionRequest,
     },
-    v1::{LeaseQuery, PollQuery, WorkerHeard, paths},
+    v1::{
+        DeadLettersQuery, LeaseQuery, PollQuery, ReplayBody, ReplayResult, WorkerHeard, WorkerLetters, paths,
+    },
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -34,6 +36,34 @@ impl Client {
     ) -> Result<RegisterProjectionResponse, ClientError> {
         let path = paths::fill(paths::PROJECTION_WORKER, &asked.name);
         self.call(Call::new(Method::POST, &path, Repeat::Harmless).body(asked)).await
+    }
+
+    /// Events after a position that a projection of workers was not given any more, in order of position.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`.
+    pub async fn worker_dead_letters(
+        &self,
+        name: &str,
+        query: &DeadLettersQuery,
+    ) -> Result<WorkerLetters, ClientError> {
+        let path = paths::fill(paths::PROJECTION_LETTERS, name);
+        self.call(Call::new(Method::GET, &path, Repeat::Harmless).query(query)).await
+    }
+
+    /// Has the cluster send them again, those named or the first ones. How many were taken.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `projection_not_found`; `invalid_request` where workers do what the events are for.
+    pub async fn replay_dead_letters(
+        &self,
+        name: &str,
+        positions: Option<Vec<u64>>,
+    ) -> Result<u64, ClientError> {
+        let path = paths::fill(paths::PROJECTION_LETTERS_REPLAY, name);
+        let body = ReplayBody { positions };
+        let call = Call::new(Method::POST, &path, Repeat::OnlyIfNothingHappened).body(&body);
+        self.call::<_, _, ReplayResult>(call).await.map(|replayed| replayed.replayed)
     }
 
     /// Takes events of a projection, of one partition, with its state. The same come again until they are saved.

@@ -70,6 +70,26 @@ async fn a_node_calls_over_tls_whom_its_system_trusts_and_nobody_else() {
     .await
     .unwrap();
     assert!(refused.1.lock().unwrap().is_empty());
+    let aside = |hook: &str| {
+        let asked =
+            ["projection", "register", "aside", "mail.*", "--deliveries", "1", "--on-failure", "dead-letter"];
+        asked
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["--webhook".to_owned(), hook.to_owned()])
+            .collect::<Vec<_>>()
+    };
+    command(&cluster, &aside(&refused.0)).await;
+    eventually("all are put aside", PATIENCE, || async {
+        let letters = weir::run(&cluster.edges(), &["projection", "dead-letters", "aside"]).await?;
+        anyhow::ensure!(letters[0]["dead_letters"].as_array().map(Vec::len) == Some(5), "{letters:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    command(&cluster, &aside(&taken.0)).await;
+    let replayed = weir::run(&cluster.edges(), &["projection", "replay", "aside", "--all"]).await.unwrap();
+    assert_eq!((&replayed[0]["replayed"], taken.1.lock().unwrap().len()), (&json!(5), 10));
     eventually("the tables have all", PATIENCE, || async {
         anyhow::ensure!(postgres.number("select count(*) from mails.mails").await? == 5);
         anyhow::ensure!(postgres.number(ENCRYPTED).await? > 0, "no connection of the node is encrypted");
@@ -78,6 +98,11 @@ async fn a_node_calls_over_tls_whom_its_system_trusts_and_nobody_else() {
     .await
     .unwrap();
     cluster.finish(&[]).unwrap();
+}
+
+async fn command(cluster: &Cluster, args: &[String]) {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    weir::run(&cluster.edges(), &args).await.unwrap();
 }
 
 fn certificate() -> CertifiedKey<KeyPair> {

@@ -34,7 +34,7 @@ pub struct RegisterArgs {
     #[arg(long, value_name = "N")]
     deliveries: Option<u32>,
     /// What becomes of such an event
-    #[arg(long, value_name = "park|dead-letter")]
+    #[arg(long, value_name = "WHAT")]
     on_failure: Option<OnFailure>,
 }
 

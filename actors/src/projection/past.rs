@@ -5,7 +5,7 @@ use std::{
 };
 
 use tokio::{
-    sync::watch,
+    sync::{OnceCell, watch},
     task::AbortHandle,
     time::{Instant, sleep_until, timeout},
 };
@@ -98,6 +98,8 @@ pub enum PastError {
 pub(super) struct Pasts {
     kept: Mutex<BTreeMap<Key, Kept>>,
     made: Mutex<u64>,
+    /// The last number that folds before the node's start had: what they left may be there still.
+    left: OnceCell<u64>,
 }
 
 type Key = (ProjectionId, Moment);
@@ -130,10 +132,21 @@ impl Pasts {
         self.kept().clear();
     }
 
+    /// Finds out, once, which numbers are taken by what is left of before the node's start.
+    async fn look_for_left(&self, stands_on: &ProjectionsArguments) -> Result<(), ReadError> {
+        let look = async || {
+            let kept = stands_on.views.kept(stands_on.group).await?;
+            let numbers = kept.iter().filter_map(|id| id.deployed.0.checked_sub(SCRATCH));
+            // Beyond these are the numbers of dry runs.
+            Ok(numbers.filter(|number| *number < SCRATCH / 2).max().unwrap_or(0))
+        };
+        self.left.get_or_try_init(look).await.map(drop)
+    }
+
     fn number(&self) -> u64 {
         let mut made = self.made.lock().expect("no holder of the lock panics");
         *made += 1;
-        SCRATCH + *made
+        SCRATCH + self.left.get().copied().unwrap_or(0) + *made
     }
 }
 
@@ -157,6 +170,7 @@ impl ProjectionsHandle {
             Moment::At(position) => position,
             Moment::AsOf(_) => applied,
         };
+        self.board().pasts.look_for_left(self.arguments()).await?;
         let mut progress = self.looked_at(&id, definition, moment, target)?;
         // Not at its end in time: how far it is, is the answer.
         drop(timeout(patience, progress.wait_for(|past| past.end.is_some())).await);

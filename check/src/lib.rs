@@ -11,6 +11,7 @@ pub mod state;
 pub mod evidence;
 pub mod verdict;
 
+pub mod effects;
 pub mod groups;
 pub mod invariants;
 pub mod keys;

@@ -4,7 +4,6 @@
 
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
 use weir_check::{
     Evidence, FinalState, History, Recorder, Rules, check,
     history::{Header, NodeReport, Topology},
@@ -18,7 +17,7 @@ use weir_cluster_tests::{
         gather,
         lull::Lull,
         stop::stop,
-        workload::{self, Context, SINK, Workload},
+        workload::{self, Context, Outside, SINK, Workload},
     },
     postgres::Postgres,
     window,
@@ -121,10 +120,10 @@ async fn quiet(names: &[&str], length: Duration) {
     let chosen: Vec<_> = all.into_iter().filter(|workload| names.contains(&workload.name())).collect();
     assert_eq!(chosen.len(), names.len(), "a workload is not there: {names:?}");
     let postgres = match chosen.iter().any(|workload| workload.needs_postgres()) {
-        true => Some(Postgres::start(Ipv4Addr::LOCALHOST).await.expect("a PostgreSQL")),
+        true => Some(Outside::new(Postgres::start(Ipv4Addr::LOCALHOST).await.expect("a PostgreSQL"))),
         false => None,
     };
-    let sinks = postgres.as_ref().map(|postgres| ("WEIR_SINKS", format!("{SINK}={}", postgres.url())));
+    let sinks = postgres.as_ref().map(Outside::as_variable);
     let spec = ClusterSpec { nodes: 3, nats: true };
     let cluster = Cluster::start_in(spec, sinks.as_slice()).await.expect("a cluster");
     let file = cluster.path().join("history.jsonl");
@@ -134,7 +133,7 @@ async fn quiet(names: &[&str], length: Duration) {
         nodes: Directory::default(),
         recorder: recorder.clone(),
         nats: cluster.nats.iter().map(weir_cluster_tests::nats::NatsServer::url).collect(),
-        postgres: postgres.map(|postgres| Arc::new(Mutex::new(postgres))),
+        postgres,
         seed: 7,
         load: 1,
         readers: 1,

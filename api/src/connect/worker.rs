@@ -57,7 +57,7 @@ pub struct SubjectBody {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WebhookBody {
-    /// `http://…`
+    /// `http://…` or `https://…`
     pub url: String,
     /// With which each event is signed; empty means not at all.
     #[serde(skip_serializing_if = "String::is_empty")]

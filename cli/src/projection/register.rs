@@ -86,3 +86,47 @@ pub(super) async fn register(args: &RegisterArgs, client: &Client, output: &Outp
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RegisterArgs,
+    }
+
+    fn request(line: &[&str]) -> serde_json::Value {
+        let parsed = Line::try_parse_from(["register"].iter().chain(line)).unwrap();
+        serde_json::to_value(parsed.args.request().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_the_line_says_and_a_secret_is_a_files_first_line() {
+        assert_eq!(
+            request(&["p", "a.*", "b", "--partition-key", "$.data.x", "--lease", "2s"]),
+            json!({ "name": "p", "events": ["a.*", "b"], "partitionKey": "$.data.x", "mode": "managed", "leaseMs": 2_000 })
+        );
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "hush\nand a remark").unwrap();
+        let secret = file.path().display().to_string();
+        let line =
+            ["p", "a", "--webhook", "https://h/", "--secret-file", &secret, "--on-failure", "dead-letter"];
+        let asked = request(&line);
+        assert_eq!(asked["webhook"], json!({ "url": "https://h/", "secret": "hush" }));
+        assert_eq!((&asked["mode"], &asked["onFailure"]), (&json!("external"), &json!("dead_letter")));
+        let asked = request(&["p", "a", "--nats", "shop.mail", "--deliveries", "3"]);
+        assert_eq!((&asked["nats"]["subject"], &asked["deliveriesMax"]), (&json!("shop.mail"), &json!(3)));
+        for bad in
+            [&["p"][..], &["p", "a", "--webhook", "u", "--nats", "s"], &["p", "a", "--secret-file", "f"]]
+        {
+            assert!(Line::try_parse_from(["register"].iter().chain(bad)).is_err(), "{bad:?}");
+        }
+    }
+}

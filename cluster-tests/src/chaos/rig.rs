@@ -13,14 +13,12 @@ pub mod shim;
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
 use async_nats::jetstream;
 use futures::future::join_all;
-use tokio::sync::Mutex;
 use uuid::Uuid;
 use weir_api::v1::ClusterStatus;
 
@@ -32,7 +30,7 @@ use self::{
     server::{Birth, Plan, Server},
     shim::Page,
 };
-use super::{directory::Directory, journal::Journal, lull::Lull, seat, workload::SINK};
+use super::{directory::Directory, journal::Journal, lull::Lull, seat, workload::Outside};
 use crate::{PATIENCE, eventually, port::free_ports, postgres::Postgres};
 
 /// How long a node may take to tell its state before it counts as silent.
@@ -72,7 +70,7 @@ pub struct Rig {
     /// The NATS servers by number.
     pub nats: Vec<Bus>,
     /// The PostgreSQL, if there is one.
-    pub postgres: Option<Arc<Mutex<Postgres>>>,
+    pub postgres: Option<Outside>,
     /// What this machine allows.
     pub means: Means,
     /// The REST of the members.
@@ -111,7 +109,7 @@ impl Rig {
                 members: Vec::new(),
                 nats: Vec::new(),
                 nats_replicas: usize::try_from(spec.nats.max(1))?,
-                sinks: None,
+                postgres: None,
             },
             library: None,
             atlas: Atlas::new(usize::try_from(spec.nodes)?),
@@ -320,8 +318,8 @@ impl Rig {
     /// It is where clients are, and not at a place of its own: networks are not taken from it.
     async fn start_postgres(&mut self) -> Result<()> {
         let postgres = Postgres::start(self.clients().unwrap_or(Ipv4Addr::LOCALHOST)).await?;
-        self.birth.sinks = Some(format!("{SINK}={}", postgres.url()));
-        self.postgres = Some(Arc::new(Mutex::new(postgres)));
+        let outside = Outside::new(postgres);
+        (self.birth.postgres, self.postgres) = (Some(outside.clone()), Some(outside));
         Ok(())
     }
 

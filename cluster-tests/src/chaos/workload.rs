@@ -19,6 +19,7 @@ mod imports;
 mod kv;
 mod members;
 mod moments;
+mod outside;
 mod projections;
 mod reads;
 mod retries;
@@ -34,6 +35,7 @@ mod workers;
 mod writer;
 
 pub use folds::folds;
+pub use outside::{Outside, SINK};
 
 use std::{
     path::PathBuf,
@@ -43,15 +45,14 @@ use std::{
     },
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
+use reqwest::Method;
+use serde_json::Value;
 use weir_check::{history::Recorder, rng::Rng};
 
 use super::{counters::Counters, directory::Directory, lull::Lull, stop::Stop};
-use crate::postgres::Postgres;
-
-/// What the nodes call the PostgreSQL.
-pub const SINK: &str = "chaos";
+use crate::{PATIENCE, eventually};
 
 /// Clients of one kind.
 ///
@@ -112,8 +113,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// URLs of the NATS servers; none without NATS.
     pub nats: Vec<String>,
-    /// The PostgreSQL that the nodes know as [`SINK`], where a workload needs one.
-    pub postgres: Option<Arc<tokio::sync::Mutex<Postgres>>>,
+    /// The PostgreSQL that the nodes know, where a workload needs one.
+    pub postgres: Option<Outside>,
     /// The seed of the run.
     pub seed: u64,
     /// How many times as fast as usual clients work.
@@ -137,6 +138,18 @@ impl Context {
     #[must_use]
     pub fn client(&self) -> u64 {
         self.clients.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Has a node make what a workload needs, by a POST that may be said again; these answers say that it is there.
+    async fn make(&self, path: &str, body: &Value, there: &[u16]) -> Result<()> {
+        let body = body.to_string().into_bytes();
+        eventually(&format!("{path} is made"), PATIENCE, || async {
+            let (_, edge) = self.nodes.all().into_iter().next().context("a cluster has nodes")?;
+            let answer = edge.send(Method::POST, path, Some(("application/json", body.clone()))).await?;
+            ensure!(there.contains(&answer.status), "{answer:?}");
+            Ok(())
+        })
+        .await
     }
 
     /// Random numbers of the run's seed for whoever has this name.

@@ -11,7 +11,12 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{disk::Disk, leash::Leash, place::Site, shim::Page};
-use crate::{binary, chaos::directory::Directory, edge::Edge, process::Process};
+use crate::{
+    binary,
+    chaos::{directory::Directory, workload::Outside},
+    edge::Edge,
+    process::Process,
+};
 
 /// How long after its end a node is started again, as a supervisor would.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -29,8 +34,8 @@ pub struct Birth {
     pub nats: Vec<String>,
     /// Copies of the JetStream stream.
     pub nats_replicas: usize,
-    /// Databases outside, as `WEIR_SINKS` names them.
-    pub sinks: Option<String>,
+    /// The PostgreSQL that they know.
+    pub postgres: Option<Outside>,
 }
 
 /// A node. It runs unless a fault holds it down; when it ends by itself, it is started again.
@@ -159,7 +164,7 @@ impl Server {
         command.args(["--nats-replicas", &birth.nats_replicas.to_string()]);
         // One that joined later knows no peers to ask for its seat: faults put right what they damaged.
         command.env("WEIR_REPAIR", if self.founder { "auto" } else { "off" });
-        command.envs(birth.sinks.iter().map(|sinks| ("WEIR_SINKS", sinks)));
+        command.envs(birth.postgres.iter().map(Outside::as_variable));
         // Nodes of a test share the machine.
         command.env("TOKIO_WORKER_THREADS", "1");
         if let Some(page) = &self.page {

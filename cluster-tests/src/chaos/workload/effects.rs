@@ -4,7 +4,6 @@
 mod hook;
 
 use std::{
-    collections::HashSet,
     net::UdpSocket,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -12,14 +11,14 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
-use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
 use weir_api::v1::paths;
+use weir_check::effects::{Reply, judge};
 
-use self::hook::{Heard, Hook, Reply};
+use self::hook::Hook;
 use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
-use crate::{PATIENCE, edge::Edge, eventually};
+use crate::{edge::Edge, eventually};
 
 /// Its name.
 const NAME: &str = "effects";
@@ -51,14 +50,7 @@ impl Workload for Effects {
             "events": [format!("{NAME}.*"), NAME], "mode": "external", "webhook": { "url": url },
             "deliveriesMax": 1_000, "leaseMs": 2_000,
         });
-        let body = body.to_string().into_bytes();
-        eventually("the effects are registered", PATIENCE, || async {
-            let path = paths::fill(paths::PROJECTION_WORKER, NAME);
-            let answer = edge.send(Method::POST, &path, Some(("application/json", body.clone()))).await?;
-            ensure!(answer.status == 200, "{answer:?}");
-            Ok(())
-        })
-        .await
+        context.make(&paths::fill(paths::PROJECTION_WORKER, NAME), &body, &[200]).await
     }
 
     async fn run(&self, context: &Context) -> Result<()> {
@@ -110,64 +102,4 @@ fn own_address(edge: &Edge) -> Result<std::net::IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect((host, port.context("a node has a port")?))?;
     Ok(socket.local_addr()?.ip())
-}
-
-/// What must not be: an event that was never sent, one that is not in the log, one under another id, and one that came
-/// before one of those before it was taken.
-fn judge(due: &[(u64, String)], heard: &[Heard]) -> Vec<String> {
-    let (mut wrong, mut taken, mut seen) = (Vec::new(), HashSet::new(), HashSet::new());
-    for one in heard {
-        match due.binary_search_by_key(&one.position, |(position, _)| *position) {
-            Err(_) => wrong.push(format!("{one:?} is not in the log")),
-            Ok(at) if due[at].1 != one.id || one.id != one.key => {
-                wrong.push(format!("{one:?} is event {} in the log", due[at].1));
-            }
-            Ok(at) => {
-                let before = at.checked_sub(1).map(|before| due[before].0);
-                let too_early = before.is_some_and(|before| !taken.contains(&before));
-                if seen.insert(one.position) && too_early {
-                    wrong.push(format!("{one:?} was sent before {before:?} was taken"));
-                }
-            }
-        }
-        if one.reply == Reply::Taken {
-            taken.insert(one.position);
-        }
-    }
-    let missing = due.iter().filter(|(position, _)| !taken.contains(position));
-    wrong.extend(missing.map(|(position, id)| format!("event {id} at {position} was never taken")));
-    wrong
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn effects_come_in_order_each_under_its_id_until_it_is_taken() {
-        let due = [(3, "a".to_owned()), (7, "b".to_owned())];
-        let heard = |position, id: &str, reply| Heard { position, id: id.into(), key: id.into(), reply };
-        use Reply::{Refused, Silence, Taken};
-        for (all, fine) in [
-            (vec![heard(3, "a", Taken), heard(7, "b", Taken)], true),
-            (
-                vec![
-                    heard(3, "a", Refused),
-                    heard(3, "a", Silence),
-                    heard(3, "a", Taken),
-                    heard(7, "b", Taken),
-                ],
-                true,
-            ),
-            (vec![heard(3, "a", Taken), heard(7, "b", Taken), heard(3, "a", Taken)], true),
-            (vec![heard(3, "a", Taken)], false),
-            (vec![heard(3, "a", Taken), heard(7, "b", Silence)], false),
-            (vec![heard(7, "b", Taken), heard(3, "a", Taken)], false),
-            (vec![heard(3, "a", Refused), heard(7, "b", Taken), heard(3, "a", Taken)], false),
-            (vec![heard(3, "a", Taken), heard(7, "a", Taken), heard(7, "b", Taken)], false),
-            (vec![heard(3, "a", Taken), heard(5, "c", Taken), heard(7, "b", Taken)], false),
-        ] {
-            assert_eq!(judge(&due, &all).is_empty(), fine, "{all:?}");
-        }
-    }
 }

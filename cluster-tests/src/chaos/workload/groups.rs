@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::json;
@@ -19,7 +19,7 @@ use weir_api::v1::{
 use weir_check::groups::{Fact, judge};
 
 use super::{Context, Workload, caller::Caller, crew::Crew, writer::write};
-use crate::{PATIENCE, eventually, window};
+use crate::window;
 
 /// Its name.
 const NAME: &str = "groups";
@@ -63,15 +63,7 @@ impl Group {
             "name": self.name, "pattern": format!("entity:{NAME}.*"), "filter": self.filter, "afterPosition": 0,
             "maxInFlight": 20, "ackDeadlineMs": ACK_DEADLINE_MS, "maxRedeliveries": 8, "redeliverDelayMs": 100,
         });
-        let body = body.to_string().into_bytes();
-        eventually("the consumer group is made", PATIENCE, || async {
-            let (_, edge) = context.nodes.all().into_iter().next().context("a cluster has nodes")?;
-            let body = ("application/json", body.clone());
-            let answer = edge.send(Method::POST, paths::CONSUMER_GROUPS, Some(body)).await?;
-            ensure!(matches!(answer.status, 201 | 409), "{answer:?}");
-            Ok(())
-        })
-        .await
+        context.make(paths::CONSUMER_GROUPS, &body, &[201, 409]).await
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    Context, Workload,
+    Context, Outside, Workload,
     caller::Caller,
     crew::Crew,
     projections::digests_agree,
@@ -100,7 +100,7 @@ impl Workload for Sink {
             .await?;
         }
         digests_agree(&mut caller, context, NAME).await?;
-        let url = url(context).await?;
+        let url = outside(context)?.url;
         let shown = eventually("PostgreSQL shows all", PATIENCE, || async {
             let seen = ask(&url).await?;
             ensure!(seen.position >= last, "it is at {}, and not at {last}", seen.position);
@@ -121,12 +121,12 @@ impl Workload for Sink {
     }
 }
 
-async fn url(context: &Context) -> Result<String> {
-    Ok(context.postgres.as_ref().context("there is no PostgreSQL")?.lock().await.url())
+fn outside(context: &Context) -> Result<Outside> {
+    context.postgres.clone().context("there is no PostgreSQL")
 }
 
 async fn read(mut caller: Caller, all: Arc<Mutex<Vec<Seen>>>) -> Result<()> {
-    let url = url(&caller.context).await?;
+    let url = outside(&caller.context)?.url;
     while caller.pace(READ_PACE).await {
         match timeout(ANSWER_WAIT, ask(&url)).await {
             Ok(Ok(seen)) => {
@@ -151,9 +151,9 @@ async fn ask(url: &str) -> Result<Seen> {
 }
 
 async fn kill(mut caller: Caller) -> Result<()> {
-    let postgres = caller.context.postgres.clone().context("there is no PostgreSQL")?;
+    let server = outside(&caller.context)?.server;
     while caller.pace(KILL_PACE).await {
-        let mut postgres = postgres.lock().await;
+        let mut postgres = server.lock().await;
         postgres.kill()?;
         caller.count("killed");
         window(Duration::from_millis(caller.rng.within(0..AWAY_MS))).await;

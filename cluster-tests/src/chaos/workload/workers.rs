@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -56,15 +56,7 @@ impl Workload for Workers {
             "events": [format!("{NAME}.*"), NAME], "partitionKey": "$.entityId",
             "leaseMs": LEASE.as_millis() as u64, "deliveriesMax": 1_000,
         });
-        let body = body.to_string().into_bytes();
-        eventually("the projection of workers is registered", PATIENCE, || async {
-            let (_, edge) = context.nodes.all().into_iter().next().context("a cluster has nodes")?;
-            let path = paths::fill(paths::PROJECTION_WORKER, NAME);
-            let answer = edge.send(Method::POST, &path, Some(("application/json", body.clone()))).await?;
-            ensure!(answer.status == 200, "{answer:?}");
-            Ok(())
-        })
-        .await
+        context.make(&paths::fill(paths::PROJECTION_WORKER, NAME), &body, &[200]).await
     }
 
     async fn run(&self, context: &Context) -> Result<()> {

@@ -9,31 +9,13 @@ use tokio::{
     task::JoinHandle,
 };
 use weir_api::connect::ProjectionEvent;
-use weir_check::rng::Rng;
+use weir_check::{
+    effects::{Heard, Reply},
+    rng::Rng,
+};
 
 /// Bytes of a body; what nodes send here is short.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// What a sender was told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reply {
-    /// That it is taken.
-    Taken,
-    /// That it is not.
-    Refused,
-    /// Nothing.
-    Silence,
-}
-
-/// An event that came.
-#[derive(Debug, Clone)]
-pub(super) struct Heard {
-    pub(super) position: u64,
-    pub(super) id: String,
-    /// The idempotency key that it came with.
-    pub(super) key: String,
-    pub(super) reply: Reply,
-}
 
 /// The server. It ends when it is dropped.
 pub(super) struct Hook {

@@ -7,7 +7,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use weir_api::v1::{ClusterStatus, paths};
 
-use super::super::{Context, caller::Caller};
+use super::super::{Context, Outside, caller::Caller};
 use crate::{binary, edge::Edge, process::Process};
 
 /// A node that is there for a while. Its process ends with it, and its folder goes with it.
@@ -19,6 +19,7 @@ pub(super) struct Guest {
     listen: String,
     cluster: String,
     nats: Vec<String>,
+    outside: Option<Outside>,
     folder: PathBuf,
     process: Option<Process>,
 }
@@ -50,7 +51,8 @@ impl Guest {
         let (listen, peer) = (listen?.to_string(), peer?.to_string());
         let edge = Edge::new(&format!("http://{listen}"));
         let (folder, nats) = (context.folder.join(format!("guest-{id}")), context.nats.clone());
-        Ok(Self { id, edge, peer, listen, cluster, nats, folder, process: None })
+        let outside = context.postgres.clone();
+        Ok(Self { id, edge, peer, listen, cluster, nats, outside, folder, process: None })
     }
 
     /// Kills it and starts it again.
@@ -73,6 +75,7 @@ impl Guest {
         command.args(["--log-format", "json", "--exit-with-parent"]);
         // It shares the machine with the others.
         command.env("TOKIO_WORKER_THREADS", "1");
+        command.envs(self.outside.iter().map(Outside::as_variable));
         let log = self.folder.with_extension("log");
         self.process = Some(Process::start(&format!("guest {}", self.id), &mut command, &log)?);
         Ok(())

@@ -163,6 +163,8 @@ struct Child {
     progress: Arc<ProgressSender>,
     partitions: PartitionsOfChild,
     actor: Option<ActorRef<ActorMessage>>,
+    /// It failed, and its restart is on the way.
+    waits: bool,
     /// Failures since it last passed a position.
     failures: u32,
     failed_at: u64,
@@ -291,14 +293,16 @@ impl State {
         child.before = before.cloned();
         let told_again = child.resumed < resumed;
         let was_parked = child.progress.borrow().checkpoint.parked.is_some();
+        // One that failed is tried again when its pause is over, or it is told to.
+        child.waits &= !told_again;
         (child.paused, child.resumed) = (paused, resumed);
         if paused || (told_again && was_parked) {
             child.stop().await;
         }
         if paused {
             self.show_paused(id).await;
-        } else {
-            self.on_restart(myself, id).await;
+        } else if !child.waits {
+            self.begin(myself, id).await;
         }
     }
 
@@ -365,6 +369,14 @@ impl State {
     }
 
     async fn on_restart(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
+        if let Some(child) = self.children.get_mut(id) {
+            child.waits = false;
+            self.begin(myself, id).await;
+        }
+    }
+
+    /// Starts its actor, unless it has one or is paused.
+    async fn begin(&mut self, myself: &ActorRef<Message>, id: &ProjectionId) {
         let before = self.children.get(id).and_then(|child| self.children.get(child.before.as_ref()?));
         let before =
             before.map(|child| Predecessor { progress: child.progress.clone(), brake: child.brake.clone() });
@@ -469,6 +481,7 @@ impl Child {
             progress: Arc::new(watch::channel(Progress::new(Checkpoint::default())).0),
             partitions: PartitionsOfChild::default(),
             actor: None,
+            waits: false,
             failures: 0,
             failed_at: 0,
         }
@@ -482,6 +495,7 @@ impl Child {
         self.failed_at = position;
         let delay = (RESTART_FIRST * 2_u32.saturating_pow(self.failures.min(10))).min(RESTART_MAX);
         self.failures += 1;
+        self.waits = true;
         let delay_ms = delay.as_millis();
         error!(projection = %id.name, position, reason, delay_ms, "projection failed, starts again");
         self.progress.send_modify(|progress| progress.error = Some(reason));

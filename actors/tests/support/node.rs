@@ -11,7 +11,7 @@ use weir_actors::{
 use weir_types::{
     Consistency, GroupId, NodeId, PartitionKey, Position, ProjectionId, ProjectionName, RegistryCommand,
     RegistryOutcome,
-    ports::{EventReader as _, Feed, Proposer as _},
+    ports::{EventReader as _, Feed, Proposer as _, TableStore},
     testing::MemoryLog,
 };
 
@@ -35,13 +35,21 @@ pub struct Node {
 #[allow(dead_code, reason = "not every test file asks for all")]
 impl Node {
     pub async fn start(log: &MemoryLog, feed: Option<Arc<dyn Feed>>) -> Self {
+        Self::start_on(log, feed, None).await
+    }
+
+    pub async fn start_on(
+        log: &MemoryLog,
+        feed: Option<Arc<dyn Feed>>,
+        tables: Option<Arc<dyn TableStore>>,
+    ) -> Self {
         let arguments = ProjectionsArguments {
             group: GROUP,
             reader: Arc::new(log.clone()),
             views: Arc::new(log.clone()),
             feed,
             upcasting: Arc::new(Upcasting::new(GROUP, Arc::new(log.clone()))),
-            tables: None,
+            tables,
             limits: ReducerLimits::default(),
         };
         Self { log: log.clone(), projections: ProjectionsHandle::start(arguments).await.unwrap() }

@@ -18,6 +18,7 @@
 mod engine;
 mod event_text;
 mod fault;
+mod files;
 mod fold;
 mod inspect;
 mod limits;
@@ -27,6 +28,7 @@ mod partition;
 mod thread;
 
 pub use fault::Fault;
+pub use files::assemble;
 pub(crate) use fold::dead_letter_digest;
 pub use fold::{FoldFailure, FoldOutcome, FoldResult, state_digest};
 pub use inspect::{ReducerError, inspect, inspect_invariant, inspect_tables, inspect_upcaster};

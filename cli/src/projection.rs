@@ -6,11 +6,15 @@ mod given;
 mod letters;
 mod past;
 mod register;
+mod source;
 mod starter;
 mod trial;
 mod watch;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Subcommand;
 use weir_client::{
@@ -18,6 +22,7 @@ use weir_client::{
     v1::{PartitionsQuery, ProjectionStatus, ProjectionStatusKind, WaitResult},
 };
 
+use self::source::source;
 use crate::{
     duration::parse_duration,
     error::CliError,
@@ -168,7 +173,7 @@ pub(crate) async fn run(
     match command {
         ProjectionCommand::New(args) => starter::run(args, output),
         ProjectionCommand::Test(args) => trial::run(args, sandbox, output).await,
-        ProjectionCommand::Deploy { file } => deploy(file, client, output).await,
+        ProjectionCommand::Deploy { file } => deploy(file, sandbox, client, output).await,
         ProjectionCommand::List => list(client, output).await,
         ProjectionCommand::Get(args) => get::run(args, client, output).await,
         ProjectionCommand::Status { name } => status(name, client, output).await,
@@ -255,8 +260,13 @@ pub(crate) fn done(output: &Output, text: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn deploy(file: &PathBuf, client: &Client, output: &Output) -> Result<(), CliError> {
-    let source = fs::read_to_string(file).map_err(CliError::io(format!("read `{}`", file.display())))?;
+async fn deploy(
+    file: &Path,
+    sandbox: Option<&dyn Sandbox>,
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    let source = source(file, sandbox).await?;
     let result = client.deploy_projection(&source).await?;
     if output.is_json() {
         return output.json(&result);
@@ -330,9 +340,13 @@ fn waited(name: &str, result: &WaitResult, output: &Output) -> Result<(), CliErr
     }
 }
 
-/// Whoever folds it.
+/// One that is not folded by nodes is of no kind: it is for workers, or for what its events lead to outside.
 fn kind_of(status: &ProjectionStatus) -> String {
-    if status.worker.is_some() { format!("{}, by workers", status.mode) } else { status.kind.clone() }
+    match status.mode.as_str() {
+        _ if status.worker.is_none() => status.kind.clone(),
+        "external" => "external".into(),
+        _ => "by workers".into(),
+    }
 }
 
 fn or_dash(text: &str) -> String {

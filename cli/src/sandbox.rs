@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use futures::future::BoxFuture;
 use weir_types::{RecordedEvent, Trial};
 
@@ -9,4 +11,10 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// Why the source is no projection, in a text for its author.
     fn trial(&self, source: String, events: Vec<RecordedEvent>) -> BoxFuture<'_, Result<Trial, String>>;
+
+    /// Puts a module's text, which is of a file in `folder`, and all that it imports into one source.
+    ///
+    /// # Errors
+    /// What it imports that is not there, in a text for its author.
+    fn assemble(&self, first: String, folder: PathBuf) -> BoxFuture<'_, Result<String, String>>;
 }

@@ -5,7 +5,11 @@ use rquickjs::{
     promise::PromiseState,
 };
 
-use super::{Fault, ReducerLimits, meter::Meter};
+use super::{
+    Fault, ReducerLimits,
+    files::{Files, Paths},
+    meter::Meter,
+};
 
 /// What a module is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,9 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Projection, Self::Invariant, Self::Upcaster];
+
     /// The name of its driver.
     fn driver(self) -> &'static str {
         match self {
@@ -29,7 +36,7 @@ impl Role {
     }
 
     /// What the module's file is called in stacks.
-    fn file(self) -> &'static str {
+    pub(super) fn file(self) -> &'static str {
         match self {
             Self::Projection => "projection.js",
             Self::Invariant => "invariant.js",
@@ -70,17 +77,19 @@ pub(crate) struct Engine {
 impl Engine {
     /// Loads a module and checks what it exports.
     pub(crate) fn load_module(role: Role, source: &str, limits: ReducerLimits) -> Result<Self, Fault> {
+        let (first, files) = Files::of(source)?;
         let trouble = |error: rquickjs::Error| Fault::new(format!("engine does not start: {error}"));
         let runtime = Runtime::new().map_err(trouble)?;
         runtime.set_memory_limit(limits.memory_bytes_max);
         runtime.set_max_stack_size(limits.stack_bytes_max);
+        runtime.set_loader(Paths, files);
         let meter = Meter::new();
         let watched = meter.clone();
         runtime.set_interrupt_handler(Some(Box::new(move || watched.tick())));
         meter.arm(limits.ticks_per_event_max, limits.event_time_max * limits.first_event_factor);
         let context = Context::custom::<Intrinsics>(&runtime).map_err(trouble)?;
         let driver = context.with(|ctx| {
-            let driver = drive(&ctx, role, source).map_err(|error| Fault::of(&ctx, error, &meter))?;
+            let driver = drive(&ctx, role, first).map_err(|error| Fault::of(&ctx, error, &meter))?;
             Driver::save(&ctx, &driver).map_err(|error| Fault::of(&ctx, error, &meter))
         })?;
         let Driver { load, step, collect, drop, declared } = driver;

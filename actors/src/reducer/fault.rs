@@ -48,6 +48,11 @@ impl Fault {
         }
     }
 
+    /// What the engine reports where nothing is limited.
+    pub(super) fn caught(ctx: &Ctx<'_>, error: Error) -> Self {
+        Self::of_caught(CaughtError::from_error(ctx, error))
+    }
+
     fn of_caught(caught: CaughtError<'_>) -> Self {
         match caught {
             CaughtError::Exception(exception) => Self::of_exception(&exception),

@@ -8,6 +8,7 @@ use weir_types::{BadEvent, Trial};
 use super::{
     difference::{SHOWN_MAX, differences},
     given::{self, GivenEvent},
+    source::source,
 };
 use crate::{error::CliError, output::Output, sandbox::Sandbox};
 
@@ -29,7 +30,7 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<(), CliError> {
     let sandbox = sandbox.ok_or_else(|| CliError::Failed("this program cannot run projections".into()))?;
-    let source = read(&args.file)?;
+    let source = source(&args.file, Some(sandbox)).await?;
     let in_given = |reason| CliError::Usage(format!("`{}`: {reason}", args.given.display()));
     let given = given::parse(&read(&args.given)?).map_err(in_given)?;
     let expected = args.expect.as_ref().map(expectation).transpose()?;

@@ -15,7 +15,7 @@ mod stored;
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Mutex;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use weir_actors::{
     consumers::{Delivery, Desk, DeskEnded, DeskStart, DispatcherCounts, Ledger, Settle},
     filter::EventFilter,
@@ -25,36 +25,23 @@ use weir_api::{
     ApiError, ErrorCode,
     v1::{ConsumerGroupBody, DeadLetterPage, DeadLetterView},
 };
-use weir_raft::BucketReader;
 use weir_types::{
-    BucketConfig, Consistency, ConsumerGroup, ConsumerGroupName, GroupId, KvCommand, KvError, KvFilter,
-    KvGuard, KvKey, KvOutcome, KvRead, KvReadError, NodeId, Position, RecordedEvent, Revision, Settlement,
-    Term, limits, ports::Ports,
+    BucketConfig, ConsumerGroup, ConsumerGroupName, GroupId, KvCommand, KvError, KvFilter, KvGuard, KvKey,
+    KvOutcome, KvRead, KvReadError, Position, RecordedEvent, Revision, Settlement, Term, limits,
 };
 
 use self::{shelf::Shelf, stored::StoredGroup};
 use crate::{
-    buckets::Buckets,
-    deciding::deciding,
+    deciding::{DeskParts, deciding, deciding_on_all},
     slots::{Held, Slots},
 };
 
 pub(crate) use self::keys::is_reserved;
 
-/// What consumer groups are made of.
-pub(crate) struct ConsumersParts {
-    pub(crate) node: NodeId,
-    pub(crate) ports: Ports,
-    pub(crate) reader: Arc<BucketReader>,
-    pub(crate) buckets: Arc<Buckets>,
-    pub(crate) hub: Hub,
-    /// Ends the desks.
-    pub(crate) stop: CancellationToken,
-}
-
 /// The consumer groups of a node's group, as long as the node leads.
 pub struct Consumers {
-    parts: ConsumersParts,
+    parts: DeskParts,
+    hub: Hub,
     desks: Slots<ConsumerGroupName, Arc<Open>>,
     /// One group is made after another, or there would be too many.
     making: Mutex<()>,
@@ -91,8 +78,9 @@ impl Drop for Unheard<'_> {
 }
 
 impl Consumers {
-    pub(crate) fn new(parts: ConsumersParts) -> Arc<Self> {
-        Arc::new(Self { parts, desks: Slots::default(), making: Mutex::default(), tasks: TaskTracker::new() })
+    pub(crate) fn new(parts: DeskParts, hub: Hub) -> Arc<Self> {
+        let (desks, making) = (Slots::default(), Mutex::default());
+        Arc::new(Self { parts, hub, desks, making, tasks: TaskTracker::new() })
     }
 
     /// Returns when no desk holds anything any more. They end when what was given as `stop` is cancelled.
@@ -108,7 +96,7 @@ impl Consumers {
     /// `consumer_group_exists`, `consumer_groups_full`, `invalid_filter`, and what a change of a bucket may meet.
     pub async fn create(&self, body: &ConsumerGroupBody) -> Result<ConsumerGroup, ApiError> {
         let _making = self.making.lock().await;
-        self.ready().await?;
+        self.lead_and_ready().await?;
         self.finish_deletions().await?;
         let group = body.to_group(self.parts.ports.reader.applied(GroupId::DEFAULT))?;
         check_filter(&group).await?;
@@ -145,7 +133,7 @@ impl Consumers {
     /// # Errors
     /// What a read of a bucket may meet.
     pub async fn groups(&self) -> Result<Vec<ConsumerGroup>, ApiError> {
-        self.ready().await?;
+        self.lead_and_ready().await?;
         let mut groups = Vec::new();
         for key in self.list(keys::all_groups(), None, limits::CONSUMER_GROUPS_MAX).await? {
             // One that is gone since is not there.
@@ -173,7 +161,7 @@ impl Consumers {
     /// `consumer_group_not_found`.
     pub async fn delete(&self, name: &ConsumerGroupName) -> Result<(), ApiError> {
         let mut held = self.desks.hold(name).await;
-        self.ready().await?;
+        self.lead_and_ready().await?;
         let StoredGroup { id, revision, .. } = self.group(name).await?;
         // First, because who asked may not wait for the answer, and the group is gone all the same.
         held.set(None);
@@ -265,7 +253,7 @@ impl Consumers {
         after: Position,
         limit: usize,
     ) -> Result<DeadLetterPage, ApiError> {
-        self.ready().await?;
+        self.lead_and_ready().await?;
         let id = self.group(name).await?.id;
         let after = keys::dead(name, id, after);
         let page = self.list(keys::all_dead(name, id), Some(after), limit).await?;
@@ -339,7 +327,7 @@ impl Consumers {
     }
 
     async fn open_anew(&self, name: &ConsumerGroupName, term: Term) -> Result<Open, ApiError> {
-        self.ready().await?;
+        self.lead_and_ready().await?;
         let StoredGroup { group: ConsumerGroup { after, .. }, id, .. } = self.group(name).await?;
         let key = keys::ledger(name, id);
         let stored = self.read_text(&key).await?;
@@ -365,7 +353,7 @@ impl Consumers {
             ledger,
             replayed,
             store: shelf.clone(),
-            hub: self.parts.hub.clone(),
+            hub: self.hub.clone(),
             clock: self.parts.ports.clock.clone(),
             stop: self.parts.stop.clone(),
         };
@@ -400,14 +388,13 @@ impl Consumers {
 
     /// Whether a desk still has its group to itself, as of now.
     async fn has_it(&self, open: &Open) -> Result<bool, ApiError> {
-        self.ready().await?;
+        self.lead_and_ready().await?;
         let stored = self.read_text(open.shelf.key()).await?;
         Ok(stored.is_some_and(|(_, text)| open.shelf.is_owner(&text)))
     }
 
-    async fn ready(&self) -> Result<(), ApiError> {
-        let reader = &self.parts.ports.reader;
-        reader.ready(GroupId::DEFAULT, Consistency::Linearizable).await?;
+    async fn lead_and_ready(&self) -> Result<(), ApiError> {
+        deciding_on_all(&self.parts.ports, self.parts.node).await?;
         Ok(())
     }
 
@@ -473,7 +460,7 @@ impl Consumers {
 
     async fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ApiError> {
         let read = self.parts.ports.reader.read_log(GroupId::DEFAULT, position, 1).await?;
-        Ok(self.parts.hub.upcasting().first_part(read).await?.pop())
+        Ok(self.hub.upcasting().first_part(read).await?.pop())
     }
 }
 

@@ -1,17 +1,32 @@
 //! What only the node that leads does, beside appends: desks of consumer groups and of worker-run projections.
 
-use std::{future::ready, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use weir_api::{ApiError, ErrorCode};
+use weir_raft::BucketReader;
 use weir_types::{
-    NodeId,
-    ports::{Leadership, LeadershipWatch},
+    Consistency, GroupId, NodeId,
+    ports::{Leadership, LeadershipWatch, Ports},
 };
+
+use crate::buckets::Buckets;
 
 /// How long a leader may catch up with its log before whoever asks is told to come again.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What every desk is made of.
+#[derive(Clone)]
+pub(crate) struct DeskParts {
+    pub(crate) node: NodeId,
+    pub(crate) ports: Ports,
+    pub(crate) reader: Arc<BucketReader>,
+    pub(crate) buckets: Arc<Buckets>,
+    /// Ends the desks, and what waits at them.
+    pub(crate) stop: CancellationToken,
+}
 
 /// The leadership of this node, which decides. One that leads and still catches up with its log is waited for.
 ///
@@ -28,6 +43,16 @@ pub(crate) async fn deciding(leadership: &dyn LeadershipWatch, node: NodeId) -> 
     }
     let leader = seen.leader.map(|leader| leader.0);
     Err(ApiError::new(ErrorCode::NotLeader, "node does not lead the group").with("leader", leader))
+}
+
+/// As [`deciding`], after all that was acknowledged before is applied here.
+///
+/// # Errors
+/// As [`deciding`], or a read's.
+pub(crate) async fn deciding_on_all(ports: &Ports, node: NodeId) -> Result<Leadership, ApiError> {
+    ports.reader.ready(GroupId::DEFAULT, Consistency::Linearizable).await?;
+    // A leader may have applied all of it, and its leadership be told as not decided yet.
+    deciding(&*ports.leadership, node).await
 }
 
 #[cfg(test)]

@@ -67,8 +67,8 @@ pub struct EngineParts {
     pub(crate) buckets: Arc<Buckets>,
     /// Where events are folded.
     pub projections: ProjectionsHandle,
-    /// Where the tables of projections are, if it keeps some.
-    pub tables: Option<Arc<dyn TableStore>>,
+    /// Where the tables of projections are.
+    pub tables: Arc<dyn TableStore>,
     /// Where events are followed.
     pub live: Hub,
     /// Where consumer groups are served while this node leads.
@@ -93,7 +93,7 @@ pub struct Engine {
     router: RouterHandle,
     buckets: Arc<Buckets>,
     projections: ProjectionsHandle,
-    tables: Option<Arc<dyn TableStore>>,
+    tables: Arc<dyn TableStore>,
     /// The places of those who ask in SQL.
     sql_turns: Semaphore,
     live: Hub,

@@ -5,6 +5,7 @@ mod begin;
 mod bucket_clock;
 mod buckets;
 mod build_info;
+pub mod bus;
 mod clock;
 mod command;
 pub mod config;
@@ -18,6 +19,7 @@ mod forward;
 mod grpc;
 mod guard;
 mod http;
+pub mod http_client;
 #[cfg(feature = "inside")]
 pub mod inside;
 mod keeper;

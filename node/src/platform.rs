@@ -14,8 +14,10 @@ use weir_storage::{
 use weir_types::{GroupId, ports::Clock};
 
 use crate::{
+    bus::Bus,
     clock::SystemClock,
     config::NodePlan,
+    http_client::{Connections, HttpClient},
     node::{self, StartError},
     repair,
     wire::timing,
@@ -24,7 +26,7 @@ use crate::{
 /// Connections of peers that may wait to be accepted.
 const PEERS_WAITING_MAX: u32 = 1_024;
 
-/// Time, chance, network and disk of one node. It is made when the log is whole.
+/// Time, chance, network, bus and disk of one node. It is made when the log is whole.
 pub struct Platform {
     /// The data folder, open.
     pub folder: DataFolder,
@@ -34,6 +36,10 @@ pub struct Platform {
     pub network: PeerNetwork,
     /// The clockwork of Raft.
     pub timing: RaftTiming,
+    /// The way to the bus, if it has one.
+    pub bus: Option<Bus>,
+    /// The way to servers outside, which webhooks are at.
+    pub http: Arc<dyn HttpClient>,
     /// What events are recorded by.
     pub clock: Arc<dyn Clock>,
     /// What event ids are drawn from: never the same for two starts.
@@ -51,7 +57,7 @@ impl Platform {
     /// The operating system's. A damaged log is mended first; until it is whole, nobody listens at `peers`.
     ///
     /// # Errors
-    /// [`StartError`] of the stores; [`StartError::Repair`], [`StartError::Bind`].
+    /// [`StartError`] of the stores and of the bus; [`StartError::Repair`], [`StartError::Bind`].
     pub(crate) async fn real(
         plan: &NodePlan,
         folder: DataFolder,
@@ -65,11 +71,14 @@ impl Platform {
         let stores = repair::opened(plan, &folder, open).await?;
         let listener = peers.listen(PEERS_WAITING_MAX);
         let listener = listener.map_err(|error| node::bind_error(plan.peer_listen, &error))?;
+        let bus = Bus::open(plan, folder.identity().cluster).await?;
         Ok(Self {
             folder,
             stores,
             network: PeerNetwork::tcp(listener),
             timing: timing(plan),
+            bus,
+            http: Arc::new(Connections::new()),
             clock: Arc::new(SystemClock),
             seed: Uuid::new_v4().as_u128(),
         })

@@ -34,6 +34,7 @@ use self::{
     fault::SinkError,
     postgres::{Postgres, Released},
 };
+use crate::tables::on_files;
 
 /// After how long a drop is tried again, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -85,7 +86,7 @@ impl Sinks {
         let postgres = self.named(sink).map_err(|reason| ReadError::Storage { reason })?;
         let (marks, marked, of) = (self.marks.clone(), id.clone(), sink.clone());
         // First of all: what is made there is to be dropped there.
-        off_runtime(move || marks.put(&marked, &of)).await?;
+        on_files(move || marks.put(&marked, &of)).await?;
         let checkpoint = postgres.open(id, &tables.sql).await.map_err(|error| failed(sink, &error))?;
         held(&self.open).insert(id.clone(), sink.clone());
         Ok(checkpoint)
@@ -109,7 +110,7 @@ impl Sinks {
     /// Drops a generation's tables behind, if it has some in a sink; whether it has.
     pub(crate) async fn forget(self: &Arc<Self>, id: &ProjectionId) -> Result<bool, ReadError> {
         let (marks, of) = (self.marks.clone(), id.clone());
-        let Some(sink) = off_runtime(move || marks.of(&of)).await? else { return Ok(false) };
+        let Some(sink) = on_files(move || marks.of(&of)).await? else { return Ok(false) };
         held(&self.open).remove(id);
         if held(&self.dropping).insert(id.clone()) {
             let (sinks, id) = (self.clone(), id.clone());
@@ -127,7 +128,7 @@ impl Sinks {
 
     pub(crate) async fn kept(&self) -> Result<Vec<ProjectionId>, ReadError> {
         let marks = self.marks.clone();
-        off_runtime(move || marks.kept()).await
+        on_files(move || marks.kept()).await
     }
 
     async fn release(&self, id: &ProjectionId, sink: &SinkName) {
@@ -152,7 +153,7 @@ impl Sinks {
         let released = postgres.release(id).await.map_err(|error| failed(sink, &error))?;
         if released == Released::Done {
             let (marks, of) = (self.marks.clone(), id.clone());
-            off_runtime(move || marks.remove(&of)).await?;
+            on_files(move || marks.remove(&of)).await?;
         }
         Ok(released)
     }
@@ -174,11 +175,4 @@ fn held<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn failed(sink: &SinkName, error: &dyn std::fmt::Display) -> ReadError {
     ReadError::Storage { reason: format!("sink `{sink}` is not available: {error}") }
-}
-
-async fn off_runtime<T: Send + 'static>(
-    task: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
-) -> Result<T, ReadError> {
-    let panicked = |panic| ReadError::Storage { reason: format!("work on marks has panicked: {panic}") };
-    tokio::task::spawn_blocking(task).await.unwrap_or_else(|panic| Err(panicked(panic)))
 }

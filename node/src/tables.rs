@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
+use weir_actors::off_runtime;
 use weir_storage::{
     folder::DataFolder,
     tables::{SinkMarks, Tables},
@@ -18,41 +19,28 @@ use crate::sinks::Sinks;
 
 /// Where tables are: here, unless their author says otherwise.
 struct Everywhere {
-    files: OffRuntime,
+    files: Tables,
     sinks: Arc<Sinks>,
 }
 
-struct OffRuntime(Tables);
-
-/// The tables in a data folder, and those in sinks; none on a disk that is not the system's, which SQLite cannot write
-/// to. `stop` ends what goes on behind.
+/// The tables in a data folder, and those in sinks. `stop` ends what goes on behind.
 pub(crate) fn of(
     folder: &DataFolder,
     sinks: &BTreeMap<SinkName, tokio_postgres::Config>,
     stop: CancellationToken,
-) -> Option<Arc<dyn TableStore>> {
-    if folder.disk().is_simulated() {
-        return None;
-    }
+) -> Arc<dyn TableStore> {
     let marks = SinkMarks::in_folder(folder.tables_dir());
     let sinks = Sinks::new(sinks, folder.identity().cluster, marks, stop);
-    let files = OffRuntime(Tables::in_folder(folder.tables_dir()));
-    Some(Arc::new(Everywhere { files, sinks }))
+    Arc::new(Everywhere { files: Tables::in_folder(folder.tables_dir()), sinks })
 }
 
-impl OffRuntime {
-    async fn blocking<T: Send + 'static>(
-        &self,
-        task: impl FnOnce(&Tables) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let tables = self.0.clone();
-        let done = tokio::task::spawn_blocking(move || task(&tables)).await;
-        done.unwrap_or_else(|panic| Err(panicked(&panic)))
-    }
-}
-
-fn panicked(panic: &tokio::task::JoinError) -> ReadError {
-    ReadError::Storage { reason: format!("work on tables has panicked: {panic}") }
+/// Works on files, which may take long.
+pub(crate) async fn on_files<T: Send + 'static, E: From<ReadError> + Send + 'static>(
+    task: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    let panicked =
+        |panic| ReadError::Storage { reason: format!("work on files of tables has panicked: {panic}") };
+    off_runtime(task).await.unwrap_or_else(|panic| Err(panicked(panic).into()))
 }
 
 #[async_trait]
@@ -61,9 +49,7 @@ impl TableStore for Everywhere {
         if let Some(sink) = &tables.sink {
             return self.sinks.check(projection, sink, &tables.sql).await;
         }
-        let checked = tokio::task::spawn_blocking(move || Tables::check(&tables.sql)).await;
-        let checked = checked.map_err(|panic| SqlError::Read(panicked(&panic)))?;
-        checked.map_err(SqlError::Refused)
+        on_files(move || Tables::check(&tables.sql).map_err(SqlError::Refused)).await
     }
 
     async fn open(
@@ -74,8 +60,8 @@ impl TableStore for Everywhere {
         if let Some(sink) = &tables.sink {
             return self.sinks.open(projection, sink, tables).await;
         }
-        let (projection, sql) = (projection.clone(), tables.sql.clone());
-        self.files.blocking(move |tables| tables.open(&projection, &sql)).await
+        let (files, projection, sql) = (self.files.clone(), projection.clone(), tables.sql.clone());
+        on_files(move || files.open(&projection, &sql)).await
     }
 
     async fn commit(
@@ -86,28 +72,28 @@ impl TableStore for Everywhere {
         if let Some(sink) = self.sinks.opened(projection) {
             return self.sinks.commit(projection, &sink, &change).await;
         }
-        let projection = projection.clone();
+        let (files, projection) = (self.files.clone(), projection.clone());
         let TableChange { checkpoint, steps, .. } = change;
-        self.files.blocking(move |tables| tables.commit(&projection, &checkpoint, &steps)).await
+        on_files(move || files.commit(&projection, &checkpoint, &steps)).await
     }
 
     async fn forget(&self, projection: &ProjectionId) -> Result<(), ReadError> {
         if self.sinks.forget(projection).await? {
             return Ok(());
         }
-        let projection = projection.clone();
-        self.files.blocking(move |tables| tables.forget(&projection)).await
+        let (files, projection) = (self.files.clone(), projection.clone());
+        on_files(move || files.forget(&projection)).await
     }
 
     async fn kept(&self) -> Result<Vec<ProjectionId>, ReadError> {
-        let mut kept = self.files.blocking(Tables::kept).await?;
+        let files = self.files.clone();
+        let mut kept = on_files(move || files.kept()).await?;
         kept.extend(self.sinks.kept().await?);
         Ok(kept)
     }
 
     async fn query(&self, query: SqlQuery) -> Result<SqlRows, SqlError> {
-        let tables = self.files.0.clone();
-        let answered = tokio::task::spawn_blocking(move || tables.query(&query)).await;
-        answered.unwrap_or_else(|panic| Err(panicked(&panic).into()))
+        let files = self.files.clone();
+        on_files(move || files.query(&query)).await
     }
 }

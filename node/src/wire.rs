@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use weir_actors::{
     AdmissionBounds, EventIds, OutboxHandle, RouterConfig, RouterHandle,
-    jetstream::{Connection, JetStreamConfig, JetStreamFeed, JetStreamPublisher, Subjects},
     live::Hub,
     projection::{ProjectionsArguments, ProjectionsHandle},
     reducer::ReducerLimits,
@@ -16,22 +15,24 @@ use weir_actors::{
 use weir_raft::{RaftNode, RaftOptions, RaftTiming};
 use weir_storage::{folder::DataFolder, log::LogThread};
 use weir_types::{
-    ClusterId, GroupId, NodeId,
-    ports::{Feed, Ports, TableStore},
+    GroupId,
+    ports::{Ports, TableStore},
 };
 
 use crate::{
     begin::{begin_cluster, peer_node},
     buckets::Buckets,
-    config::{Nats, NodePlan},
-    consumers::{Consumers, ConsumersParts},
+    bus::Bus,
+    config::NodePlan,
+    consumers::Consumers,
+    deciding::DeskParts,
     engine::{Engine, EngineParts},
     forward::{Deciders, LeaderSide},
     keeper,
     node::StartError,
     platform::{Platform, Stores},
     tables,
-    workers::{Workers, WorkersParts, sinks},
+    workers::{Workers, sinks},
 };
 
 /// How long a leader that stops waits for another to take over. It takes
@@ -66,7 +67,7 @@ pub async fn wire(
     platform: Platform,
     closing: CancellationToken,
 ) -> Result<Parts, StartError> {
-    let Platform { folder, stores, network, timing, clock, seed } = platform;
+    let Platform { folder, stores, network, timing, bus, http, clock, seed } = platform;
     let Stores { store, log_thread } = stores;
     let node = folder.identity().node;
     let leader_side = LeaderSide::default();
@@ -98,24 +99,23 @@ pub async fn wire(
     let deciders =
         Deciders { router: router.clone(), proposer: ports.proposer.clone(), buckets: buckets.clone() };
     leader_side.begin(deciders);
-    // The bus knows a node by its seat, whose consumers it takes over with whatever folder.
-    let bus = open_bus(plan.node, cluster, plan.nats.as_ref()).await?;
     let outbox = start_outbox(&ports, bus.as_ref()).await?;
     let upcasting = Arc::new(Upcasting::new(GroupId::DEFAULT, ports.rules.clone()));
     let tables = tables::of(&folder, &plan.sinks, closing.clone());
-    let projections = start_projections(plan.node, &ports, &upcasting, bus.as_ref(), tables.clone()).await?;
+    let projections = start_projections(&ports, &upcasting, bus.as_ref(), tables.clone()).await?;
     begin_cluster(plan, &raft, closing.clone()).await?;
     let keeper = tokio::spawn(keeper::keep(ports.clone(), raft.buckets(), buckets.clone(), closing.clone()));
     let live = Hub::start(ports.reader.clone(), upcasting.clone(), cluster, GroupId::DEFAULT);
-    let consumers = Consumers::new(ConsumersParts {
+    let desks = DeskParts {
         node,
         ports: ports.clone(),
         reader: raft.buckets(),
         buckets: buckets.clone(),
-        hub: live.clone(),
         stop: closing.clone(),
-    });
-    let (workers, effects) = start_workers(node, &ports, upcasting, &raft, &buckets, bus, &closing);
+    };
+    let consumers = Consumers::new(desks.clone(), live.clone());
+    let workers = Workers::new(desks, upcasting, http, bus.and_then(|bus| bus.subjects));
+    let effects = tokio::spawn(sinks::carry_out(workers.clone()));
     let engine = Arc::new(Engine::new(EngineParts {
         node,
         own: peer_node(&plan.own).1,
@@ -195,67 +195,25 @@ fn router_config(plan: &NodePlan) -> RouterConfig {
     RouterConfig { admission, active_streams_max: plan.limits.active_streams, ..RouterConfig::default() }
 }
 
-async fn open_bus(
-    node: NodeId,
-    cluster: ClusterId,
-    nats: Option<&Nats>,
-) -> Result<Option<Connection>, StartError> {
-    let Some(nats) = nats else { return Ok(None) };
-    let config = JetStreamConfig {
-        name: format!("weir-{node}"),
-        replicas: nats.replicas,
-        prefix: nats.prefix.clone(),
-        ..JetStreamConfig::to(cluster, nats.urls.clone())
-    };
-    let connection = Connection::open(&config).await.map_err(|error| StartError::part("bus", &error))?;
-    Ok(Some(connection))
-}
-
-/// Worker-run projections, and what carries out those that the cluster itself sends.
-fn start_workers(
-    node: NodeId,
-    ports: &Ports,
-    upcasting: Arc<Upcasting>,
-    raft: &RaftNode,
-    buckets: &Arc<Buckets>,
-    bus: Option<Connection>,
-    closing: &CancellationToken,
-) -> (Arc<Workers>, JoinHandle<()>) {
-    let workers = Workers::new(WorkersParts {
-        node,
-        ports: ports.clone(),
-        upcasting,
-        reader: raft.buckets(),
-        buckets: buckets.clone(),
-        subjects: bus.map(Subjects::new),
-        stop: closing.clone(),
-    });
-    let effects = tokio::spawn(sinks::carry_out(workers.clone()));
-    (workers, effects)
-}
-
-async fn start_outbox(ports: &Ports, bus: Option<&Connection>) -> Result<Option<OutboxHandle>, StartError> {
+async fn start_outbox(ports: &Ports, bus: Option<&Bus>) -> Result<Option<OutboxHandle>, StartError> {
     let Some(bus) = bus else { return Ok(None) };
-    let publisher = Arc::new(JetStreamPublisher::new(bus.clone()));
-    let outbox = OutboxHandle::start(GroupId::DEFAULT, ports, publisher).await;
+    let outbox = OutboxHandle::start(GroupId::DEFAULT, ports, bus.publisher.clone()).await;
     outbox.map(Some).map_err(|error| StartError::part("outbox", &error))
 }
 
 async fn start_projections(
-    node: NodeId,
     ports: &Ports,
     upcasting: &Arc<Upcasting>,
-    bus: Option<&Connection>,
-    tables: Option<Arc<dyn TableStore>>,
+    bus: Option<&Bus>,
+    tables: Arc<dyn TableStore>,
 ) -> Result<ProjectionsHandle, StartError> {
-    let feed = bus.map(|bus| Arc::new(JetStreamFeed::new(bus.clone(), node)) as Arc<dyn Feed>);
     let arguments = ProjectionsArguments {
         group: GroupId::DEFAULT,
         reader: ports.reader.clone(),
         views: ports.views.clone(),
-        feed,
+        feed: bus.map(|bus| bus.feed.clone()),
         upcasting: upcasting.clone(),
-        tables,
+        tables: Some(tables),
         limits: ReducerLimits::default(),
     };
     ProjectionsHandle::start(arguments).await.map_err(|error| StartError::part("projections", &error))

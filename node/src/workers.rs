@@ -26,9 +26,8 @@ use weir_api::{
         SaveProjectionRequest,
     },
 };
-use weir_raft::BucketReader;
 use weir_types::{
-    Consistency, GroupId, KvGuard, KvWrite, NodeId, Position, ProjectionName, Timestamp, limits, ports::Ports,
+    GroupId, KvGuard, KvWrite, NodeId, Position, ProjectionName, Timestamp, limits, ports::Ports,
 };
 
 use self::{
@@ -39,8 +38,8 @@ use self::{
     webhook::Hooks,
 };
 use crate::{
-    buckets::Buckets,
-    deciding::deciding,
+    deciding::{DeskParts, deciding, deciding_on_all},
+    http_client::HttpClient,
     slots::{Held, Slots},
 };
 
@@ -48,19 +47,6 @@ use crate::{
 const REPLAYS_MAX: usize = 100;
 /// How often a desk is opened anew because it was outdated, in one call.
 const TRIES: usize = 4;
-
-/// What worker-run projections are made of.
-pub(crate) struct WorkersParts {
-    pub(crate) node: NodeId,
-    pub(crate) ports: Ports,
-    pub(crate) upcasting: Arc<Upcasting>,
-    pub(crate) reader: Arc<BucketReader>,
-    pub(crate) buckets: Arc<Buckets>,
-    /// Of NATS, where this node has one.
-    pub(crate) subjects: Option<Subjects>,
-    /// Ends what waits.
-    pub(crate) stop: CancellationToken,
-}
 
 /// The worker-run projections of a node's group.
 pub struct Workers {
@@ -110,11 +96,17 @@ pub enum Registered {
 }
 
 impl Workers {
-    pub(crate) fn new(parts: WorkersParts) -> Arc<Self> {
-        let WorkersParts { node, ports, upcasting, reader, buckets, subjects, stop } = parts;
+    /// `subjects` are of NATS, where this node has one.
+    pub(crate) fn new(
+        parts: DeskParts,
+        upcasting: Arc<Upcasting>,
+        http: Arc<dyn HttpClient>,
+        subjects: Option<Subjects>,
+    ) -> Arc<Self> {
+        let DeskParts { node, ports, reader, buckets, stop } = parts;
         Arc::new(Self {
             node,
-            hooks: Hooks::new(),
+            hooks: Hooks(http),
             subjects,
             ports,
             upcasting,
@@ -435,7 +427,7 @@ impl Workers {
     }
 
     async fn lead_and_ready(&self) -> Result<(), ApiError> {
-        self.ports.reader.ready(GroupId::DEFAULT, Consistency::Linearizable).await?;
+        deciding_on_all(&self.ports, self.node).await?;
         Ok(())
     }
 

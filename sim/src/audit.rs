@@ -15,11 +15,13 @@ use tokio::time::sleep;
 use weir_api::v1::{SettlementBody, VerdictKind};
 use weir_check::{
     FinalState,
+    effects::{Heard, Reply},
     history::{Call, Expected},
     state::NodeEnd,
 };
 
 use crate::{
+    bus::Stream,
     client::Client,
     desk::GroupTold,
     folds::{COUNTS, amount, counted},
@@ -36,6 +38,9 @@ const HISTORY: Duration = Duration::from_secs(3);
 /// Looks at a group that is to come to its end, and between two of them.
 const CONSUME_TRIES: usize = 400;
 const LOOK: Duration = Duration::from_millis(20);
+/// Looks at what was sent or published: a webhook may wait ten seconds for an answer, pauses grow to as much, and
+/// so long an idle outbox does not look at what the bus holds.
+const SEND_TRIES: usize = 1_200;
 
 /// What the audit found.
 #[derive(Default)]
@@ -58,6 +63,8 @@ pub struct Audit {
     pub prepared: Arc<AtomicBool>,
     /// What clients noted.
     pub notes: Notes,
+    /// The bus, if there is one.
+    pub stream: Option<Stream>,
     /// Where it puts what it finds.
     pub found: Arc<Mutex<Found>>,
 }
@@ -89,7 +96,10 @@ impl Audit {
             self.fold(&nodes, &end, &mut wrong).await;
             dead = self.consume(&nodes, &end, &mut wrong).await;
             self.work(&nodes, &end, &mut wrong).await;
+            self.look_up(&nodes, &end, &mut wrong).await;
+            self.send(&end, &mut wrong).await;
         }
+        self.publish(&end, &mut wrong).await;
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { end, dead, wrong };
         Ok(())
     }
@@ -224,6 +234,52 @@ impl Audit {
             }
         }
         None
+    }
+
+    /// Reads what every node's tables hold; what it is, their checker judges.
+    async fn look_up(&mut self, nodes: &[u64], end: &FinalState, wrong: &mut Vec<String>) {
+        let last = end.longest().last().map_or(0, |event| event.position);
+        for node in nodes {
+            let mut told = None;
+            for _ in 0..TRIES {
+                told = self.client.tables(*node, last).await;
+                if told.is_some() {
+                    break;
+                }
+                sleep(PAUSE).await;
+            }
+            match told {
+                Some(told) => self.notes.open().tables.push((last, told)),
+                None => wrong.push(format!("node {node} does not tell what its tables hold up to {last}")),
+            }
+        }
+    }
+
+    /// Waits until the server outside has heard all; what it heard, its checker judges.
+    async fn send(&self, end: &FinalState, wrong: &mut Vec<String>) {
+        let due = end.longest().iter().filter(|event| amount(&event.mark).is_some());
+        let Some(last) = due.map(|event| event.position).max() else { return };
+        for _ in 0..SEND_TRIES {
+            let taken = |one: &Heard| one.position == last && one.reply == Reply::Taken;
+            if self.notes.open().heard.iter().any(taken) {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+        wrong.push(format!("the event at {last} is not sent"));
+    }
+
+    /// Waits until the bus holds all; what it holds, the verdict judges.
+    async fn publish(&self, end: &FinalState, wrong: &mut Vec<String>) {
+        let Some(stream) = &self.stream else { return };
+        let last = end.longest().last().map_or(0, |event| event.position);
+        for _ in 0..SEND_TRIES {
+            if stream.position() >= last {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+        wrong.push(format!("the bus is at {}, and the log at {last}", stream.position()));
     }
 
     async fn until_ok(&mut self, node: u64, call: &Call) -> bool {

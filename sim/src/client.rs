@@ -19,7 +19,7 @@ use weir_check::{
 use crate::{
     desk::{
         Answer, Ask, Claim, Following, FoundEvents, Granted, GroupTold, Held, Search, StateAsked, StateKept,
-        StateTold, Together, Verdicts, put, take,
+        StateTold, TablesTold, Together, Verdicts, put, take,
     },
     network::{EDGE_PORT, host},
     notes::Notes,
@@ -116,6 +116,16 @@ impl Client {
         self.trace.note(format_args!("client {} {asked:?} at {node}: {answer:?}", self.number));
         match answer {
             Some(Answer::State(told)) => Some(told),
+            _ => None,
+        }
+    }
+
+    /// What tables hold, as of a position at least; `None` when the node tells it not.
+    pub async fn tables(&mut self, node: u64, min_position: u64) -> Option<TablesTold> {
+        let answer = self.exchange(node, &Ask::Tables(min_position)).await.ok();
+        self.trace.note(format_args!("client {} tables at {node}: {answer:?}", self.number));
+        match answer {
+            Some(Answer::Tables(told)) => Some(told),
             _ => None,
         }
     }

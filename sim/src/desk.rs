@@ -10,6 +10,7 @@ mod kv;
 mod message;
 mod search;
 mod snapshot;
+mod tables;
 mod transaction;
 mod work;
 
@@ -38,6 +39,7 @@ pub use self::{
         Together, Told, Verdicts, Way, put, take,
     },
     search::{By, FoundEvents, Search},
+    tables::TablesTold,
     work::LEASE_MS,
 };
 use crate::{
@@ -96,6 +98,7 @@ impl Desk {
             Ask::State(asked) => self.state(&asked).await.map(Answer::State),
             Ask::Keep(kept) => self.keep(kept).await.map(|()| Answer::Done),
             Ask::Mend(partition) => self.mend(partition).await.map(|()| Answer::Done),
+            Ask::Tables(min_position) => self.tables(min_position).await.map(Answer::Tables),
             Ask::Follow(_) => Err(ApiError::invalid("a subscriber is told more than one thing")),
             Ask::Pull(most) => self.pull(most).await.map(Answer::Pulled),
             Ask::Settle(verdicts) => self.settle(verdicts).await.map(Answer::Settled),

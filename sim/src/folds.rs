@@ -23,6 +23,10 @@ pub const COUNTS: [&str; 2] = ["counts", INLINE];
 pub const INLINE: &str = "inline-counts";
 /// The projection that workers fold, of the accounts' events, by account.
 pub const WORKED: &str = "worked";
+/// The projection whose events the cluster sends to a server outside.
+pub const SENT: &str = "sent";
+/// The projection into tables, of the accounts' events.
+pub const MOVES: &str = "moves";
 /// The modulus of the running hash, which every repeat, hole and change of order changes.
 const MODULUS: u64 = 1_000_003;
 
@@ -46,9 +50,9 @@ const FOLD: &str = "export function fold(state, { data }) {
   return { cents: state.cents + data.cents, events: state.events + 1 };
 }";
 
-/// What is deployed: one that counts behind the log, one right behind apply, and one at reads.
+/// What is deployed: one that counts behind the log, one right behind apply, one at reads, and one into tables.
 #[must_use]
-pub fn projections(generation: u64) -> [String; 3] {
+pub fn projections(generation: u64) -> [String; 4] {
     let counter = |name: &str, kind: &str| {
         format!(
             "// {generation}\nexport const name = '{name}'; export const kind = '{kind}'; export const events = ['*'];\n\
@@ -62,7 +66,13 @@ pub fn projections(generation: u64) -> [String; 3] {
          export const events = ['{MOVED}']; export const initialState = () => ({{ cents: 0, events: 0 }});\n\
          export function handler(state, {{ data }}) {{ state.cents += data.cents; state.events += 1; }}"
     );
-    [counter(COUNTS[0], "async"), counter(INLINE, "inline"), balance]
+    let moves = format!(
+        "// {generation}\nexport const name = '{MOVES}'; export const kind = 'sql'; export const events = ['{MOVED}'];\n\
+         export const tables = 'create table moves (position integer, stream text, cents integer)';\n\
+         export const handler = ({{ position, entityId, data }}) =>\n\
+         \x20 ['insert into moves values (?, ?, ?)', position, entityId, data.cents];"
+    );
+    [counter(COUNTS[0], "async"), counter(INLINE, "inline"), balance, moves]
 }
 
 /// The schema of their data at a version: the amount, or the cents, as a whole number.

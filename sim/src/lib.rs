@@ -3,11 +3,12 @@
 //! The nodes are real from the engine down: stream actors, proposer, Raft,
 //! peers' protocol, log, apply, index, rules, upcasters and projections. Simulated are the network (turmoil), the
 //! clock, chance, and the disk of the log, which loses or tears what was not
-//! synced. The HTTP edge, NATS and tables are left out. What runs an author's code is waited for.
+//! synced. The HTTP edge is left out, and PostgreSQL. What runs an author's code is
+//! waited for.
 //!
 //! Start at [`run`](run::run). `setting` and `plan` say what a seed decides;
 //! `machine` is one node with its disk; `desk` and `client` are the two ends of
-//! a call; `workload` and `subscriber` are what clients do, `folds` the code that they hand in; `audit` and `verdict` are the end.
+//! a call, `hook` is where webhooks go, `bus` what NATS is; `workload` and `subscriber` are what clients do, `folds` the code that they hand in; `audit` and `verdict` are the end.
 //! `chance` and `trace` make every run of a seed the same, and show that it is.
 
 pub mod chance;
@@ -19,9 +20,11 @@ pub mod plant;
 pub mod setting;
 
 pub mod admin;
+pub mod bus;
 pub mod client;
 pub mod desk;
 pub mod disk;
+pub mod hook;
 pub mod links;
 pub mod listener;
 pub mod machine;
@@ -38,6 +41,7 @@ pub mod claims;
 pub mod notes;
 pub mod run;
 pub mod searches;
+pub mod tables;
 pub mod verdict;
 pub mod whole;
 

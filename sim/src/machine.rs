@@ -33,6 +33,7 @@ use weir_storage::{
 use weir_types::{ClusterId, NodeId, Timestamp, ports::Clock};
 
 use crate::{
+    bus::bus,
     desk::Desk,
     disk::{NodeDisk, POWER_IS_OFF, SYNC_FAILED},
     network::{EDGE_PORT, PEER_PORT, Wires, host},
@@ -63,6 +64,8 @@ pub struct Site {
     pub voters: u64,
     /// What must be equal on all nodes.
     pub shared: ClusterConfig,
+    /// Whether there is a bus.
+    pub bus: bool,
     /// How the log is laid out.
     pub log: LogConfig,
 }
@@ -186,7 +189,9 @@ impl Machine {
         let platform = Platform {
             folder,
             stores,
-            network: PeerNetwork { listener: Box::new(door), dialer: Arc::new(wires) },
+            network: PeerNetwork { listener: Box::new(door), dialer: Arc::new(wires.clone()) },
+            bus: site.bus.then(|| bus(plant)),
+            http: Arc::new(wires),
             timing: timing(shared),
             clock: self.clone(),
             seed: (u128::from(site.seed) << 64) | u128::from(self.node << 32 | life),

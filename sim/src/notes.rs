@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use weir_check::{groups, history::Operation, leases};
+use weir_check::{effects, groups, history::Operation, leases};
 
-use crate::{balances::StateSeen, claims, desk::Rests, searches::Searched, subscriber::Place};
+use crate::{
+    balances::StateSeen, claims, desk::Rests, searches::Searched, subscriber::Place, tables::TablesSeen,
+};
 
 /// Where they note it. Clones are the same.
 #[derive(Clone, Default)]
@@ -22,6 +24,10 @@ pub struct Noted {
     pub facts: Vec<groups::Fact>,
     /// What workers saw of their leases.
     pub leases: Vec<leases::Fact<u64>>,
+    /// What the server outside heard.
+    pub heard: Vec<effects::Heard>,
+    /// What tables were told to hold.
+    pub tables: Vec<TablesSeen>,
     /// What transactions rest on, by their keys.
     pub rests: BTreeMap<String, Rests>,
     /// Appends that were only validated.

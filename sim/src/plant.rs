@@ -70,12 +70,18 @@ pub enum Plant {
     LeaseIgnored,
     /// Events for a worker, without the state that they are to be folded into.
     WorkedStateLost,
+    /// A table that holds its last row twice.
+    RowTwice,
+    /// A webhook that counts as answered when it fell silent, or refused.
+    SilenceTaken,
+    /// A publisher that has the bus take what does not follow what it holds.
+    PublishedUnfenced,
     /// A save of a worker that was refused for its lease, and is told to be taken.
     LateSaveTold,
 }
 
 /// Every plant with its name.
-pub const PLANTS: [(&str, Plant); 32] = [
+pub const PLANTS: [(&str, Plant); 35] = [
     ("syncs-lie", Plant::SyncsLie),
     ("vote-syncs-lie", Plant::VoteSyncsLie),
     ("rolled-back", Plant::RolledBack),
@@ -107,6 +113,9 @@ pub const PLANTS: [(&str, Plant); 32] = [
     ("validation-writes", Plant::ValidationWrites),
     ("lease-ignored", Plant::LeaseIgnored),
     ("worked-state-lost", Plant::WorkedStateLost),
+    ("row-twice", Plant::RowTwice),
+    ("silence-taken", Plant::SilenceTaken),
+    ("published-unfenced", Plant::PublishedUnfenced),
     ("late-save-told", Plant::LateSaveTold),
 ];
 

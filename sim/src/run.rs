@@ -24,7 +24,9 @@ use weir_check::{
 use crate::{
     admin::{Admin, Order, Orders},
     audit::{Audit, Found},
+    bus::{self, Server, Stream, StreamEnd},
     client::Client,
+    hook::{self, Hook},
     links::Links,
     machine::{Machine, Site},
     network::host,
@@ -54,7 +56,7 @@ const AUDITOR: u64 = u64::MAX - 3;
 /// What the numbers of subscribers begin after; workers' are below.
 const SUBSCRIBER: u64 = 500;
 /// The hosts that are no nodes.
-const OUTSIDE: [&str; 5] = ["clients-1", "clients-2", "admin", "audit", "subscribers"];
+const OUTSIDE: [&str; 7] = ["clients-1", "clients-2", "admin", "audit", "subscribers", hook::HOST, bus::HOST];
 
 /// What came of a run.
 pub struct Ended {
@@ -66,6 +68,8 @@ pub struct Ended {
     pub noted: Noted,
     /// The dead letters of the group.
     pub dead: Vec<u64>,
+    /// What the bus holds, if there is one.
+    pub stream: Option<StreamEnd>,
     /// What the run itself saw that must not be.
     pub wrong: Vec<String>,
     /// Simulated milliseconds.
@@ -105,6 +109,8 @@ struct Run {
     /// The code was handed in.
     prepared: Arc<AtomicBool>,
     notes: Notes,
+    /// The bus, if there is one.
+    stream: Option<Stream>,
     found: Arc<Mutex<Found>>,
     audited: Arc<Mutex<Vec<Arc<Machine>>>>,
     wrong: Vec<String>,
@@ -159,6 +165,7 @@ impl Run {
             recorder,
             voters: setting.voters,
             shared: setting.shared.clone(),
+            bus: setting.bus,
             log: setting.log,
         });
         let sim = turmoil::Builder::new()
@@ -186,6 +193,7 @@ impl Run {
             settled: Arc::default(),
             prepared: Arc::default(),
             notes: Notes::default(),
+            stream: setting.bus.then(Stream::default),
             found: Arc::default(),
             audited: Arc::default(),
             wrong: Vec::new(),
@@ -201,6 +209,19 @@ impl Run {
             let machine = machine.clone();
             self.sim.host(host(machine.node), move || machine.clone().live());
         }
+        let (seed, kind) = (setting.seed, self.stop.clone());
+        let (notes, trace) = (self.notes.clone(), self.site.trace.clone());
+        self.sim.host(hook::HOST, move || {
+            let (kind, notes, trace) = (kind.clone(), notes.clone(), trace.clone());
+            Hook { rng: Rng::named(seed, hook::HOST), kind, notes, trace }.serve()
+        });
+        // Without a bus nobody calls there.
+        let (stream, kind) = (self.stream.clone().unwrap_or_default(), self.stop.clone());
+        let trace = self.site.trace.clone();
+        self.sim.host(bus::HOST, move || {
+            let (stream, kind, trace) = (stream.clone(), kind.clone(), trace.clone());
+            Server { rng: Rng::named(seed, bus::HOST), stream, kind, trace }.serve()
+        });
         let workers: Vec<Worker> = (1..=setting.clients).map(|number| self.worker(setting, number)).collect();
         let (mut odd, mut even) = (Vec::new(), Vec::new());
         for (at, worker) in workers.into_iter().enumerate() {
@@ -231,6 +252,7 @@ impl Run {
             members: self.audited.clone(),
             prepared: self.prepared.clone(),
             notes: self.notes.clone(),
+            stream: self.stream.clone(),
             found: self.found.clone(),
         };
         self.sim.client(OUTSIDE[3], audit.run());
@@ -458,7 +480,7 @@ impl Run {
 
     /// What is made from the log may be lost: it is not flushed for every append.
     fn lose_derived(&mut self, node: u64) {
-        for store in ["index", "state"] {
+        for store in ["index", "state", "sql"] {
             if self.rng.chance(50) {
                 // It may not be there yet.
                 let _ = fs::remove_dir_all(self.machine(node).dir().join(store));
@@ -534,7 +556,8 @@ impl Run {
         self.site.recorder.flush().context("the history")?;
         let history = memory.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (noted, dead) = (self.notes.take(), found.dead);
-        Ok(Ended { history, end: found.end, noted, dead, wrong: self.wrong, took_ms })
+        let stream = self.stream.map(|stream| stream.end());
+        Ok(Ended { history, end: found.end, noted, dead, stream, wrong: self.wrong, took_ms })
     }
 }
 

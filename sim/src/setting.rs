@@ -22,6 +22,8 @@ pub struct Setting {
     pub latency_max: Duration,
     /// Bytes of a log segment.
     pub log: LogConfig,
+    /// Whether there is a bus.
+    pub bus: bool,
     /// The clockwork of Raft.
     pub shared: ClusterConfig,
 }
@@ -44,6 +46,7 @@ impl Setting {
                 segment_bytes: rng.pick(&segment_bytes).copied().unwrap_or(16 * 1024),
                 cache_bytes: rng.pick(&cache_bytes).copied().unwrap_or(0),
             },
+            bus: rng.chance(70),
             shared: ClusterConfig {
                 heartbeat_ms: rng.within(20..election_timeout_min_ms / 3),
                 election_timeout_min_ms,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Cursor, path::Path};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use weir_check::{
-    Evidence, History, Rules, check, coverage,
+    Evidence, History, Rules, check, coverage, effects,
     groups::{Fact, judge as judge_group},
     history::{Operation, Seen},
     leases,
@@ -21,6 +21,7 @@ use crate::{
     run::{Ended, run},
     searches,
     setting::Setting,
+    tables,
     trace::Trace,
     whole,
 };
@@ -104,9 +105,16 @@ fn judged(seed: u64, ended: &Ended) -> Result<Verdict> {
         wrong.extend(searches::broken(&noted.searched, &ended.end));
         wrong.extend(claims::broken(&noted.claims));
         wrong.extend(leases::judge(&noted.leases));
+        wrong.extend(tables::broken(&noted.tables, &ended.end));
+        wrong.extend(sent(ended));
+        wrong.extend(published(ended));
     }
     let mut counts = coverage::measure(&evidence);
     counts.extend(of_workers(&history.operations, noted).map(|(name, count)| (name.to_owned(), count)));
+    if let Some(stream) = &ended.stream {
+        counts.insert("bus.events".to_owned(), stream.ids.len() as u64);
+        counts.insert("bus.went_back".to_owned(), stream.went_back);
+    }
     Ok(Verdict {
         seed,
         simulated_ms: ended.took_ms,
@@ -130,6 +138,11 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
         ("appends.validated", noted.validated.len() as u64),
         ("claims.granted", noted.claims.len() as u64),
         ("consumers.given", given.count() as u64),
+        ("effects.heard", noted.heard.len() as u64),
+        (
+            "effects.not_taken",
+            noted.heard.iter().filter(|one| one.reply != effects::Reply::Taken).count() as u64,
+        ),
         ("invariants.refused", balances::refused(operations)),
         ("partitions.mended", noted.mended),
         ("rules.refused", balances::flawed(operations)),
@@ -137,6 +150,7 @@ fn of_workers(operations: &[Operation], noted: &Noted) -> impl Iterator<Item = (
         ("snapshots.read", count(|seen| matches!(seen.asked.way, Way::Snapshot | Way::FromSnapshot))),
         ("states.of_times", count(|seen| seen.asked.as_of_us.is_some() || seen.asked.at_us.is_some())),
         ("states.read", count(|_| true)),
+        ("tables.read", noted.tables.len() as u64),
         ("subscribers.events", followed.sum()),
         ("transactions.acked", whole::acked(operations)),
         ("transactions.refused", whole::refused(operations)),
@@ -157,6 +171,24 @@ fn consumed(ended: &Ended) -> Vec<String> {
     let untagged = of_accounts.filter(|event| !folds::tagged(&event.mark));
     let log: Vec<_> = untagged.map(|event| (event.position, event.stream.clone())).collect();
     judge_group(&log, facts, dead)
+}
+
+/// What the server outside heard that must not be.
+fn sent(ended: &Ended) -> Vec<String> {
+    let of_accounts = ended.end.longest().iter().filter(|event| folds::amount(&event.mark).is_some());
+    let due: Vec<_> = of_accounts.map(|event| (event.position, event.id.clone())).collect();
+    effects::judge(&due, &ended.noted.heard)
+}
+
+/// What the bus holds that the log does not, or in another place.
+fn published(ended: &Ended) -> Vec<String> {
+    let Some(stream) = &ended.stream else { return Vec::new() };
+    let mut wrong = stream.wrong.clone();
+    let log = ended.end.longest().iter().map(|event| &event.id);
+    if !stream.ids.iter().eq(log) {
+        wrong.push(format!("the bus holds {} events, which are not those of the log", stream.ids.len()));
+    }
+    wrong
 }
 
 fn keep(dir: &Path, seed: u64, ended: &Ended) -> Result<()> {

@@ -88,7 +88,7 @@ impl Engine {
         let inspect = move || inspect_tables(&source);
         let tables = inspected(ErrorCode::ProjectionInvalid, "tables", inspect).await?;
         let tables = tables.ok_or_else(|| invalid("`tables` is not exported".into()))?;
-        match self.tables()?.check(&definition.name, tables).await {
+        match self.tables.check(&definition.name, tables).await {
             Ok(()) => Ok(()),
             Err(SqlError::Refused(reason)) if definition.sink.is_some() => Err(invalid(reason)),
             Err(SqlError::Refused(reason)) => {
@@ -428,13 +428,23 @@ impl Engine {
         }
         let (id, checkpoint) = loop {
             let id = self.answering(one).await?;
-            let checkpoint: Checkpoint = self.ports.views.checkpoint(self.group, &id).await?;
+            let checkpoint = self.folded(one, &id).await?;
             // One that another took over from in between has no checkpoint any more.
             if self.answering(one).await? == id || planted(Planted::StatusOfTwoMoments) {
                 break (id, checkpoint);
             }
         };
         Ok(self.with_job(ProjectionStatus::of_generation(one, &id, &checkpoint, applied), one))
+    }
+
+    /// How far a generation is folded. What is stored of one that folds into tables is right once these were looked at,
+    /// when its fold begins.
+    async fn folded(&self, one: &Deployment, id: &ProjectionId) -> Result<Checkpoint, ReadError> {
+        if kind_of(one, id) != ProjectionKind::Sql {
+            return self.ports.views.checkpoint(self.group, id).await;
+        }
+        let folds = self.projections.status(&one.name).filter(|folds| folds.id == *id);
+        Ok(folds.map(|folds| folds.checkpoint).unwrap_or_default())
     }
 
     /// The generation that answers for a name on this node, or will when the node has begun to fold.

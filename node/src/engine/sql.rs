@@ -1,6 +1,6 @@
 //! Questions in SQL about the tables of projections on this node.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use weir_api::{
@@ -10,7 +10,6 @@ use weir_api::{
 use weir_types::{
     Deployment, ProjectionId, ProjectionKind, ProjectionName, RegistryError, SqlError, SqlQuery,
     limits::{SQL_ANSWER_BYTES_MAX, SQL_PROJECTIONS_MAX, SQL_QUERIES_MAX},
-    ports::TableStore,
 };
 
 use super::{
@@ -32,7 +31,6 @@ impl Engine {
     /// `sql_invalid`, `projection_not_found`, `stale`, `projection_paused`, `overloaded`, `deadline_exceeded`,
     /// `invalid_request`, or a read error.
     pub async fn sql(&self, question: &SqlQuestion) -> Result<SqlResult, ApiError> {
-        let tables = self.tables()?;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -48,7 +46,7 @@ impl Engine {
                 let message = format!("node carries out {SQL_QUERIES_MAX} queries, which is its limit");
                 ApiError::new(ErrorCode::Overloaded, message).with("max", SQL_QUERIES_MAX)
             })?;
-            let answer = tables.query(query).await;
+            let answer = self.tables.query(query).await;
             drop(turn);
             return match answer {
                 Ok(rows) => Ok(SqlResult::new(&rows)),
@@ -64,11 +62,6 @@ impl Engine {
                 Err(SqlError::Read(error)) => Err(error.into()),
             };
         }
-    }
-
-    pub(super) fn tables(&self) -> Result<&Arc<dyn TableStore>, ApiError> {
-        let none = || ApiError::new(ErrorCode::Unimplemented, "this node keeps no tables");
-        self.tables.as_ref().ok_or_else(none)
     }
 
     /// The projections that a question sees, each folded as far as it asks for.

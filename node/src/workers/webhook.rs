@@ -1,28 +1,18 @@
-//! The HTTP by which events are sent to servers outside.
+//! The requests by which events are sent to servers outside.
 
-use std::{error::Error, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::{Body, to_bytes},
-    http::{Request, Uri},
-};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http::{Request, Uri};
 use tokio::time::timeout;
 use weir_types::ProjectionName;
 
-use crate::tls;
+use crate::http_client::HttpClient;
 
 /// How long an answer to one event may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Bytes of an answer that are read, so that its connection can be used again. They say nothing.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Sends events, by connections that stay.
-pub(super) struct Hooks(Client<HttpsConnector<HttpConnector>, Body>);
+/// Sends events.
+pub(super) struct Hooks(pub(super) Arc<dyn HttpClient>);
 
 /// One event that is sent.
 pub(super) struct Posted<'a> {
@@ -35,12 +25,6 @@ pub(super) struct Posted<'a> {
 }
 
 impl Hooks {
-    pub(super) fn new() -> Self {
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client_config());
-        let connector = connector.https_or_http().enable_http1().build();
-        Self(Client::builder(TokioExecutor::new()).build(connector))
-    }
-
     /// Sends one event. The reason why it was not taken: any answer but one of success, as one of another place is.
     pub(super) async fn post(
         &self,
@@ -49,15 +33,9 @@ impl Hooks {
         posted: Posted<'_>,
     ) -> Result<(), String> {
         let request = request(url, secret, posted).map_err(|error| error.to_string())?;
-        let answered = async {
-            let answer = self.0.request(request).await.map_err(|error| with_causes(&error))?;
-            let (head, body) = answer.into_parts();
-            // What is too long ends the connection.
-            drop(to_bytes(Body::new(body), ANSWER_BYTES_MAX).await);
-            if head.status.is_success() { Ok(()) } else { Err(format!("answer is {}", head.status)) }
-        };
         let late = |_| format!("no answer within {} s", ANSWER_WAIT.as_secs());
-        timeout(ANSWER_WAIT, answered).await.map_err(late)?
+        let status = timeout(ANSWER_WAIT, self.0.send(request)).await.map_err(late)??;
+        if status.is_success() { Ok(()) } else { Err(format!("answer is {status}")) }
     }
 }
 
@@ -77,7 +55,7 @@ pub(super) fn check(url: &str) -> Result<(), &'static str> {
     }
 }
 
-fn request(url: &str, secret: Option<&str>, posted: Posted<'_>) -> Result<Request<Body>, axum::http::Error> {
+fn request(url: &str, secret: Option<&str>, posted: Posted<'_>) -> Result<Request<Vec<u8>>, http::Error> {
     let Posted { name, event_id, delivery, timestamp, body } = posted;
     let mut request = Request::post(url)
         .header("content-type", "application/json")
@@ -89,17 +67,7 @@ fn request(url: &str, secret: Option<&str>, posted: Posted<'_>) -> Result<Reques
     if let Some(secret) = secret {
         request = request.header("x-weir-signature", signature(secret, timestamp, &body));
     }
-    request.body(Body::from(body))
-}
-
-/// An error and what is below it: the first alone names no more than a kind.
-fn with_causes(error: &dyn Error) -> String {
-    let (mut told, mut below) = (error.to_string(), error.source());
-    while let Some(cause) = below {
-        told = format!("{told}: {cause}");
-        below = cause.source();
-    }
-    told
+    request.body(body)
 }
 
 /// HMAC-SHA256 of the time, a dot and the body.

@@ -34,7 +34,8 @@ impl Desk {
             self.engine.deploy(&source).await?;
         }
         self.make_group().await?;
-        self.register_worked().await
+        self.register_worked().await?;
+        self.register_sent().await
     }
 
     /// The rules of accounts: schemas of their events, metadata, and an invariant.

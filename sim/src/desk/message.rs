@@ -15,6 +15,7 @@ use weir_check::{
 use super::{
     claim::{Claim, Granted},
     search::{FoundEvents, Search},
+    tables::TablesTold,
 };
 
 /// Bytes of one message, at most.
@@ -45,6 +46,8 @@ pub enum Ask {
     Keep(StateKept),
     /// Fold a stream's part of a projection anew.
     Mend(String),
+    /// What tables hold, as of this position at least.
+    Tables(u64),
     /// Events as they come, as many answers as there are.
     Follow(Following),
     /// Events for a consumer, so many at most.
@@ -224,6 +227,8 @@ pub enum Answer {
     Done,
     /// A state.
     State(StateTold),
+    /// Tables.
+    Tables(TablesTold),
     /// Events that fit.
     Found(FoundEvents),
     /// A claim.

@@ -2,13 +2,15 @@ use weir_api::{
     ApiError, ErrorCode,
     connect::{
         PollProjectionRequest, PollProjectionResponse, RegisterProjectionRequest, SaveProjectionRequest,
+        WebhookBody,
     },
 };
 use weir_types::{Consistency, PartitionKey, ProjectionName};
 
 use super::{Desk, StateTold};
 use crate::{
-    folds::{MOVED, WORKED},
+    folds::{MOVED, SENT, WORKED},
+    hook::URL,
     plant::Plant,
 };
 
@@ -22,6 +24,19 @@ impl Desk {
             name: WORKED.to_owned(),
             events: vec![MOVED.to_owned()],
             partition_key: "$.entityId".to_owned(),
+            lease_ms: Some(LEASE_MS),
+            deliveries_max: Some(1_000),
+            ..RegisterProjectionRequest::default()
+        };
+        self.engine.workers().register(&asked).await.map(drop)
+    }
+
+    pub(super) async fn register_sent(&self) -> Result<(), ApiError> {
+        let asked = RegisterProjectionRequest {
+            name: SENT.to_owned(),
+            events: vec![MOVED.to_owned()],
+            mode: "external".to_owned(),
+            webhook: Some(WebhookBody { url: URL.to_owned(), ..WebhookBody::default() }),
             lease_ms: Some(LEASE_MS),
             deliveries_max: Some(1_000),
             ..RegisterProjectionRequest::default()

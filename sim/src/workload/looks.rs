@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::sleep;
 
@@ -24,6 +24,18 @@ impl Worker {
         let asked = Search { by, from: self.rng.within(1..self.position + 5), backward, limit };
         if let Some(found) = self.client.search(node, &asked).await {
             self.world.notes.open().searched.push((asked, found));
+        }
+    }
+
+    /// Reads what tables hold, as of what it knows of or of whatever is there.
+    pub(super) async fn read_tables(&mut self) {
+        if !self.world.prepared.load(Relaxed) {
+            return;
+        }
+        let min = if self.rng.chance(50) { self.position } else { 0 };
+        let node = self.node();
+        if let Some(told) = self.client.tables(node, min).await {
+            self.world.notes.open().tables.push((min, told));
         }
     }
 

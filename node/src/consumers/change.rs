@@ -36,7 +36,7 @@ impl Consumers {
         let mut held = self.desks.hold(name).await;
         // It takes the group from the desk of an earlier leader, which could still hand out.
         let open = self.open_held(&mut held, name, seen.term).await?;
-        self.ready().await?;
+        self.lead_and_ready().await?;
         let before = self.group(name).await?;
         let changed = change(&before.group)?;
         if changed.filter != before.group.filter {

@@ -5,6 +5,7 @@
 //! seconds and replayed from their checkpoints after a crash. The registry is
 //! flushed at once: the index relies on it.
 
+mod engine;
 mod error;
 mod kv;
 mod registry;
@@ -21,7 +22,6 @@ pub use error::StateError;
 pub use kv::{Bucket, BucketNo, KvBatch, KvDue, KvFeed, KvFeedItem, KvFeedPage, KvHead, KvMark, KvVersion};
 pub use registry::RegistryChange;
 #[cfg(test)]
-#[cfg(test)]
 pub(crate) use registry::{decode_deployment, encode_deployment};
 use weir_types::{GroupId, LogIndex};
 
@@ -31,11 +31,6 @@ use crate::{
     index::panic_text,
     schema::StateKey,
 };
-
-/// Bytes of page cache.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-/// Time between flushes. An idle store has nothing to flush.
-const FLUSH_EVERY_MS: u64 = 3_000;
 
 /// The state of one group. Clones share it.
 #[derive(Clone)]
@@ -84,12 +79,7 @@ impl State {
     fn open_engine(dir: &Path, group: GroupId) -> Result<Self, StateError> {
         let refused =
             |error: sled::Error| StateError::Open { dir: dir.to_owned(), reason: error.to_string() };
-        let db = sled::Config::new()
-            .path(dir)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .open()
-            .map_err(refused)?;
+        let db = engine::open(dir).map_err(refused)?;
         let tree = db.open_tree(format!("group-{group}")).map_err(refused)?;
         Ok(Self {
             dir: dir.to_owned(),

@@ -31,10 +31,14 @@ export function checked(x) {
 }
 ";
 const START: &str = "export const START = 40;";
+/// It is two files where it stands behind another.
+const MARKED: &str = "export const START = 1;\n//# file: other.js\n";
 
 fn write(folder: &Path) {
     fs::create_dir(folder.join("lib")).unwrap();
-    for (name, text) in [("lib/sum.js", SUM), ("lib/checked.js", CHECKED), ("start.js", START)] {
+    for (name, text) in
+        [("lib/sum.js", SUM), ("lib/checked.js", CHECKED), ("start.js", START), ("marked.js", MARKED)]
+    {
         fs::write(folder.join(name), text).unwrap();
     }
 }
@@ -81,6 +85,12 @@ fn what_is_imported_and_not_there_is_named() {
     let error = assembled("import './lib/sum.js'; export const = 1;").unwrap_err();
     assert!(error.starts_with("module does not load: SyntaxError"), "{error}");
     assert_eq!(assembled("export const name = 'p';").unwrap(), "export const name = 'p';");
+}
+
+#[test]
+fn a_file_that_would_be_two_is_refused() {
+    let error = assembled(&FIRST.replace("./start.js", "./marked.js")).unwrap_err();
+    assert!(error.contains("`marked.js` holds a line that begins with `//# file: `"), "{error}");
 }
 
 #[test]

@@ -59,8 +59,11 @@ pub(crate) async fn deciding_on_all(ports: &Ports, node: NodeId) -> Result<Leade
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-    use futures::{stream, stream::BoxStream};
-    use weir_types::Term;
+    use futures::{FutureExt as _, stream, stream::BoxStream};
+    use weir_types::{
+        Term, Timestamp,
+        testing::{Fate, MemoryLog},
+    };
 
     use super::*;
 
@@ -87,6 +90,17 @@ mod tests {
     async fn a_leader_that_catches_up_is_waited_for() {
         let watch = Told(vec![seen(2, Some(1), false), seen(2, Some(1), true)]);
         assert_eq!(deciding(&watch, ME).await.unwrap(), seen(2, Some(1), true));
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_has_applied_all_and_is_not_told_to_decide_yet_is_waited_for() {
+        let log = MemoryLog::led_by(ME);
+        log.lead(seen(2, Some(1), false), Fate::Lost);
+        let ports = log.ports(Timestamp(0));
+        let mut decides = std::pin::pin!(deciding_on_all(&ports, ME));
+        assert!(decides.as_mut().now_or_never().is_none());
+        log.lead(seen(2, Some(1), true), Fate::Lost);
+        assert_eq!(decides.await.unwrap(), seen(2, Some(1), true));
     }
 
     #[tokio::test]

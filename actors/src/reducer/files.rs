@@ -36,8 +36,7 @@ pub(super) struct Files(Arc<BTreeMap<String, String>>);
 impl Files {
     /// Takes a source apart: its first file, and the others.
     pub(super) fn of(source: &str) -> Result<(&str, Self), Fault> {
-        let marks = line_begins(source).filter(|at| source[*at..].starts_with(MARK));
-        let mut bounds: Vec<usize> = marks.collect();
+        let mut bounds: Vec<usize> = marks(source).collect();
         let first = &source[..bounds.first().copied().unwrap_or(source.len())];
         bounds.push(source.len());
         let mut files = BTreeMap::new();
@@ -121,6 +120,10 @@ fn assembled(first: &str, read: impl FnMut(&str) -> io::Result<String> + 'static
     let found = found.lock().unwrap_or_else(PoisonError::into_inner);
     let mut source = first.to_owned();
     for (name, text) in found.iter() {
+        if marks(text).next().is_some() {
+            let why = format!("holds a line that begins with `{MARK}`, where another file would begin");
+            return Err(Fault::new(format!("`{name}` {why}")));
+        }
         let ends = if source.ends_with('\n') { "" } else { "\n" };
         source.push_str(&format!("{ends}{MARK}{name}\n{text}"));
     }
@@ -148,9 +151,10 @@ impl<R: FnMut(&str) -> io::Result<String>> Loader for Reading<R> {
     }
 }
 
-/// Where lines begin.
-fn line_begins(text: &str) -> impl Iterator<Item = usize> + '_ {
-    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1))
+/// Where lines begin that name a file.
+fn marks(text: &str) -> impl Iterator<Item = usize> + '_ {
+    let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+    lines.filter(|at| text[*at..].starts_with(MARK))
 }
 
 /// The name of the file that a file imports.

@@ -43,5 +43,5 @@ impl Decider {
 /// # Errors
 /// Why the path is none, the event is no JSON, or the key is not legal.
 pub fn partition(path: &str, event: &str) -> Result<Option<PartitionKey>, String> {
-    PartitionPath::parse(path)?.key_of(event)
+    PartitionPath::parse(path)?.key_in(event)
 }

@@ -16,6 +16,7 @@
 //! there is wrong and replicas will differ.
 
 mod engine;
+mod event_args;
 mod event_text;
 mod fault;
 mod files;
@@ -25,6 +26,7 @@ mod limits;
 mod meter;
 mod own_thread;
 mod partition;
+mod plain;
 mod thread;
 
 pub use fault::Fault;
@@ -38,7 +40,7 @@ pub use thread::ReducerThread;
 
 pub(crate) use self::{
     engine::{Engine, Role},
-    event_text::{event_text, source_text, time_text},
+    event_text::{source_text, time_text},
     own_thread::OwnThread,
     partition::{PartitionPath, partition_of},
 };

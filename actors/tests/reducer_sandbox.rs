@@ -10,10 +10,11 @@ mod events;
 use std::time::Duration;
 
 use bench::Bench;
+use bytes::Bytes;
 use events::event;
 use serde_json::json;
 use weir_actors::reducer::{ReducerLimits, inspect};
-use weir_types::OnError;
+use weir_types::{ContentType, EventSource, OnError, RecordedEvent, StreamVersion, Timestamp};
 
 /// A module around a handler's body.
 fn module(body: &str) -> String {
@@ -164,6 +165,9 @@ async fn a_state_is_what_json_holds() {
         ("state.big = 1n", "state.big is a bigint"),
         ("state.f = () => 1", "state.f is a function"),
         ("state.m = new Map()", "state.m is an instance of a class"),
+        ("state.f = Object.setPrototypeOf(() => 1, Object.prototype)", "state.f is a function"),
+        ("state.l = Object.setPrototypeOf([1], Object.prototype)", "state.l is an instance of a class"),
+        ("state.p = Promise.resolve(1)", "state.p is an instance of a class"),
         // It is told anew for each event.
         ("state.c = ctx", "state.c is an instance of a class"),
         ("state.n = NaN", "state.n is NaN"),
@@ -258,6 +262,48 @@ async fn handlers_return_or_mutate() {
         assert_eq!(bench.failure, None, "{body}");
         assert_eq!(bench.global(), expected, "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_handler_is_given_all_of_an_event() {
+    let given = RecordedEvent {
+        version: StreamVersion(3_000_000_000),
+        schema_version: 2,
+        metadata: Bytes::from_static(br#"{"tenant":"t","n":{"deep":[1]}}"#),
+        occurred_at: Some(Timestamp(0)),
+        source: EventSource::Import,
+        ..event(1, "order.placed", "o-\"1\"", &json!({"__proto__": 1, "x": [1.5, null, "é"]}))
+    };
+    let mut bench = Bench::of(&module("return {event, names: Object.keys(event).length}"));
+    bench.fold(&[given]).await;
+    assert_eq!(
+        bench.global(),
+        r#"{"event":{"id":"00000000-0000-0000-0000-000000000001","name":"order.placed","#.to_owned()
+            + r#""data":{"__proto__":1,"x":[1.5,null,"é"]},"#
+            + r#""entityId":"o-\"1\"","entityType":"thing","version":3000000000,"position":1,"#
+            + r#""timestamp":"2024-03-01T11:00:00.000000Z","occurredAt":"1970-01-01T00:00:00.000000Z","#
+            + r#""metadata":{"tenant":"t","n":{"deep":[1]}},"schemaVersion":2,"source":"import"},"names":12}"#
+    );
+    let bytes = ContentType::Other("image/png".into());
+    let other = RecordedEvent {
+        content_type: bytes,
+        data: Bytes::from_static(b"\x89"),
+        ..event(2, "e", "e", &json!(0))
+    };
+    bench.fold(&[other]).await;
+    assert!(
+        bench.global().contains(r#""data":null,"#) && bench.global().contains(r#""contentType":"image/png""#)
+    );
+}
+
+#[tokio::test]
+async fn what_json_leaves_out_is_gone_before_the_next_event() {
+    let mut bench = Bench::of(&module(
+        "if (event.name === 'first') { state.o = Object.assign(Object.create(null), {u: undefined, v: [{}]}) } \
+         else state.left = ['u' in state.o, state.o.v]",
+    ));
+    bench.fold(&[event(1, "first", "e", &json!({})), event(2, "second", "e", &json!({}))]).await;
+    assert_eq!(bench.global(), r#"{"n":0,"o":{"v":[{}]},"left":[false,[{}]]}"#);
 }
 
 #[tokio::test]

@@ -94,12 +94,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_leader_that_has_applied_all_and_is_not_told_to_decide_yet_is_waited_for() {
-        let log = MemoryLog::led_by(ME);
-        log.lead(seen(2, Some(1), false), Fate::Lost);
-        let ports = log.ports(Timestamp(0));
+        let (applied, told) = (MemoryLog::led_by(ME), MemoryLog::led_by(ME));
+        told.lead(seen(2, Some(1), false), Fate::Lost);
+        let ports = Ports { leadership: Arc::new(told.clone()), ..applied.ports(Timestamp(0)) };
         let mut decides = std::pin::pin!(deciding_on_all(&ports, ME));
         assert!(decides.as_mut().now_or_never().is_none());
-        log.lead(seen(2, Some(1), true), Fate::Lost);
+        told.lead(seen(2, Some(1), true), Fate::Lost);
         assert_eq!(decides.await.unwrap(), seen(2, Some(1), true));
     }
 

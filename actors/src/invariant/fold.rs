@@ -12,7 +12,6 @@ use super::{
     thread::{Invariant, Walk, Walked},
 };
 use crate::{
-    reducer::event_text,
     stream::actor::{StreamPorts, nothing_written, unread},
     upcast::Upcasts,
 };
@@ -140,7 +139,7 @@ impl Judging<'_> {
             events.sort_by_key(place);
         }
         let numbers = events.iter().map(|event| self.number(event)).collect();
-        let events = events.iter().map(|event| (event_text(event), true)).collect();
+        let events = events.into_iter().map(|event| (event, true)).collect();
         let walked = self.invariant.walk(Walk { state: Arc::clone(&before.state), events }).await?;
         Ok(Judged { walked, numbers })
     }
@@ -160,8 +159,8 @@ impl Judging<'_> {
             number
         });
         let numbers = numbers.collect();
-        let texts = events.iter().enumerate().map(|(at, event)| (event_text(event), at >= first));
-        let walked = self.invariant.walk(Walk { state: "".into(), events: texts.collect() }).await?;
+        let events = events.into_iter().enumerate().map(|(at, event)| (event, at >= first));
+        let walked = self.invariant.walk(Walk { state: "".into(), events: events.collect() }).await?;
         Ok(Some(Judged { walked, numbers }))
     }
 
@@ -236,7 +235,7 @@ impl Judging<'_> {
         if events.is_empty() {
             return Ok(state);
         }
-        let events = events.iter().map(|event| (event_text(event), false)).collect();
+        let events = events.iter().map(|event| (event.clone(), false)).collect();
         Ok(self.invariant.walk(Walk { state, events }).await?.state)
     }
 

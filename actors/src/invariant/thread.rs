@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
-use weir_types::{AppendError, EntityType, LogIndex, limits};
+use weir_types::{AppendError, EntityType, LogIndex, RecordedEvent, limits};
 
 use crate::{
     reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError},
@@ -26,8 +26,8 @@ pub(crate) struct Invariant {
 pub(crate) struct Walk {
     /// Where it begins; empty is the initial state.
     pub(crate) state: Arc<str>,
-    /// Events as JSON, in order, and whether each is judged.
-    pub(crate) events: Vec<(String, bool)>,
+    /// Events in order, and whether each is judged.
+    pub(crate) events: Vec<(RecordedEvent, bool)>,
 }
 
 /// Where a walk ended.

@@ -5,10 +5,14 @@ use rquickjs::{
     promise::PromiseState,
 };
 
+use weir_types::RecordedEvent;
+
 use super::{
     Fault, ReducerLimits,
+    event_args::event_args,
     files::{Files, Paths},
     meter::Meter,
+    plain::{LOOKED_AT, Plain},
 };
 
 /// What a module is for.
@@ -61,12 +65,8 @@ type Intrinsics = (
 ///
 /// After a call that failed its states are not to be trusted: drop it.
 pub(crate) struct Engine {
-    // The driver's functions go before the context, the context before the runtime.
-    load: Persistent<Function<'static>>,
-    step: Persistent<Function<'static>>,
-    collect: Persistent<Function<'static>>,
-    drop: Persistent<Function<'static>>,
-    declared: String,
+    // The driver goes before the context, the context before the runtime.
+    driver: Driver,
     context: Context,
     meter: Meter,
     limits: ReducerLimits,
@@ -88,41 +88,38 @@ impl Engine {
         runtime.set_interrupt_handler(Some(Box::new(move || watched.tick())));
         meter.arm(limits.ticks_per_event_max, limits.event_time_max * limits.first_event_factor);
         let context = Context::custom::<Intrinsics>(&runtime).map_err(trouble)?;
-        let driver = context.with(|ctx| {
-            let driver = drive(&ctx, role, first).map_err(|error| Fault::of(&ctx, error, &meter))?;
-            Driver::save(&ctx, &driver).map_err(|error| Fault::of(&ctx, error, &meter))
-        })?;
-        let Driver { load, step, collect, drop, declared } = driver;
-        Ok(Self { load, step, collect, drop, declared, context, meter, limits, steps: 0, _runtime: runtime })
+        let driver = context
+            .with(|ctx| Driver::load(&ctx, role, first).map_err(|error| Fault::of(&ctx, error, &meter)))?;
+        Ok(Self { driver, context, meter, limits, steps: 0, _runtime: runtime })
     }
 
     /// JSON of the module's name, events and partition key.
     pub(crate) fn declared(&self) -> &str {
-        &self.declared
+        &self.driver.declared
     }
 
     /// Brings a stored state in.
     pub(crate) fn load(&mut self, partition: &str, state: &str) -> Result<(), Fault> {
-        self.call(&self.load, (partition, state))
+        self.call(&self.driver.load, (partition, state))
     }
 
-    /// Folds one event, given as JSON.
-    pub(crate) fn step(&mut self, partition: &str, event: &str) -> Result<(), Fault> {
+    /// Folds one event.
+    pub(crate) fn step(&mut self, partition: &str, event: &RecordedEvent) -> Result<(), Fault> {
         self.steps += 1;
         self.metered(|ctx| {
-            let event: Value<'_> = ctx.json_parse(event)?;
-            self.step.clone().restore(ctx)?.call((partition, event))
+            let state = event_args(ctx, partition, event)?.apply(&self.driver.step.clone().restore(ctx)?)?;
+            self.driver.settle(ctx, state)
         })
     }
 
     /// A resident state as JSON, checked whole.
     pub(crate) fn collect(&self, partition: &str) -> Result<String, Fault> {
-        self.call(&self.collect, (partition,))
+        self.call(&self.driver.collect, (partition,))
     }
 
     /// Lets a state go.
     pub(crate) fn drop_state(&mut self, partition: &str) -> Result<(), Fault> {
-        self.call(&self.drop, (partition,))
+        self.call(&self.driver.drop, (partition,))
     }
 
     fn call<A, R>(&self, function: &Persistent<Function<'static>>, arguments: A) -> Result<R, Fault>
@@ -141,44 +138,62 @@ impl Engine {
     }
 }
 
+/// What the sandbox gives the host.
 struct Driver {
     load: Persistent<Function<'static>>,
     step: Persistent<Function<'static>>,
     collect: Persistent<Function<'static>>,
     drop: Persistent<Function<'static>>,
+    settle: Persistent<Function<'static>>,
+    plain: Plain,
     declared: String,
+    /// What has to live as long as the driver.
+    _sandbox: Persistent<Object<'static>>,
 }
 
 impl Driver {
-    fn save<'js>(ctx: &Ctx<'js>, driver: &Object<'js>) -> rquickjs::Result<Self> {
-        let save = |name: &str| -> rquickjs::Result<_> {
-            Ok(Persistent::save(ctx, driver.get::<_, Function<'js>>(name)?))
+    /// Makes the sandbox, then loads the module into it.
+    fn load<'js>(ctx: &Ctx<'js>, role: Role, source: &str) -> rquickjs::Result<Self> {
+        let mut options = EvalOptions::default();
+        options.filename = Some("sandbox.js".into());
+        let sandbox: Object<'js> = ctx.eval_with_options(include_str!("sandbox.js"), options)?;
+        let (module, loaded) = Module::declare(ctx.clone(), role.file(), source)?.eval()?;
+        match loaded.state() {
+            PromiseState::Resolved => {}
+            PromiseState::Rejected => loaded.result::<()>().unwrap_or(Ok(()))?,
+            PromiseState::Pending => {
+                return Err(rquickjs::Exception::throw_type(
+                    ctx,
+                    "module must not wait (`await`) at its top level",
+                ));
+            }
+        }
+        let drivers: Object<'js> = sandbox.get("drivers")?;
+        let driver = drivers.get::<_, Function<'js>>(role.driver())?.call((module.namespace()?,))?;
+        Self::save(ctx, &sandbox, &driver)
+    }
+
+    fn save<'js>(ctx: &Ctx<'js>, sandbox: &Object<'js>, driver: &Object<'js>) -> rquickjs::Result<Self> {
+        let save = |of: &Object<'js>, name: &str| -> rquickjs::Result<_> {
+            Ok(Persistent::save(ctx, of.get::<_, Function<'js>>(name)?))
         };
         Ok(Self {
-            load: save("load")?,
-            step: save("step")?,
-            collect: save("collect")?,
-            drop: save("drop")?,
+            load: save(driver, "load")?,
+            step: save(driver, "step")?,
+            collect: save(driver, "collect")?,
+            drop: save(driver, "drop")?,
+            settle: save(sandbox, "settle")?,
+            plain: Plain::save(ctx, sandbox.get("objectPrototype")?, sandbox.get("arrayPrototype")?),
             declared: driver.get("declared")?,
+            _sandbox: Persistent::save(ctx, sandbox.clone()),
         })
     }
-}
 
-/// Makes the sandbox, then loads the module into it.
-fn drive<'js>(ctx: &Ctx<'js>, role: Role, source: &str) -> rquickjs::Result<Object<'js>> {
-    let mut options = EvalOptions::default();
-    options.filename = Some("sandbox.js".into());
-    let drivers: Object<'js> = ctx.eval_with_options(include_str!("sandbox.js"), options)?;
-    let (module, loaded) = Module::declare(ctx.clone(), role.file(), source)?.eval()?;
-    match loaded.state() {
-        PromiseState::Resolved => {}
-        PromiseState::Rejected => loaded.result::<()>().unwrap_or(Ok(()))?,
-        PromiseState::Pending => {
-            return Err(rquickjs::Exception::throw_type(
-                ctx,
-                "module must not wait (`await`) at its top level",
-            ));
+    /// Makes sure that a state is what JSON holds, if a step gave one back.
+    fn settle<'js>(&self, ctx: &Ctx<'js>, state: Value<'js>) -> rquickjs::Result<()> {
+        if state.is_undefined() || self.plain.is(ctx, &state)? {
+            return Ok(());
         }
+        self.settle.clone().restore(ctx)?.call((state, LOOKED_AT))
     }
-    drivers.get::<_, Function<'js>>(role.driver())?.call((module.namespace()?,))
 }

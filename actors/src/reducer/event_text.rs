@@ -91,14 +91,14 @@ pub(crate) fn time_text(at: Timestamp) -> String {
     text
 }
 
-fn data_text(event: &RecordedEvent) -> &str {
+pub(super) fn data_text(event: &RecordedEvent) -> &str {
     match event.content_type {
         ContentType::Json => std::str::from_utf8(&event.data).unwrap_or("null"),
         ContentType::Other(_) => "null",
     }
 }
 
-fn metadata_text(event: &RecordedEvent) -> &str {
+pub(super) fn metadata_text(event: &RecordedEvent) -> &str {
     match std::str::from_utf8(&event.metadata) {
         Ok(metadata) if !metadata.is_empty() => metadata,
         _ => "{}",

@@ -12,7 +12,6 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{
     Fault, ReducerLimits,
     engine::{Engine, Role},
-    event_text::event_text,
     partition::PartitionPath,
 };
 
@@ -84,7 +83,6 @@ struct Item {
     /// Its place in the batch.
     index: usize,
     partition: PartitionKey,
-    text: String,
 }
 
 /// A batch with its partitions known.
@@ -146,10 +144,9 @@ impl Folder {
             if !self.definition.folds(&event.name) {
                 continue;
             }
-            let text = event_text(event);
-            match self.partition_of(&text) {
+            match self.partition_of(event) {
                 Ok(Some(partition)) if self.only.as_ref().is_some_and(|only| *only != partition) => {}
-                Ok(Some(partition)) => prepared.items.push(Item { index, partition, text }),
+                Ok(Some(partition)) => prepared.items.push(Item { index, partition }),
                 Ok(None) => prepared.unkeyed += 1,
                 // Without a legal key it is of no partition.
                 Err(fault) if self.only.is_some() && fault.of_event => {}
@@ -164,12 +161,12 @@ impl Folder {
         self.missing()
     }
 
-    fn partition_of(&self, text: &str) -> Result<Option<PartitionKey>, Fault> {
+    fn partition_of(&self, event: &RecordedEvent) -> Result<Option<PartitionKey>, Fault> {
         let Some(path) = &self.path else { return Ok(Some(PartitionKey::global())) };
         let path = path.as_ref().map_err(|error| {
             Fault::new(format!("`partitionKey` is not legal any more: {error}; deploy it anew")).of_no_event()
         })?;
-        path.key_of(text).map_err(Fault::new)
+        path.key_of(event).map_err(Fault::new)
     }
 
     fn missing(&self) -> Vec<PartitionKey> {
@@ -216,7 +213,7 @@ impl Folder {
                     {
                         engine.load(partition, &String::from_utf8_lossy(state))?;
                     }
-                    engine.step(partition, &item.text)
+                    engine.step(partition, &prepared.events[item.index])
                 };
                 step().map_err(|fault| stumble(at, at == 0, fault))?;
             }

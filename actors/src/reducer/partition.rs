@@ -4,14 +4,14 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 use weir_types::{PartitionKey, Planted, ProjectionDefinition, RecordedEvent, planted};
 
-use super::event_text::event_text;
+use super::event_text::{data_text, event_text, metadata_text};
 use walk::Way;
 
 /// The partition of an event that a projection folds, if it has one.
 pub(crate) fn partition_of(definition: &ProjectionDefinition, event: &RecordedEvent) -> Option<PartitionKey> {
     match &definition.partition_key {
         None => Some(PartitionKey::global()),
-        Some(path) => PartitionPath::parse(path).ok()?.key_of(&event_text(event)).ok()?,
+        Some(path) => PartitionPath::parse(path).ok()?.key_of(event).ok()?,
     }
 }
 
@@ -35,25 +35,30 @@ impl PartitionPath {
         Ok(Self { path, way: Way::parse(text) })
     }
 
-    /// The partition of an event given as JSON. `None` when the event has no
-    /// key there: nothing, null, an empty text, an object or an array.
-    pub(crate) fn key_of(&self, event: &str) -> Result<Option<PartitionKey>, String> {
-        let found = self.find(event).map_err(|error| format!("event is not readable as JSON: {error}"))?;
-        let text = match found {
-            Some(Value::String(text)) => text,
-            Some(Value::Bool(flag)) => flag.to_string(),
-            Some(Value::Number(number)) => number_text(&number),
-            _ => return Ok(None),
-        };
-        if text.is_empty() {
-            return Ok(None);
+    /// The partition of an event. `None` when it has no key there: nothing, null,
+    /// an empty text, an object or an array.
+    pub(crate) fn key_of(&self, event: &RecordedEvent) -> Result<Option<PartitionKey>, String> {
+        key_at(self.look(event))
+    }
+
+    /// As [`PartitionPath::key_of`], of an event given as JSON.
+    #[cfg(any(test, feature = "inside"))]
+    pub(crate) fn key_in(&self, event: &str) -> Result<Option<PartitionKey>, String> {
+        key_at(self.find(event))
+    }
+
+    fn look(&self, event: &RecordedEvent) -> serde_json::Result<Option<Value>> {
+        match self.way.as_ref().and_then(Way::parted) {
+            Some(("data", rest)) => rest.find(data_text(event)),
+            Some(("metadata", rest)) => rest.find(metadata_text(event)),
+            Some(("entityId", rest)) if rest.is_over() => Ok(Some(event.entity_id.as_str().into())),
+            _ => self.find(&event_text(event)),
         }
-        PartitionKey::new(text).map(Some).map_err(|error| error.to_string())
     }
 
     fn find(&self, event: &str) -> serde_json::Result<Option<Value>> {
         match &self.way {
-            Some(way) => way.find(event),
+            Some(way) => way.whole().find(event),
             None => self.find_in_whole(event),
         }
     }
@@ -62,6 +67,20 @@ impl PartitionPath {
         let event: Value = serde_json::from_str(event)?;
         Ok(self.path.query(&event).at_most_one().ok().flatten().cloned())
     }
+}
+
+/// The key that a value is, if it is one.
+fn key_at(found: serde_json::Result<Option<Value>>) -> Result<Option<PartitionKey>, String> {
+    let text = match found.map_err(|error| format!("event is not readable as JSON: {error}"))? {
+        Some(Value::String(text)) => text,
+        Some(Value::Bool(flag)) => flag.to_string(),
+        Some(Value::Number(number)) => number_text(&number),
+        _ => return Ok(None),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    PartitionKey::new(text).map(Some).map_err(|error| error.to_string())
 }
 
 /// Whether a path, whose syntax was checked, is made of names and indexes alone.
@@ -118,7 +137,13 @@ fn number_text(number: &serde_json::Number) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use serde_json::json;
+    use uuid::Uuid;
+    use weir_types::{
+        ContentType, EntityId, EntityType, EventId, EventName, EventSource, Position, StreamVersion,
+        Timestamp,
+    };
 
     use super::*;
 
@@ -144,7 +169,7 @@ mod tests {
             ("$ ['data'] [ \"a b\" ]", Some("x")),
             ("$['data']['a\\'b']", None),
         ] {
-            let key = PartitionPath::parse(path).unwrap().key_of(&event.to_string()).unwrap();
+            let key = PartitionPath::parse(path).unwrap().key_in(&event.to_string()).unwrap();
             assert_eq!(key.as_ref().map(PartitionKey::as_str), expected, "{path}");
         }
         assert!(PartitionPath::parse("data.x").is_err());
@@ -186,6 +211,57 @@ mod tests {
     }
 
     #[test]
+    fn an_event_has_at_a_path_what_its_text_has_there() {
+        let event = RecordedEvent {
+            id: EventId(Uuid::from_u128(7)),
+            entity_id: EntityId::new("e-1").unwrap(),
+            entity_type: EntityType::new("order").unwrap(),
+            name: EventName::new("order.placed").unwrap(),
+            version: StreamVersion(3),
+            position: Position(9),
+            schema_version: 1,
+            content_type: ContentType::Json,
+            data: Bytes::from_static(br#"{"a":{"b":[1,"two"]},"n":7.0}"#),
+            metadata: Bytes::new(),
+            recorded_at: Timestamp(1_700_000_000_000_000),
+            occurred_at: None,
+            source: EventSource::Api,
+            tags: Vec::new(),
+        };
+        let others = [
+            RecordedEvent { metadata: Bytes::from_static(br#"{"tenant":"t"}"#), ..event.clone() },
+            RecordedEvent { content_type: ContentType::Other("text/plain".into()), ..event.clone() },
+            RecordedEvent { data: Bytes::from_static(b"12"), ..event.clone() },
+        ];
+        let paths = [
+            "$",
+            "$.data",
+            "$.data.n",
+            "$.data.a.b[1]",
+            "$.data.a.b[-1]",
+            "$['data'].n",
+            "$.metadata.tenant",
+            "$.metadata",
+            "$.entityId",
+            "$.entityId.x",
+            "$.entityType",
+            "$.version",
+            "$.position",
+            "$.timestamp",
+            "$.occurredAt",
+            "$.contentType",
+            "$.none",
+        ];
+        for event in others.iter().chain([&event]) {
+            for path in paths {
+                let parsed = PartitionPath::parse(path).unwrap();
+                let text = event_text(event);
+                assert_eq!(parsed.key_of(event), parsed.key_in(&text), "{path} of {text}");
+            }
+        }
+    }
+
+    #[test]
     fn a_path_that_may_lead_to_many_places_is_refused() {
         for path in
             ["$..a", "$.a..b", "$.*", "$.a[*]", "$['a','b']", "$[0:1]", "$[?@.a]", "$[0,0][0]", "$..*"]
@@ -201,7 +277,7 @@ mod tests {
     #[test]
     fn a_key_over_its_limit_is_named() {
         let path = PartitionPath::parse("$.data").unwrap();
-        assert!(path.key_of(&json!({"data": "x".repeat(513)}).to_string()).is_err());
-        assert!(path.key_of(&json!({"data": "a\u{0}b"}).to_string()).is_err());
+        assert!(path.key_in(&json!({"data": "x".repeat(513)}).to_string()).is_err());
+        assert!(path.key_in(&json!({"data": "a\u{0}b"}).to_string()).is_err());
     }
 }

@@ -154,6 +154,9 @@
   };
   const isText = (value) => typeof value === 'string';
   const isCode = (value) => typeof value === 'function';
+  const { bind } = Function.prototype;
+  // As a member of what it was exported with. Less work at each call than `apply`, which takes a list of arguments.
+  const member = (code, self) => apply(bind, code, [self]);
 
   // A stream is folded without a look, or each event is judged on the state
   // that it leads to. An empty text is the initial state. The state is kept as
@@ -213,9 +216,8 @@
         if (answer instanceof Promise) throw new TypeError('a fold must not be async');
         const next = answer === undefined ? state : answer;
         if (mode !== 'check') {
-          check(next, 64);
           state = next;
-          return;
+          return next;
         }
         check(next, Infinity);
         const kept = stringify(next);
@@ -259,7 +261,7 @@
   };
 
   // Folds into tables: each event leads to statements, and nothing is kept here.
-  const intoTables = (self, handler, declared) => {
+  const intoTables = (handler, declared) => {
     const aside = asides();
     let steps = [];
     const isStatement = (value) => isArray(value) && isText(value[0]);
@@ -286,7 +288,7 @@
       declared,
       load(_, __) {},
       step(key, event) {
-        const answer = apply(handler, self, [event, aside(event, key)]);
+        const answer = handler(event, aside(event, key));
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
         steps.push([event.position, statementsOf(answer)]);
       },
@@ -303,7 +305,7 @@
     const { self, pick, demand } = exported(namespace);
     const name = demand('name', isText, 'a string');
     const events = demand('events', (value) => isArray(value) && value.every(isText), 'an array of strings');
-    const handler = demand('handler', isCode, 'a function');
+    const handler = member(demand('handler', isCode, 'a function'), self);
     const partitionKey = pick('partitionKey');
     if (partitionKey !== undefined && partitionKey !== null && !isText(partitionKey)) {
       throw new TypeError('`partitionKey` must be a JSONPath string');
@@ -330,7 +332,7 @@
       if (partitionKey !== undefined && partitionKey !== null) {
         throw new TypeError('a projection into tables has no `partitionKey`');
       }
-      return intoTables(self, handler, declared);
+      return intoTables(handler, declared);
     }
     const initialState = demand('initialState', isCode, 'a function');
 
@@ -349,14 +351,14 @@
       step(key, event) {
         const held = states.get(key);
         const state = held === undefined ? parse(initial) : held;
-        const answer = apply(handler, self, [state, event, aside(event, key)]);
+        const answer = handler(state, event, aside(event, key));
         if (answer instanceof Promise) throw new TypeError('`handler` must not be async');
         if (answer === undefined && (state === null || typeof state !== 'object')) {
           throw new TypeError(`\`handler\` returned nothing, and a state that is ${kindOf(state)} cannot be changed in place`);
         }
         const next = answer === undefined ? state : answer;
-        check(next, 64);
         if (next !== held) states.set(key, next);
+        return next;
       },
       collect(key) {
         const state = states.get(key);
@@ -398,5 +400,43 @@
     };
   };
 
-  return { invariant, projection, upcaster };
+  // The engine knows what objects have in common as long as one of them lives. These make it know an event at each step of
+  // its making; without them it would find that out anew for every one.
+  const parts = [
+    'id', 'name', 'data', 'entityId', 'entityType', 'version', 'position', 'timestamp', 'occurredAt', 'metadata',
+    'schemaVersion', 'source',
+  ];
+  const growing = parts.map((_, last) => {
+    const event = {};
+    for (const name of parts.slice(0, last + 1)) event[name] = null;
+    return event;
+  });
+
+  // An event comes in its parts, of which it is put together here. A step gives back the state that it led to, if the host
+  // is to look at it: nearly all states are plain, and it knows those sooner than the check above.
+  const stepping = (drive) => (namespace) => {
+    const { step, ...driver } = drive(namespace);
+    return {
+      ...driver,
+      step(
+        key, id, name, data, entityId, entityType, version, position, timestamp, occurredAt, metadata, schemaVersion,
+        source, contentType,
+      ) {
+        const event = {
+          id, name, data, entityId, entityType, version, position, timestamp, occurredAt, metadata, schemaVersion, source,
+        };
+        if (contentType !== undefined) event.contentType = contentType;
+        return step(key, event);
+      },
+    };
+  };
+
+  return {
+    drivers: { invariant: stepping(invariant), projection: stepping(projection), upcaster: stepping(upcaster) },
+    // What the host cannot tell at a glance of a state that a step led to.
+    settle: (state, budget) => check(state, budget),
+    objectPrototype,
+    arrayPrototype,
+    growing,
+  };
 })()

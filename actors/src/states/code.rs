@@ -10,7 +10,7 @@ use weir_types::{
 use super::{cache::Folder, fold::StateError};
 use crate::{
     invariant::{Invariant, Walk},
-    reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, event_text},
+    reducer::{Engine, Fault, OwnThread, ReducerLimits, Role},
     upcast::{Upcasting, Upcasts},
     work_time::WorkTime,
 };
@@ -45,7 +45,7 @@ impl Code {
     ) -> Result<Arc<str>, StateError> {
         match self {
             Self::Invariant(invariant) => {
-                let events = events.iter().map(|event| (event_text(event), false)).collect();
+                let events = events.iter().map(|event| (event.clone(), false)).collect();
                 Ok(invariant.walk(Walk { state, events }).await.map_err(failed)?.state)
             }
             Self::Projection(fold) => fold.walk(entity_id, state, events).await,
@@ -72,8 +72,7 @@ pub(super) struct VirtualFold {
 struct Page {
     entity: String,
     state: Arc<str>,
-    /// Each event with what it is called where it cannot be folded.
-    events: Vec<(String, String)>,
+    events: Vec<RecordedEvent>,
 }
 
 impl VirtualFold {
@@ -95,8 +94,7 @@ impl VirtualFold {
         events: &[RecordedEvent],
     ) -> Result<Arc<str>, StateError> {
         let mine = events.iter().filter(|event| self.definition.folds(&event.name));
-        let named = |event: &RecordedEvent| format!("event `{}` of version {}", event.name, event.version);
-        let events = mine.map(|event| (event_text(event), named(event))).collect();
+        let events = mine.cloned().collect();
         let page = Page { entity: entity_id.as_str().to_owned(), state, events };
         let failed = |fault: Fault| StateError::Failed { reason: fault.to_string() };
         let walked = self.walker.ask(move |walker| walker.walk(&page)).await;
@@ -126,8 +124,12 @@ impl Walker {
         let mut time = WorkTime::of(limits::VIRTUAL_TIME_MAX);
         let engine = self.engine()?;
         engine.load(&page.entity, &page.state)?;
-        for (event, named) in &page.events {
-            let at_event = |fault: Fault| Fault { message: format!("{named}: {}", fault.message), ..fault };
+        for event in &page.events {
+            let at_event = |fault: Fault| {
+                let message =
+                    format!("event `{}` of version {}: {}", event.name, event.version, fault.message);
+                Fault { message, ..fault }
+            };
             engine.step(&page.entity, event).map_err(at_event)?;
             if time.is_over() {
                 let max = limits::VIRTUAL_TIME_MAX.as_millis();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use weir_types::{EventName, RecordedEvent, UpcastError, limits};
 
 use super::steps::{Step, Steps};
-use crate::reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError, event_text};
+use crate::reducer::{Engine, Fault, OwnThread, ReducerLimits, Role, ThreadError};
 
 /// Why an event was not upcast.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,18 +143,17 @@ impl Worker {
     /// What failed is tried once more on a fresh engine: whether it is a fault must not depend on what came before.
     fn step(&mut self, step: &Step, event: &RecordedEvent) -> Result<Bytes, Fault> {
         let fresh = !self.engines.contains_key(&step.from);
-        let text = event_text(event);
-        let mut led = self.attempt(step, &text);
+        let mut led = self.attempt(step, event);
         if led.is_err() {
             self.engines.remove(&step.from);
             if !fresh {
-                led = self.attempt(step, &text);
+                led = self.attempt(step, event);
             }
         }
         led.inspect_err(|_| drop(self.engines.remove(&step.from)))
     }
 
-    fn attempt(&mut self, step: &Step, event: &str) -> Result<Bytes, Fault> {
+    fn attempt(&mut self, step: &Step, event: &RecordedEvent) -> Result<Bytes, Fault> {
         let engine = match self.engines.entry(step.from) {
             std::collections::hash_map::Entry::Occupied(engine) => engine.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {

@@ -13,7 +13,7 @@ use std::{
 
 use weir_types::{EventPattern, PartitionKey, Position, RecordedEvent, limits};
 
-use crate::reducer::{PartitionPath, event_text};
+use crate::reducer::PartitionPath;
 
 /// Why there can be no window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -167,7 +167,7 @@ impl Window {
     /// What has no key there is of the one partition that a projection without a key has.
     fn partition_of(&self, event: &RecordedEvent) -> Result<PartitionKey, String> {
         let Some(path) = &self.path else { return Ok(PartitionKey::global()) };
-        let key = path.key_of(&event_text(event))?.unwrap_or_else(PartitionKey::global);
+        let key = path.key_of(event)?.unwrap_or_else(PartitionKey::global);
         let (bytes, max) = (key.as_str().len(), limits::WORKER_PARTITION_BYTES_MAX);
         if bytes > max {
             Err(format!("partition key has {bytes} bytes, over the limit of {max}"))

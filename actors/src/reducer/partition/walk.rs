@@ -37,12 +37,16 @@ impl Way {
         Some(Self(segments))
     }
 
-    /// What an event has there, without building the rest of it.
-    pub(super) fn find(&self, event: &str) -> serde_json::Result<Option<Value>> {
-        let mut json = serde_json::Deserializer::from_str(event);
-        let found = Walk(&self.0).deserialize(&mut json)?;
-        json.end()?;
-        Ok(found)
+    pub(super) fn whole(&self) -> Walk<'_> {
+        Walk(&self.0)
+    }
+
+    /// The name that it begins with, and what is left of it behind that.
+    pub(super) fn parted(&self) -> Option<(&str, Walk<'_>)> {
+        match self.0.as_slice() {
+            [Segment::Name(first), rest @ ..] => Some((first, Walk(rest))),
+            _ => None,
+        }
     }
 }
 
@@ -55,7 +59,21 @@ fn in_brackets(text: &str) -> Option<Segment> {
 }
 
 /// What is left of the way, from where the deserializer is.
-struct Walk<'w>(&'w [Segment]);
+pub(super) struct Walk<'w>(&'w [Segment]);
+
+impl Walk<'_> {
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What a text of JSON has there, without building the rest of it.
+    pub(super) fn find(self, text: &str) -> serde_json::Result<Option<Value>> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let found = self.deserialize(&mut json)?;
+        json.end()?;
+        Ok(found)
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = Option<Value>;

@@ -92,6 +92,8 @@ async fn an_escape_is_a_fault_at_its_event() {
         ("JSON.parse = null", ""),
         ("console.log = null", ""),
         ("undeclared = 1", "not defined"),
+        ("Error.prepareStackTrace = (error, sites) => { state.sites = sites }", "not extensible"),
+        ("Error.stackTraceLimit = 0", "not extensible"),
     ] {
         let bench = fold(&format!("if (event.name === 'bad') {{ {body} }} else state.n += 1")).await;
         let failure = bench.failure.as_ref().unwrap_or_else(|| panic!("{body} passed"));
@@ -172,6 +174,7 @@ async fn a_state_is_what_json_holds() {
         ("state.c = ctx", "state.c is an instance of a class"),
         ("state.n = NaN", "state.n is NaN"),
         ("state.l = [1, undefined]", "state.l[1] is undefined"),
+        ("state.l = []; state.l[2 ** 32 - 2] = 1", "state.l[0] is undefined"),
         ("state.self = state", "circular"),
         ("state.deep = {l: [{x: 1 / 0}]}", "state.deep.l[0].x is Infinity"),
         ("return (async () => state)()", "must not be async"),
@@ -294,6 +297,27 @@ async fn a_handler_is_given_all_of_an_event() {
     assert!(
         bench.global().contains(r#""data":null,"#) && bench.global().contains(r#""contentType":"image/png""#)
     );
+}
+
+#[tokio::test]
+async fn a_state_that_json_cannot_hold_is_a_fault_of_its_event_though_the_next_one_mends_it() {
+    for value in [
+        "NaN",
+        "1n",
+        "() => 1",
+        "new Map()",
+        "Promise.resolve(1)",
+        "Object.setPrototypeOf(() => 1, Object.prototype)",
+        "Object.setPrototypeOf([1], Object.prototype)",
+        "[[undefined]]",
+        "{a: [{b: 1 / 0}]}",
+    ] {
+        let source = module(&format!("if (event.name === 'bad') state.x = {value}; else delete state.x"));
+        let mut bench = Bench::of(&source);
+        bench.fold(&[event(1, "bad", "e", &json!({})), event(2, "good", "e", &json!({}))]).await;
+        let failed = bench.failure.as_ref().unwrap_or_else(|| panic!("{value} passed"));
+        assert_eq!(failed.position.0, 1, "{value}");
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl PartitionPath {
         key_at(self.look(event))
     }
 
-    /// As [`PartitionPath::key_of`], of an event given as JSON.
+    /// The partition of an event given as JSON, all of which is read.
     #[cfg(any(test, feature = "inside"))]
     pub(crate) fn key_in(&self, event: &str) -> Result<Option<PartitionKey>, String> {
         key_at(self.find(event))

@@ -1,4 +1,4 @@
-use rquickjs::{Ctx, Filter, Object, Persistent, Value};
+use rquickjs::{Ctx, Filter, Object, Persistent, Value, atom::PredefinedAtom};
 
 /// Values in a state that are looked at after each event.
 pub(super) const LOOKED_AT: u32 = 64;
@@ -54,12 +54,18 @@ impl<'js> Walk<'js> {
         }
         self.found.push(value.clone());
         let prototype = object.get_prototype();
-        match value.as_array() {
-            Some(list) => Ok(prototype.as_ref() == Some(&self.array) && self.all(list.iter())?),
-            None => {
-                let plain = prototype.is_none_or(|prototype| prototype == self.object);
-                Ok(plain && self.all(object.own_values(Filter::default()))?)
-            }
+        if value.is_array() {
+            return Ok(prototype.as_ref() == Some(&self.array) && self.through_list(object)?);
+        }
+        let plain = prototype.is_none_or(|prototype| prototype == self.object);
+        Ok(plain && self.all(object.own_values(Filter::default()))?)
+    }
+
+    /// A list so long that its length is no small number is not plain: what is in it can only be holes.
+    fn through_list(&mut self, list: &Object<'js>) -> rquickjs::Result<bool> {
+        match list.get::<_, Value<'js>>(PredefinedAtom::Length)?.as_int() {
+            Some(length) => self.all((0..length).map(|index| list.get(index.cast_unsigned()))),
+            None => Ok(false),
         }
     }
 

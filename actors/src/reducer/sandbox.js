@@ -1,6 +1,6 @@
 // Runs before an author's module, in the same context: takes away what is not
 // deterministic, freezes what is left, and gives back the drivers by which the
-// host folds, one for each kind of module. Nothing of the driver is reachable from the author's code.
+// host folds, one for each kind of module, and what else it needs. Nothing of it is reachable from the author's code.
 (() => {
   'use strict';
   const { parse, stringify } = JSON;
@@ -40,6 +40,9 @@
     if (typeof name === 'string' && !allowed.has(name)) delete globalThis[name];
   }
   delete Math.random;
+  // Both are settings of the engine that freezing leaves open, and the first is told of every function of a stack.
+  delete Error.prepareStackTrace;
+  delete Error.stackTraceLimit;
   // A key of a state may be called `__proto__`: without these it is a key like any other.
   for (const name of ['__proto__', '__defineGetter__', '__defineSetter__', '__lookupGetter__', '__lookupSetter__']) {
     delete objectPrototype[name];

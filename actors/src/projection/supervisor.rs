@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use weir_types::{
     Deployment, GroupId, LogIndex, PartitionRebuild, ProjectionDefinition, ProjectionId, ProjectionKind,
     ProjectionName, ReadError,
-    ports::{Checkpoint, EventReader, Feed, TableStore, ViewStore},
+    ports::{Checkpoint, EventReader, Feed, TableStore, ViewChange, ViewStore},
 };
 
 use super::{
@@ -283,11 +283,15 @@ impl State {
         before: Option<&ProjectionId>,
     ) {
         let Deployment { paused, resumed, .. } = *one;
-        if let Some((_, definition)) = one.generations().find(|(known, _)| *known == id) {
-            self.children.entry(id.clone()).or_insert_with(|| {
-                info!(projection = %id.name, deployed = %id.deployed, "projection starts");
-                Child::new(definition.clone(), one)
-            });
+        if !self.children.contains_key(id)
+            && let Some((_, definition)) = one.generations().find(|(known, _)| *known == id)
+        {
+            info!(projection = %id.name, deployed = %id.deployed, "projection starts");
+            let child = Child::new(definition.clone(), one);
+            if before.is_none() {
+                self.note_serves(id, &child).await;
+            }
+            self.children.insert(id.clone(), child);
         }
         let Some(child) = self.children.get_mut(id) else { return };
         child.before = before.cloned();
@@ -303,6 +307,25 @@ impl State {
             self.show_paused(id).await;
         } else if !child.waits {
             self.begin(myself, id).await;
+        }
+    }
+
+    /// A generation that answers from its start on is one that serves, whether or not it ever folds here: it may be
+    /// paused or parked, and one that is deployed later still has to catch up with it.
+    async fn note_serves(&self, id: &ProjectionId, child: &Child) {
+        let ProjectionsArguments { group, views, .. } = &self.arguments;
+        let noted = async {
+            let stored = views.checkpoint(*group, id).await?;
+            if stored.serves {
+                return Ok(());
+            }
+            let checkpoint = Checkpoint { serves: true, ..stored };
+            views.commit(*group, id, ViewChange { checkpoint, ..ViewChange::default() }).await
+        };
+        match noted.await {
+            Ok(()) => child.progress.send_modify(|progress| progress.checkpoint.serves = true),
+            // Its actor does it when it is caught up, which fails as loudly.
+            Err(error) => warn!(projection = %id.name, %error, "not noted yet that it answers"),
         }
     }
 

@@ -18,8 +18,9 @@ pub const RECIPE: Recipe = Recipe {
 /// The bars of the issue, on two cores that client and node share.
 const COUNTER_EVENTS_PER_SECOND_MIN: f64 = 250_000.0;
 const VIEW_P99_MS_MAX: f64 = 20.0;
-/// Events of the folds: the bar is of the first.
-const EVENTS: [&str; 2] = ["200000", "1000000"];
+/// Events of the folds, and how often each is measured. The bar is of the first, by the median: a single run of a second
+/// is as likely to measure what else the machine did.
+const FOLDS: [(&str, usize); 2] = [("200000", 5), ("1000000", 1)];
 /// Views are read at this rate.
 const VIEW: [&str; 5] = ["view", "--rate", "1000", "--in-flight", "64"];
 const BY: [&str; 2] = ["read", "event"];
@@ -30,14 +31,21 @@ const BY: [&str; 2] = ["read", "event"];
 /// Naming the bars that are missed.
 pub async fn story(report: &mut Report, flags: &Flags) -> Result<Outcome> {
     let mut missed = Vec::new();
-    for events in EVENTS {
-        let folds = folds(events).await?;
-        let counter = folds.first().and_then(|fold| fold["eventsPerSecond"].as_f64()).context("no fold")?;
-        if events == EVENTS[0] && counter < COUNTER_EVENTS_PER_SECOND_MIN {
-            missed.push(format!("{counter:.0} events/s of a counter, under {COUNTER_EVENTS_PER_SECOND_MIN}"));
+    for (events, runs) in FOLDS {
+        let (mut all, mut counters) = (Vec::new(), Vec::new());
+        for _ in 0..runs {
+            let folds = folds(events).await?;
+            let counter = folds.first().and_then(|fold| fold["eventsPerSecond"].as_f64());
+            counters.push(counter.context("no fold of a counter")?);
+            all.push(folds);
         }
-        report.phase(&format!("{events} events are folded: {counter:.0}/s by a counter"));
-        report.note(&format!("folds_of_{events}"), folds);
+        counters.sort_by(f64::total_cmp);
+        let median = counters[runs / 2];
+        if events == FOLDS[0].0 && median < COUNTER_EVENTS_PER_SECOND_MIN {
+            missed.push(format!("{median:.0} events/s of a counter, under {COUNTER_EVENTS_PER_SECOND_MIN}"));
+        }
+        report.phase(&format!("{events} events are folded: {median:.0}/s by a counter, median of {runs}"));
+        report.note(&format!("folds_of_{events}"), all);
     }
     for nats in [false, true] {
         let name = if nats { "view_by_jetstream" } else { "view_by_log" };

@@ -79,7 +79,7 @@ impl Default for Flags {
             window: Duration::from_secs(10),
             kills: 100,
             rounds: 3,
-            events: 100_000,
+            events: 1_000_000,
             only: None,
         }
     }

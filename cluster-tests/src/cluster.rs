@@ -57,6 +57,21 @@ impl Cluster {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_in(spec: ClusterSpec, environment: &[(&'static str, String)]) -> Result<Self> {
+        Self::start_prepared(spec, |node| {
+            node.set_environment(environment);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The same, with something done to each node before it starts.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and what `prepare` fails with.
+    pub async fn start_prepared(
+        spec: ClusterSpec,
+        prepare: impl FnMut(&mut Node) -> Result<()>,
+    ) -> Result<Self> {
         let turn = TURNS.acquire().await.context("the turns were closed")?;
         let folder = tempfile::Builder::new().prefix("weir-cluster-").tempdir()?;
         let nats = match spec.nats {
@@ -64,7 +79,7 @@ impl Cluster {
             false => None,
         };
         let mut nodes = Node::plan(folder.path(), spec.nodes)?;
-        nodes.iter_mut().for_each(|node| node.set_environment(environment));
+        nodes.iter_mut().try_for_each(prepare)?;
         let mut cluster = Self { nodes, nats, id: Uuid::new_v4(), folder: Some(folder), _turn: turn };
         for node in 1..=spec.nodes as u64 {
             cluster.start_node(node)?;

@@ -10,6 +10,7 @@ pub mod accept;
 pub mod audit;
 pub mod binary;
 pub mod chaos;
+pub mod clocks;
 mod cluster;
 pub mod dataset;
 pub mod edge;

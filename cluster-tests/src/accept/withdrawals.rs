@@ -1,5 +1,6 @@
 //! Withdrawals from accounts whose invariant is that the balance is not below
-//! zero, by clients that do not look before, while leaders are killed.
+//! zero, by clients that do not look before, while leaders are killed and no
+//! two clocks agree.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,12 +22,12 @@ use weir_client::{
 };
 
 use super::{Outcome, Recipe};
-use crate::{Cluster, ClusterSpec, PATIENCE, edge::Edge, eventually, report::Report};
+use crate::{Cluster, ClusterSpec, PATIENCE, clocks::Clocks, edge::Edge, eventually, report::Report};
 
 /// The recipe.
 pub const RECIPE: Recipe = Recipe {
     name: "streams/withdrawals",
-    summary: "64 clients withdraw from accounts with an invariant while leaders are killed: never below zero, all acknowledged there",
+    summary: "64 clients withdraw from accounts with an invariant, clocks skewed and leaders killed: never below zero, all acknowledged there",
     release: false,
     run: |flags, report| story(report, flags.seed, 64, 5).boxed(),
 };
@@ -59,7 +60,10 @@ struct Bank {
 /// # Errors
 /// The first thing that does not hold.
 pub async fn story(report: &mut Report, seed: u64, clients: u64, kills: u64) -> Result<Outcome> {
-    let mut cluster = Cluster::start(ClusterSpec { nodes: 3, nats: false }).await?;
+    let mut clocks = Clocks::build()?;
+    let spec = ClusterSpec { nodes: 3, nats: false };
+    let mut cluster = Cluster::start_prepared(spec, |node| clocks.give(node)).await?;
+    let mut skews = Rng::named(seed, "clocks");
     let urls: Vec<String> = cluster.edges().iter().map(|edge| edge.base().to_owned()).collect();
     let options = ClientOptions { deadline: Duration::from_secs(60), ..ClientOptions::default() };
     let client = Client::new(&urls, options)?;
@@ -73,6 +77,7 @@ pub async fn story(report: &mut Report, seed: u64, clients: u64, kills: u64) -> 
     });
     let customers: Vec<_> = customers.collect();
     for kill in 1..=kills {
+        clocks.skew(&mut skews)?;
         let goal = bank.changes.load(Ordering::Relaxed) + BETWEEN;
         eventually("changes go on", PATIENCE, || async {
             ensure!(bank.changes.load(Ordering::Relaxed) >= goal, "too few changes");
@@ -99,6 +104,9 @@ pub async fn story(report: &mut Report, seed: u64, clients: u64, kills: u64) -> 
     report.note("refused", bank.refused.load(Ordering::Relaxed));
     report.note("lowest_balance", lowest);
     report.note("kills", kills);
+    let looks = clocks.looks()?;
+    report.note("looks_at_a_wrong_clock", looks);
+    ensure!(looks > 0, "a node never looked at its wrong clock");
     ensure!(
         bank.refused.load(Ordering::Relaxed) > 0,
         "nothing was ever refused: the invariant was not tried"

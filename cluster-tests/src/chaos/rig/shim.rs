@@ -71,9 +71,16 @@ impl Page {
         Ok(Self { library: library.to_owned(), path: path.to_owned(), file })
     }
 
+    /// What gives the page to a process, in its environment.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        [("LD_PRELOAD", text(&self.library)), ("WEIR_CHAOS_FAULTS", text(&self.path))]
+    }
+
     /// Gives the page to a process that is about to start.
     pub fn give(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", &self.library).env("WEIR_CHAOS_FAULTS", &self.path);
+        command.envs(self.environment());
     }
 
     /// Sets a word.

@@ -180,8 +180,8 @@ impl Router {
         &self,
         request: &TransactionRequest,
     ) -> Result<Option<Position>, AppendError> {
-        let (Some(key), Some(scope)) = (&request.idempotency_key, request.scope()) else { return Ok(None) };
-        let known = self.streams.reader.remembered(self.config.group, scope, key).await.map_err(unread)?;
+        let (Some(key), Some(scope)) = (request.key(), request.scope()) else { return Ok(None) };
+        let known = self.streams.reader.remembered(self.config.group, scope, &key).await.map_err(unread)?;
         let Some(known) = known else { return Ok(None) };
         if known.idempotency.digest != digest_of_transaction(request) {
             return Err(AppendError::IdempotencyConflict);

@@ -127,7 +127,7 @@ async fn a_limit_is_a_fault_at_its_event() {
         ("'a'.repeat(30) + 'b'; /^(a+)+$/.test('a'.repeat(40) + 'b')", "more than"),
         ("throw new Error('no')", "Error: no"),
         ("throw 'no'", "thrown: no"),
-        ("throw { no: 1 }", "thrown: a value of type object"),
+        ("throw { no: 1 }", r#"thrown: {"no":1}"#),
         ("throw null", ""),
         ("throw { get message() { for (;;) {} } }", "thrown"),
         ("null.x", "TypeError"),
@@ -178,6 +178,8 @@ async fn a_state_is_what_json_holds() {
         ("state.self = state", "circular"),
         ("state.deep = {l: [{x: 1 / 0}]}", "state.deep.l[0].x is Infinity"),
         ("return (async () => state)()", "must not be async"),
+        ("state.short = 'ab😀'.slice(0, 3)", "half of a character"),
+        ("state['😀'[1]] = 1", "half of a character"),
         ("let d = {}; state.d = d; for (let i = 0; i < 1e5; i += 1) { d.d = {}; d = d.d }", ""),
         (
             "state.wide = Object.fromEntries(Array.from({length: 200}, (_, i) => [`k${i}`, i])); state.wide.k150 = NaN",
@@ -189,6 +191,30 @@ async fn a_state_is_what_json_holds() {
         assert_eq!(failure.position.0, 2, "{body}");
         assert!(failure.fault.message.contains(message), "{body}: {}", failure.fault.message);
         assert_eq!(bench.global(), r#"{"n":1}"#, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_whole_characters_is_kept_whatever_it_looks_like() {
+    let bench = fold(r"state.t = '😀\\ud83d\\\\ud83d\u0001' + 'ab😀'.slice(0, 3) + '😀'[1]").await;
+    assert_eq!(bench.failure, None);
+    let state: serde_json::Value = serde_json::from_str(bench.global()).unwrap();
+    assert_eq!(state["t"], "😀\\ud83d\\\\ud83d\u{1}ab😀");
+}
+
+#[tokio::test]
+async fn what_is_thrown_is_told_whatever_it_is() {
+    for (body, message) in [
+        ("throw { code: 1 }", r#"thrown: {"code":1}"#),
+        ("throw 0", "thrown: 0"),
+        ("throw 'text'", "thrown: text"),
+        ("throw null", "out of memory, or `null` was thrown"),
+        ("throw undefined", "thrown: a value of type undefined"),
+        ("throw { toJSON() { throw 1 } }", "thrown: a value of type object"),
+        ("throw { toJSON() { for (;;) {} } }", "thrown: a value of type object"),
+    ] {
+        let bench = fold(&format!("if (event.name === 'bad') {{ {body} }}")).await;
+        assert_eq!(bench.failure.as_ref().unwrap().fault.message, message, "{body}");
     }
 }
 

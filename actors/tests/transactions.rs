@@ -9,10 +9,12 @@ use std::sync::Arc;
 use futures::future::join_all;
 use support::{NODE, decided, event, eventually, request, router};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 use weir_actors::{RouterConfig, RouterHandle};
 use weir_types::{
-    AppendError, Condition, EntityId, ExpectedVersion, GroupId, IdempotencyKey, NewEvent, NodeId, Position,
-    StreamAppend, StreamCheck, StreamVersion, Tag, Term, TransactionAck, TransactionRequest, Violation,
+    AppendError, Condition, EntityId, EventId, ExpectedVersion, GroupId, IdempotencyKey, NewEvent, NodeId,
+    Position, StreamAppend, StreamCheck, StreamVersion, Tag, Term, TransactionAck, TransactionRequest,
+    Violation,
     ports::Leadership,
     testing::{Fate, MemoryLog},
 };
@@ -134,6 +136,25 @@ async fn a_key_has_one_outcome_even_when_nothing_fits_any_more() {
     other.appends[1].events.push(event("2"));
     assert_eq!(router.transact(other).await, Err(AppendError::IdempotencyConflict));
     assert_eq!(log.events().len(), 3);
+}
+
+#[tokio::test]
+async fn a_transaction_without_a_key_is_known_by_the_id_of_its_first_event() {
+    let (log, router) = led().await;
+    let mut first = transaction(&[("a", None), ("b", None)]);
+    first.appends[0].events[0].id = Some(EventId(Uuid::from_u128(7)));
+    let acked = router.transact(first.clone()).await.unwrap();
+    let again = router.transact(first.clone()).await.unwrap();
+    assert!(again.repeated && !acked.repeated);
+    assert_eq!(again.last_position(), acked.last_position());
+    assert_eq!(again.streams[1].1.event_ids, acked.streams[1].1.event_ids);
+    let mut other = first.clone();
+    other.appends[1].events[0].data = "8".into();
+    assert_eq!(router.transact(other).await, Err(AppendError::IdempotencyConflict));
+    // As with an append, a key goes before an id, and is another one.
+    first.idempotency_key = Some(IdempotencyKey::new("k").unwrap());
+    assert!(!router.transact(first).await.unwrap().repeated);
+    assert_eq!(log.events().len(), 4);
 }
 
 #[tokio::test]

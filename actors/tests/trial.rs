@@ -46,6 +46,7 @@ async fn a_trial_stops_where_a_node_would_park_and_says_where() {
     let failed = trial.failed.unwrap();
     assert_eq!((failed.position.0, failed.message.as_str()), (30, "Error: negative"));
     assert!(failed.stack.contains("handler (projection.js:4:"), "{}", failed.stack);
+    assert!(failed.stack.lines().all(|frame| frame.contains("projection.js")), "{}", failed.stack);
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn a_page_ends_before_what_cannot_be_upcast_and_the_next_says_why() {
         (
             vec![upcaster(2, 3, "return data"), upcaster(4, 5, "return data")],
             2,
-            "schema version 3, and the newest is 5",
+            "schema version 3, and version 5 is wanted",
         ),
         (vec![upcaster(4, 5, "throw new Error('no ' + data.v)")], 4, "Error: no 2"),
         (vec![upcaster(4, 5, "for (;;) {}")], 4, "took more than"),

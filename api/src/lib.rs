@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 mod json;
 mod number;
+pub mod objects;
 pub mod openapi;
 pub mod reading;
 mod rfc3339;

@@ -44,6 +44,17 @@ pub enum SocketRequest {
     },
 }
 
+impl SocketRequest {
+    /// The pattern of a frame that subscribes, also of one that is not legal otherwise: clients find what became of
+    /// it by the pattern.
+    #[must_use]
+    pub fn pattern_in(frame: &[u8]) -> Option<String> {
+        let frame: serde_json::Value = serde_json::from_slice(frame).ok()?;
+        let pattern = frame["subscription"]["pattern"].as_str()?;
+        (frame["type"] == "subscribe").then(|| pattern.to_owned())
+    }
+}
+
 /// What is said of an event, in the words of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum AckType {

@@ -368,10 +368,14 @@ async fn status(name: &str, client: &Client, output: &Output) -> Result<(), CliE
             ("digest", or_dash(&status.digest)),
             ("on error", status.on_error.clone()),
             ("dead letters", status.dead_letters.to_string()),
+            ("without a key", status.unkeyed_events.to_string()),
             ("error", status.error_message.clone().unwrap_or_else(|| "-".into())),
         ])?;
     }
     match status.status {
+        ProjectionStatusKind::Rebuilding if status.error.is_some() => {
+            Err(CliError::NotHealthy(format!("what is to take the place of projection `{name}` is parked")))
+        }
         ProjectionStatusKind::Active | ProjectionStatusKind::Paused | ProjectionStatusKind::Rebuilding => {
             Ok(())
         }

@@ -11,6 +11,7 @@ pub(crate) mod sinks;
 mod store;
 mod stored;
 mod wanted;
+pub(crate) mod watch;
 mod webhook;
 
 use std::{sync::Arc, time::Duration};

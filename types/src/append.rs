@@ -289,7 +289,7 @@ pub enum AppendError {
         reason: String,
     },
     /// The idempotency key was used with other content.
-    #[error("idempotency key was used before with other content")]
+    #[error("idempotency key, or the id of the first event, was used before with other content")]
     IdempotencyConflict,
     /// The node has no room for more appends now.
     #[error("node has too many appends in flight")]

@@ -254,7 +254,14 @@ impl TransactionRequest {
         self.appends.iter().map(|append| append.events.len()).sum()
     }
 
-    /// The stream in whose scope the idempotency key is.
+    /// The key by which a repeat is recognised: the client's, or else the id that it chose for the first event.
+    #[must_use]
+    pub fn key(&self) -> Option<IdempotencyKey> {
+        let chosen = || self.appends.first()?.events.first()?.id;
+        self.idempotency_key.clone().or_else(|| chosen().map(IdempotencyKey::of_event))
+    }
+
+    /// The stream in whose scope the key is.
     #[must_use]
     pub fn scope(&self) -> Option<&EntityId> {
         self.appends.first().map(|append| &append.entity_id)

@@ -10,6 +10,7 @@ use weir_types::RecordedEvent;
 use super::{
     Fault, ReducerLimits,
     event_args::event_args,
+    fault::SANDBOX_FILE,
     files::{Files, Paths},
     meter::Meter,
     plain::{LOOKED_AT, Plain},
@@ -114,7 +115,11 @@ impl Engine {
 
     /// A resident state as JSON, checked whole.
     pub(crate) fn collect(&self, partition: &str) -> Result<String, Fault> {
-        self.call(&self.driver.collect, (partition,))
+        let text: String = self.call(&self.driver.collect, (partition,))?;
+        match holds_half_a_character(&text) {
+            true => Err(Fault::new(HALF_A_CHARACTER)),
+            false => Ok(text),
+        }
     }
 
     /// Lets a state go.
@@ -138,6 +143,22 @@ impl Engine {
     }
 }
 
+const HALF_A_CHARACTER: &str = "a text holds half of a character (a surrogate without its other half, as `slice` \
+                                leaves it of an emoji), which JSON cannot hold; slice `[...text]` instead";
+
+/// Whether JSON of the engine has a surrogate alone. It escapes those, and no others.
+fn holds_half_a_character(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        if rest[at + 1..].starts_with("ud") {
+            return true;
+        }
+        // What is escaped is no beginning of another escape.
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    false
+}
+
 /// What the sandbox gives the host.
 struct Driver {
     load: Persistent<Function<'static>>,
@@ -155,7 +176,7 @@ impl Driver {
     /// Makes the sandbox, then loads the module into it.
     fn load<'js>(ctx: &Ctx<'js>, role: Role, source: &str) -> rquickjs::Result<Self> {
         let mut options = EvalOptions::default();
-        options.filename = Some("sandbox.js".into());
+        options.filename = Some(SANDBOX_FILE.into());
         let sandbox: Object<'js> = ctx.eval_with_options(include_str!("sandbox.js"), options)?;
         let (module, loaded) = Module::declare(ctx.clone(), role.file(), source)?.eval()?;
         match loaded.state() {

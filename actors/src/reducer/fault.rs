@@ -4,6 +4,8 @@ use rquickjs::{CaughtError, Ctx, Error, Exception, Value};
 
 use super::meter::{Meter, Stop};
 
+/// What stacks call the file that calls the author's code.
+pub(super) const SANDBOX_FILE: &str = "weir:sandbox";
 /// Bytes of an author's error text that are kept.
 const MESSAGE_BYTES_MAX: usize = 2 * 1024;
 /// Bytes of a stack that are kept.
@@ -37,12 +39,9 @@ impl Fault {
     pub(super) fn of(ctx: &Ctx<'_>, error: Error, meter: &Meter) -> Self {
         let caught = CaughtError::from_error(ctx, error);
         match meter.stopped() {
-            Some(Stop::Ticks { max }) => {
-                Self::new(format!("handler took more than {max} ticks for one event"))
-            }
+            Some(Stop::Ticks { max }) => Self::new(format!("took more than {max} ticks for one event")),
             Some(Stop::Time { max }) => {
-                Self::new(format!("handler took more than {} ms for one event", max.as_millis()))
-                    .of_no_event()
+                Self::new(format!("took more than {} ms for one event", max.as_millis())).of_no_event()
             }
             None => Self::of_caught(caught),
         }
@@ -67,10 +66,16 @@ impl Fault {
         let stack = exception.stack().unwrap_or_default();
         Self {
             message: cut(format!("{name}: {message}"), MESSAGE_BYTES_MAX),
-            stack: cut(stack.trim_end().to_owned(), STACK_BYTES_MAX),
+            stack: cut(of_the_author(&stack), STACK_BYTES_MAX),
             of_event: true,
         }
     }
+}
+
+/// A stack without the frames that called the author's code.
+fn of_the_author(stack: &str) -> String {
+    let frames = stack.lines().filter(|frame| !frame.contains(SANDBOX_FILE));
+    frames.collect::<Vec<_>>().join("\n")
 }
 
 impl fmt::Display for Fault {
@@ -82,13 +87,17 @@ impl fmt::Display for Fault {
 
 fn thrown(value: &Value<'_>) -> String {
     if value.is_null() {
-        // The engine has no room left to make an error object of it.
-        return "out of memory".into();
+        // The engine throws it too when it has no room left to make an error object.
+        return "out of memory, or `null` was thrown".into();
     }
-    match value.as_string().and_then(|text| text.to_string().ok()) {
-        Some(text) => format!("thrown: {text}"),
-        None => format!("thrown: a value of type {}", value.type_name()),
+    if let Some(text) = value.as_string().and_then(|text| text.to_string().ok()) {
+        return format!("thrown: {text}");
     }
+    let text = value.ctx().json_stringify(value).ok().flatten().and_then(|text| text.to_string().ok());
+    text.map_or_else(
+        || format!("thrown: a value of type {}", value.type_name()),
+        |text| format!("thrown: {text}"),
+    )
 }
 
 fn cut(mut text: String, max: usize) -> String {

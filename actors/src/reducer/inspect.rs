@@ -68,6 +68,20 @@ pub enum ReducerError {
         /// The name of what it exports.
         what: &'static str,
     },
+    /// An export is one that is known but for its case.
+    #[error("exported `{found}` is not known; `{meant}` is")]
+    Misspelt {
+        /// As it is exported.
+        found: String,
+        /// As it is meant, most likely.
+        meant: String,
+    },
+    /// The exported `name` is one that no client could ask for by its path.
+    #[error("exported `name` is `{found}`, which stands for something else in a path")]
+    Unreachable {
+        /// The name.
+        found: String,
+    },
     /// The exported `partitionKey` is not a JSONPath.
     #[error("exported `partitionKey` is not a JSONPath: {reason}")]
     PartitionKey {
@@ -101,9 +115,25 @@ struct Declared {
     kind: Option<String>,
     sink: Option<String>,
     tables: Option<String>,
+    misspelt: Option<Misspelt>,
 }
 
+#[derive(serde::Deserialize)]
+struct Misspelt {
+    found: String,
+    meant: String,
+}
+
+/// Names that mean something else where a projection's name stands in a path.
+const UNREACHABLE: [&str; 3] = [".", "..", "wait-for-event"];
+
 fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, ReducerError> {
+    if let Some(Misspelt { found, meant }) = declared.misspelt {
+        return Err(ReducerError::Misspelt { found, meant });
+    }
+    if UNREACHABLE.contains(&declared.name.as_str()) {
+        return Err(ReducerError::Unreachable { found: declared.name });
+    }
     let name = ProjectionName::new(&declared.name).map_err(|error| ReducerError::Name { error })?;
     let events: Result<Vec<_>, _> = declared.events.iter().map(|text| EventPattern::new(text)).collect();
     let events = events.map_err(|error| ReducerError::Events { error })?;

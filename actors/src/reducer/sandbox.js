@@ -245,7 +245,8 @@
     const members = {
       event: () => (told ??= {
         id: event.id, name: event.name, position: event.position, version: event.version,
-        entityId: event.entityId, entityType: event.entityType, recordedAt: event.timestamp,
+        entityId: event.entityId, entityType: event.entityType, timestamp: event.timestamp,
+        recordedAt: event.timestamp,
         occurredAt: event.occurredAt, metadata: event.metadata,
       }),
       partition: () => partition,
@@ -261,6 +262,18 @@
       told = undefined;
       return aside;
     };
+  };
+
+  const exports = [
+    'name', 'events', 'partitionKey', 'initialState', 'handler', 'onError', 'kind', 'sink', 'tables',
+  ];
+  // An export that is one of these but for its case, and would not be heard.
+  const misspelt = (namespace, self) => {
+    for (const name of [...keys(namespace), ...keys(self)]) {
+      const meant = exports.find((known) => known !== name && known.toLowerCase() === name.toLowerCase());
+      if (meant !== undefined) return { found: name, meant };
+    }
+    return null;
   };
 
   // Folds into tables: each event leads to statements, and nothing is kept here.
@@ -328,7 +341,7 @@
     }
     const declared = stringify({
       name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null, kind: kind ?? null,
-      sink: sink ?? null,
+      sink: sink ?? null, misspelt: misspelt(namespace, self),
       tables: kind === 'sql' ? demand('tables', isText, 'a string of `create table` statements') : null,
     });
     if (kind === 'sql') {

@@ -34,7 +34,7 @@ fn fits(kind: MetadataType, value: &Value) -> bool {
         MetadataType::Any => true,
         MetadataType::Text => value.as_str().is_some_and(|text| !text.is_empty()),
         MetadataType::Number => value.is_number(),
-        MetadataType::Integer => value.is_i64() || value.is_u64(),
+        MetadataType::Integer => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         MetadataType::Boolean => value.is_boolean(),
         MetadataType::Object => value.is_object(),
         MetadataType::Array => value.is_array(),
@@ -74,6 +74,8 @@ mod tests {
         for (metadata, expected) in [
             (r#"{"tenantId": "t", "a/b": 3}"#, &[][..]),
             (r#"{"tenantId": "t", "a/b": 3, "note": {}, "more": 1}"#, &[]),
+            (r#"{"tenantId": "t", "a/b": 3.0}"#, &[]),
+            (r#"{"tenantId": "t", "a/b": 18446744073709551615}"#, &[]),
             ("", &["/a~1b is missing", "/tenantId is missing"]),
             (
                 r#"{"tenantId": "", "a/b": 3.5, "note": []}"#,

@@ -45,7 +45,7 @@ pub(super) fn decide_on(
     let digest = |key| Idempotency { key, digest: digest_of_transaction(request) };
     DecidedTransaction {
         appends: appends.collect(),
-        idempotency: request.idempotency_key.clone().map(digest),
+        idempotency: request.key().map(digest),
         recorded_at,
         checks: request.checks.clone(),
         conditions: request.conditions.clone(),

@@ -3,8 +3,8 @@ mod worker;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    Consistency, Deployment, EventId, PartitionKey, Position, ProjectionDefinition, ProjectionId, Timestamp,
-    limits,
+    BadEvent, Consistency, Deployment, EventId, PartitionKey, Position, ProjectionDefinition, ProjectionId,
+    Timestamp, limits,
     ports::{Checkpoint, View},
 };
 
@@ -110,10 +110,14 @@ pub struct ProjectionStatus {
     /// Events that were passed though its handler could not fold them.
     #[serde(default)]
     pub dead_letters: u64,
-    /// Why it is parked, or why the answering node cannot go on with it now, in one line.
+    /// Events that were passed because they have no partition key, since the answering node began to fold it.
+    #[serde(default)]
+    pub unkeyed_events: u64,
+    /// Why it is parked, or the generation that is to take its place is, or why the answering node cannot go on with it
+    /// now, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The event that it is parked at, and why.
+    /// The event that it is parked at, or else the generation that is to take its place, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ProjectionFault>,
     /// How far the generation is that is to take its place on the answering node, or the rebuild of one partition.
@@ -170,6 +174,7 @@ impl ProjectionStatus {
             digest: format!("{:016x}", checkpoint.digest),
             on_error: definition.on_error.as_str().into(),
             dead_letters: checkpoint.dead_letters,
+            unkeyed_events: 0,
             error_message: message.clone(),
             error: parked.map(ProjectionFault::from),
             rebuild: None,
@@ -193,6 +198,18 @@ impl ProjectionStatus {
     pub fn failing(self, reason: Option<String>) -> Self {
         let told = self.error_message.clone().or(reason);
         Self { error_message: told.clone(), error_snake: told, ..self }
+    }
+
+    /// The same, where the generation that is to take its place is parked: until another is deployed this one answers,
+    /// and is not what was deployed last.
+    #[must_use]
+    pub fn before_a_parked(self, next: &ProjectionId, at: &BadEvent) -> Self {
+        if self.error.is_some() {
+            return self;
+        }
+        let (deployed, answers) = (next.deployed, self.deployed);
+        let message = Some(format!("deployment {deployed} is parked, so {answers} still answers: {at}"));
+        Self { error_message: message.clone(), error_snake: message, error: Some(at.into()), ..self }
     }
 
     /// The same, while another generation catches up.

@@ -141,6 +141,11 @@ impl UpcastBody {
         if from == 0 {
             return Err(ApiError::invalid("`fromVersion` is 0"));
         }
+        let to = self.to_version.filter(|to| *to > 0);
+        if let Some(to) = to.filter(|to| *to < from) {
+            let message = format!("`toVersion` {to} is before `fromVersion` {from}, and nothing leads back");
+            return Err(ApiError::invalid(message));
+        }
         let event = RecordedEvent {
             id: EventId(Uuid::nil()),
             entity_id: EntityId::new("test")?,
@@ -157,7 +162,7 @@ impl UpcastBody {
             source: EventSource::Api,
             tags: Vec::new(),
         };
-        Ok((event, self.to_version.filter(|to| *to > 0)))
+        Ok((event, to))
     }
 }
 

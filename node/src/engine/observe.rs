@@ -103,6 +103,9 @@ impl Engine {
         of("weir_projection_parked", Gauge, "1 when its handler threw", &|now| {
             Some(flag(now.checkpoint.parked.is_some()))
         });
+        let unkeyed =
+            "events that were passed because they have no partition key, since the node began to fold it";
+        of("weir_projection_unkeyed_events_total", Counter, unkeyed, &|now| Some(number(now.unkeyed)));
         of("weir_projection_paused", Gauge, "1 when it was told to fold nothing", &|now| {
             Some(flag(now.state == FoldState::Paused))
         });
@@ -113,6 +116,10 @@ impl Engine {
         let passed = "last position that a generation has folded that is to take its place";
         of("weir_projection_rebuild_position", Gauge, passed, &|now| {
             Some(number(now.next.as_ref()?.checkpoint.position.0))
+        });
+        let parked = "1 when a generation is parked that is to take its place";
+        of("weir_projection_rebuild_parked", Gauge, parked, &|now| {
+            Some(flag(now.next.as_ref()?.checkpoint.parked.is_some()))
         });
         let rate = "positions that a generation passes in a second that is to take its place";
         of("weir_projection_rebuild_events_per_second", Gauge, rate, &|now| {

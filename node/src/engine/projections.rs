@@ -464,7 +464,13 @@ impl Engine {
     fn with_job(&self, status: ProjectionStatus, one: &Deployment) -> ProjectionStatus {
         let now = self.projections.status(&one.name);
         let failing = now.as_ref().and_then(|now| now.error.clone());
-        let status = status.failing(failing);
+        let mut status = status.failing(failing);
+        status.unkeyed_events = now.as_ref().map_or(0, |now| now.unkeyed);
+        if let Some(next) = now.as_ref().and_then(|now| now.next.as_ref())
+            && let Some(parked) = &next.checkpoint.parked
+        {
+            status = status.before_a_parked(&next.id, &parked.event);
+        }
         let job = now.as_ref().filter(|now| now.next.is_some()).and_then(|now| self.job_of(one, Some(now)));
         match job {
             Some(job) => status.rebuilding(job),

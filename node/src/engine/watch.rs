@@ -12,13 +12,13 @@ use super::{
     Engine,
     projections::{must_have_states, refusal},
 };
-use crate::live::views::Updates;
+use crate::live::views::{Followed, Updates};
 
 impl Engine {
-    /// Follows the states of a projection that changed after a position.
+    /// Follows the states of a projection that changed after a position, whoever folds it.
     ///
     /// # Errors
-    /// `not_initialized`, `projection_not_found`, `subscriptions_full`, or a read's error.
+    /// `not_initialized`, `projection_not_found`, `projection_kind_conflict`, `subscriptions_full`, or a read's error.
     pub(crate) async fn watch_views(
         self: &Arc<Self>,
         name: &ProjectionName,
@@ -37,8 +37,14 @@ impl Engine {
         {
             must_have_states(&one, &id)?;
         }
-        let watch = self.projections.watch(name, partitions, after, heartbeat).await;
-        Ok(Updates::new(self.clone(), watch.map_err(refusal)?, slot))
+        let watch = match self.workers.is_registered(name).await? {
+            true => Followed::Saved(Box::new(self.workers.watch(name, partitions, after, heartbeat).await?)),
+            false => {
+                let watch = self.projections.watch(name, partitions, after, heartbeat).await;
+                Followed::Folded(Box::new(watch.map_err(refusal)?))
+            }
+        };
+        Ok(Updates::new(self.clone(), watch, slot))
     }
 
     /// As [`Self::watch_views`], by a pattern of the contract.
@@ -54,10 +60,12 @@ impl Engine {
         self.must_be_in_cluster()?;
         let pattern = ViewPattern::new(pattern)?;
         let deployed = self.ports.views.projections(self.group).await?;
-        let there = |name: &ProjectionName| deployed.iter().any(|(id, _)| id.name == *name);
-        let reading = pattern.readings().iter().find(|(name, _)| there(name));
-        let (name, partitions) = reading.ok_or(RegistryError::NotFound)?;
-        self.watch_views(name, partitions.clone(), after, heartbeat).await
+        for (name, partitions) in pattern.readings() {
+            if deployed.iter().any(|(id, _)| id.name == *name) || self.workers.is_registered(name).await? {
+                return self.watch_views(name, partitions.clone(), after, heartbeat).await;
+            }
+        }
+        Err(RegistryError::NotFound.into())
     }
 
     /// A state with what is known of the event that changed it last.

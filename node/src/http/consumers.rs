@@ -16,7 +16,7 @@ use weir_types::{ConsumerGroup, ConsumerGroupName, Position, limits};
 
 use super::{
     error::HttpError,
-    extract::{Body, Params, Search},
+    extract::{Body, Optional, Params, Search},
 };
 use crate::engine::Engine;
 
@@ -105,7 +105,7 @@ pub(super) async fn dead_letters(
 pub(super) async fn replay(
     State(engine): State<Arc<Engine>>,
     Params(name): Params<String>,
-    Body(body): Body<ReplayBody>,
+    Optional(body): Optional<ReplayBody>,
 ) -> Result<Json<ReplayResult>, HttpError> {
     let replayed = engine.consumers().replay(&ConsumerGroupName::new(name)?, body.positions).await?;
     Ok(Json(ReplayResult { replayed }))

@@ -8,7 +8,7 @@ use axum::{
 use bytes::BytesMut;
 use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
-use weir_api::{ApiError, ErrorCode};
+use weir_api::{ApiError, ErrorCode, objects};
 use weir_types::limits;
 
 use super::error::HttpError;
@@ -81,7 +81,7 @@ pub(crate) async fn read_body(request: Request) -> Result<Bytes, ApiError> {
 
 /// Reads JSON; the error says where it went wrong.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| ApiError::invalid(format!("body is not legal: {error}")))
+    objects::from_slice(bytes).map_err(|error| ApiError::invalid(format!("body is not legal: {error}")))
 }
 
 fn too_large() -> ApiError {

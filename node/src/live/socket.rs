@@ -188,7 +188,13 @@ impl Connection {
                 self.settle(&event_id, of, ack_type.into(), redeliver_delay).await
             }
             Err(error) => {
-                self.refuse(ErrorCode::InvalidRequest, &format!("frame is not legal: {error}")).await
+                let error = ApiError::invalid(format!("frame is not legal: {error}"));
+                self.frame(&match SocketRequest::pattern_in(text) {
+                    // Clients find what became of a `subscribe` by its pattern.
+                    Some(pattern) => SocketFrame::refused(&pattern, &error),
+                    None => SocketFrame::error(&error),
+                })
+                .await
             }
         }
     }

@@ -7,7 +7,7 @@ use weir_actors::projection::{ViewFrame, ViewWatch};
 use weir_api::{ApiError, ErrorCode, ViewUpdate};
 use weir_types::{Position, ProjectionId};
 
-use crate::engine::Engine;
+use crate::{engine::Engine, workers::watch::SavedStates};
 
 /// What is said of a projection's states.
 pub(crate) enum Update {
@@ -23,16 +23,40 @@ pub(crate) enum Update {
     Ended(ApiError),
 }
 
+/// Whose states are followed.
+pub(crate) enum Followed {
+    /// A projection's that this node folds.
+    Folded(Box<ViewWatch>),
+    /// A projection's that workers fold.
+    Saved(Box<SavedStates>),
+}
+
+impl Followed {
+    fn id(&self) -> &ProjectionId {
+        match self {
+            Self::Folded(watch) => watch.id(),
+            Self::Saved(watch) => watch.id(),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<ViewFrame>, ApiError> {
+        match self {
+            Self::Folded(watch) => watch.next().await.map_err(crate::engine::view_refusal),
+            Self::Saved(watch) => watch.next().await,
+        }
+    }
+}
+
 /// One client that follows states.
 pub(crate) struct Updates {
     engine: Arc<Engine>,
-    watch: ViewWatch,
+    watch: Followed,
     ended: bool,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Updates {
-    pub(crate) fn new(engine: Arc<Engine>, watch: ViewWatch, slot: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, watch: Followed, slot: OwnedSemaphorePermit) -> Self {
         Self { engine, watch, ended: false, _slot: slot }
     }
 
@@ -52,7 +76,7 @@ impl Updates {
     }
 }
 
-async fn said(engine: &Engine, watch: &mut ViewWatch) -> Update {
+async fn said(engine: &Engine, watch: &mut Followed) -> Update {
     match watch.next().await {
         Ok(Some(ViewFrame::State { partition, view })) => {
             match engine.view_update(watch.id(), partition, view).await {
@@ -66,6 +90,6 @@ async fn said(engine: &Engine, watch: &mut ViewWatch) -> Update {
         Ok(Some(ViewFrame::Removed) | None) => {
             Update::Ended(ApiError::new(ErrorCode::ProjectionNotFound, "projection not found: it is removed"))
         }
-        Err(error) => Update::Ended(crate::engine::view_refusal(error)),
+        Err(error) => Update::Ended(error),
     }
 }

@@ -123,10 +123,19 @@ impl Workers {
     ) -> Result<Option<View>, ApiError> {
         let found =
             self.store.read::<Registration>(&keys::registration(name)).await?.ok_or_else(not_found)?;
+        self.state_in(found.value.generation, partition).await
+    }
+
+    /// The same of one generation.
+    pub(super) async fn state_in(
+        &self,
+        generation: u64,
+        partition: &PartitionKey,
+    ) -> Result<Option<View>, ApiError> {
         if partition.as_str().len() > limits::WORKER_PARTITION_BYTES_MAX {
             return Ok(None);
         }
-        let stored = self.store.read::<Partition>(&keys::state(found.value.generation, partition)).await?;
+        let stored = self.store.read::<Partition>(&keys::state(generation, partition)).await?;
         Ok(stored.and_then(|found| {
             let state = Bytes::from(found.value.state?.get().to_owned());
             Some(View { state, position: Position(found.value.position) })

@@ -192,6 +192,14 @@ async fn a_web_socket_speaks_the_contract() {
     say(&mut two, &subscribe("entity:order.order-1.>", &json!({}))).await;
     assert_eq!(hear(&mut two).await["results"][0]["subscriptionId"], id);
     say(&mut one, &json!({ "type": "unsubscribe", "subscriptionId": id })).await;
+    // A client finds what became of a `subscribe` by its pattern, also of one that is not legal.
+    say(&mut one, &subscribe("entity:order.>", &json!({ "replay": "x" }))).await;
+    let refused = hear(&mut one).await;
+    assert_eq!(
+        (&refused["type"], &refused["results"][0]["pattern"]),
+        (&json!("subscription_result"), &json!("entity:order.>"))
+    );
+    assert_ne!(refused["results"][0]["status"], "ok", "{refused}");
     // The answer to what follows says that the one before was taken.
     say(&mut one, &json!({ "type": "ack", "eventId": "e", "ackType": "ack" })).await;
     let refused = hear(&mut one).await;

@@ -44,7 +44,7 @@ async fn a_bad_reducer_says_what_is_wrong_and_harms_nobody_else() {
     let node = Running::start().await;
     node.deploys(module("good", "state.n += 1", "")).await;
     let cases = [
-        ("loops", "for (;;) {}", "handler took more than"),
+        ("loops", "for (;;) {}", "took more than"),
         ("recurses", "const f = () => f(); f()", "Maximum call stack"),
         ("allocates", "const a = []; for (;;) a.push('x'.repeat(100000) + a.length)", "out of memory"),
         ("grows", "state.text = 'x'.repeat(5000000)", "over the limit"),
@@ -87,6 +87,28 @@ async fn a_bad_reducer_says_what_is_wrong_and_harms_nobody_else() {
         assert_eq!(node.append("order-1", version).await.0.as_u16(), 201);
     }
     assert_eq!(node.counted("good").await, 20);
+    node.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redeployment_that_parks_is_told_by_what_still_answers() {
+    let node = Running::start().await;
+    node.deploys(module("counts", "state.n += 1", "")).await;
+    node.append("order-1", 0).await;
+    assert_eq!(node.counted("counts").await, 1);
+    node.deploys(module("counts", "throw new Error('no')", "")).await;
+    let status = node.status_is("counts", |status| status["error"].is_object()).await;
+    assert_eq!((&status["status"], &status["checkpoint"]), (&"rebuilding".into(), &1.into()), "{status}");
+    assert_eq!(status["error"]["position"], 1);
+    let message = status["errorMessage"].as_str().unwrap();
+    assert!(message.contains("is parked, so") && message.contains("Error: no"), "{message}");
+    let metrics = node.http.get(node.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("weir_projection_rebuild_parked{projection=\"counts\"} 1"), "{metrics}");
+    node.append("order-1", 1).await;
+    assert_eq!(node.counted("counts").await, 2);
+    node.deploys(module("counts", "state.n += 10", "")).await;
+    node.status_is("counts", |status| status["status"] == "active" && status["error"].is_null()).await;
+    assert_eq!(node.counted("counts").await, 20);
     node.node.stop().await;
 }
 

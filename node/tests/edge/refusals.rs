@@ -30,6 +30,15 @@ fn bad_requests() -> Vec<(Method, String, String, u16, &'static str)> {
         post(EVENTS, "", 400, "invalid_request"),
         post(EVENTS, "{", 400, "invalid_request"),
         post(EVENTS, "[]", 400, "invalid_request"),
+        // Each of these has as many members as the object that is wanted has fields.
+        post(
+            EVENTS,
+            r#"["s","t",-1,null,null,"n",1,null,1,null,null,null,[],false]"#,
+            400,
+            "invalid_request",
+        ),
+        post("/api/v1/transactions", r#"[[],[],[],null,false]"#, 400, "invalid_request"),
+        (Method::PUT, "/api/v1/rules/types/t".to_owned(), "[]".to_owned(), 400, "invalid_request"),
         post(EVENTS, "\u{feff}{}", 400, "invalid_request"),
         post(EVENTS, &append(r#""data":nul"#), 400, "invalid_request"),
         post(EVENTS, &append(r#""data":1e999"#), 400, "invalid_request"),

@@ -8,6 +8,8 @@ use std::{
 use axum::body::Bytes;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+use tokio::time::timeout;
+use weir_client::{Client, ProjectionWatch, StateNotice};
 
 use crate::{
     eventually::eventually,
@@ -154,6 +156,68 @@ async fn a_worker_of_the_contract_folds_partitions_without_losing_any() {
     done(&node, "UnregisterProjection", json!({ "name": "customers" })).await;
     assert_eq!(node.get("/api/v1/projections/customers").await.1["code"], "projection_not_found");
     assert_eq!(call(&node, "PollProjectionEvents", json!({ "name": "customers" })).await.0, 404);
+    node.node.stop().await;
+}
+
+/// The next state that is told.
+async fn told(watch: &mut ProjectionWatch) -> (String, u64, Value) {
+    loop {
+        match notice(watch).await {
+            StateNotice::State(now) => {
+                return (now.partition, now.sequence, now.state.to_value().unwrap()["seen"].clone());
+            }
+            StateNotice::Lost(reason) => panic!("{reason}"),
+            _ => {}
+        }
+    }
+}
+
+async fn notice(watch: &mut ProjectionWatch) -> StateNotice {
+    timeout(Duration::from_secs(20), watch.next()).await.expect("a notice in time").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_that_workers_save_are_told_as_they_are_saved() {
+    let node = Running::start().await;
+    done(&node, "RegisterProjection", customers()).await;
+    append(&node, "o-1", "order.placed", "a").await;
+    append(&node, "o-2", "order.placed", "b").await;
+    fold_all(&node, "customers").await;
+    let client = Client::connect([node.url("")]).await.unwrap();
+    let mut all = client.watch_projection("customers", None);
+    assert_eq!(told(&mut all).await, ("a".into(), 1, json!(["order.placed"])));
+    assert_eq!(told(&mut all).await, ("b".into(), 2, json!(["order.placed"])));
+    assert!(matches!(notice(&mut all).await, StateNotice::CaughtUp(_)));
+    let mut one = client.watch_projection("customers", Some("b"));
+    assert_eq!(told(&mut one).await.1, 2);
+    assert!(matches!(notice(&mut one).await, StateNotice::CaughtUp(_)));
+
+    append(&node, "o-1", "order.shipped", "a").await;
+    append(&node, "o-2", "order.shipped", "b").await;
+    fold_all(&node, "customers").await;
+    let both = json!(["order.placed", "order.shipped"]);
+    assert_eq!(told(&mut one).await, ("b".into(), 4, both.clone()));
+    assert_eq!(told(&mut all).await, ("a".into(), 3, both.clone()));
+    assert_eq!(told(&mut all).await, ("b".into(), 4, both.clone()));
+
+    // A rebuild takes the place of what was with all of its states; a removal is the end.
+    done(&node, "RebuildProjection", json!({ "name": "customers" })).await;
+    fold_all(&node, "customers").await;
+    while !matches!(notice(&mut one).await, StateNotice::Redeployed(_)) {}
+    assert_eq!(told(&mut one).await, ("b".into(), 4, both));
+    done(&node, "UnregisterProjection", json!({ "name": "customers" })).await;
+    let end = loop {
+        match timeout(Duration::from_secs(20), one.next()).await.unwrap() {
+            Ok(StateNotice::State(state)) => panic!("{state:?} after the end"),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end.code(), Some(weir_client::ErrorCode::ProjectionNotFound));
+    let effects = json!({ "name": "effects", "events": ["*"], "mode": "external" });
+    done(&node, "RegisterProjection", effects).await;
+    let refused = client.watch_projection("effects", None).next().await.unwrap_err();
+    assert_eq!(refused.code(), Some(weir_client::ErrorCode::ProjectionKindConflict));
     node.node.stop().await;
 }
 

@@ -87,13 +87,13 @@ impl Upcasters {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpcastError {
     /// There is no upcaster from a version, though there are some beyond it.
-    #[error("no upcaster of `{name}` leads on from schema version {from}, and the newest is {newest}")]
+    #[error("no upcaster of `{name}` leads on from schema version {from}, and version {newest} is wanted")]
     Gap {
         /// The name of the events.
         name: EventName,
         /// The version at which the chain ends.
         from: u32,
-        /// The newest version that an upcaster gives.
+        /// The version that is wanted: the newest that an upcaster gives, unless a test names another.
         newest: u32,
     },
     /// An upcaster did not give what JSON holds.

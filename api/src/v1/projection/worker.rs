@@ -80,6 +80,7 @@ impl ProjectionStatus {
             error_message: parked.clone(),
             error: None,
             dead_letters: progress.worker.dead_letters,
+            unkeyed_events: 0,
             on_error: progress.worker.on_failure.clone(),
             kind: String::new(),
             mode: progress.mode,

@@ -17,12 +17,13 @@ struct Rewind {
     kept: bool,
 }
 
-const RESOURCE: &str = "rewind";
+/// What NATS has stored: what is kept of it may not be in want of a repair that would be lost with what came since.
+pub(super) const STORED: &str = "what NATS has stored";
 
 #[async_trait]
 impl Fault for Rewind {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
-        if !scene.rig.atlas.reserve(0, RESOURCE, scene.id) {
+        if !scene.rig.atlas.reserve(0, STORED, scene.id) {
             return Ok(None);
         }
         for bus in &mut scene.rig.nats {
@@ -43,7 +44,7 @@ impl Fault for Rewind {
         if !self.kept {
             return Ok(Healed::Done(0));
         }
-        scene.rig.atlas.release(0, RESOURCE, scene.id);
+        scene.rig.atlas.release(0, STORED, scene.id);
         for bus in &mut scene.rig.nats {
             bus.leash.hold_down(scene.id)?;
         }

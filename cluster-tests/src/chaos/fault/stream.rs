@@ -3,7 +3,8 @@
 //! A stream that is gone is made and filled again without anybody's doing. One
 //! that was purged looks as if it were trimmed on purpose: the operator has it rebuilt.
 //! What NATS was asked for and did not answer may have been done: it counts as begun,
-//! and a purge has the stream rebuilt.
+//! and a purge has the stream rebuilt. NATS is not put back to a time between the two, for which the operator would have
+//! to be called once more.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use weir_api::v1::paths;
 
-use super::{Fault, Healed, Hit, Kind, Need, Scene};
+use super::{Fault, Healed, Hit, Kind, Need, Scene, nats_rewind::STORED};
 use crate::nats::STREAM;
 
 /// Both.
@@ -55,6 +56,9 @@ impl Slip {
 #[async_trait]
 impl Fault for Slip {
     async fn inject(&mut self, scene: &mut Scene<'_>) -> Result<Option<Hit>> {
+        if self.purges && !scene.rig.atlas.reserve(0, STORED, scene.id) {
+            return Ok(None);
+        }
         // Other faults may keep NATS from doing it.
         match tokio::time::timeout(TIMEOUT, self.slip(scene)).await {
             Ok(Ok(())) => {
@@ -62,7 +66,10 @@ impl Fault for Slip {
                 Ok(Some(Hit::default()))
             }
             _ if self.asked => Ok(Some(Hit { detail: json!({ "answered": false }), ..Hit::default() })),
-            _ => Ok(None),
+            _ => {
+                scene.rig.atlas.release(0, STORED, scene.id);
+                Ok(None)
+            }
         }
     }
 
@@ -74,6 +81,7 @@ impl Fault for Slip {
         for (_, edge) in scene.rig.directory.all() {
             let asked = edge.post(paths::OUTBOX_REBUILD, &nothing);
             if matches!(tokio::time::timeout(TIMEOUT, asked).await, Ok(Ok(_))) {
+                scene.rig.atlas.release(0, STORED, scene.id);
                 return Ok(Healed::Done(self.done));
             }
         }

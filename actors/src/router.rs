@@ -170,6 +170,22 @@ impl RouterHandle {
         answer
     }
 
+    /// Whether an append is in the log already, by its key, as of what is applied on this node, which need not lead.
+    ///
+    /// # Errors
+    /// `IdempotencyConflict`, or those of the reads.
+    pub async fn repeats(&self, request: &AppendRequest) -> Result<bool, AppendError> {
+        self.0.repeats(request).await
+    }
+
+    /// The same of a transaction.
+    ///
+    /// # Errors
+    /// As [`RouterHandle::repeats`].
+    pub async fn repeats_transaction(&self, request: &TransactionRequest) -> Result<bool, AppendError> {
+        Ok(self.0.remembered_transaction(request).await?.is_some())
+    }
+
     /// Judges the events of a transaction by the rules, as of what is applied
     /// on this node, which need not lead. Nothing is written.
     ///

@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use weir_types::{
-    AppendAck, AppendError, AppendOutcome, Consistency, DecidedTransaction, DecidedWrite, EventId, Position,
-    RecordedEvent, StreamVersion, Term, TransactionAck, TransactionOutcome, TransactionRequest, Violation,
+    AppendAck, AppendError, AppendOutcome, AppendRequest, Consistency, DecidedTransaction, DecidedWrite,
+    EventId, Position, RecordedEvent, StreamVersion, Term, TransactionAck, TransactionOutcome,
+    TransactionRequest, Violation,
 };
 
 use self::{in_flight::InFlight, judge::Verdict};
@@ -24,7 +25,7 @@ use crate::{
     router::{ATTEMPTS_MAX, Router},
     stream::{
         actor::{nothing_written, unread},
-        digest::digest_of_transaction,
+        digest::{digest_of, digest_of_transaction},
         reservation::Reserved,
     },
 };
@@ -175,8 +176,21 @@ impl Router {
         reader.violations(group, request.guards(), request.conditions.clone()).await.map_err(unread)
     }
 
+    /// Whether the request's key led to the same before.
+    pub(crate) async fn repeats(&self, request: &AppendRequest) -> Result<bool, AppendError> {
+        let Some(key) = request.key() else { return Ok(false) };
+        let reader = &self.streams.reader;
+        let known = reader.remembered(self.config.group, &request.entity_id, &key).await.map_err(unread)?;
+        match known {
+            Some(known) if known.idempotency.digest != digest_of(request) => {
+                Err(AppendError::IdempotencyConflict)
+            }
+            known => Ok(known.is_some()),
+        }
+    }
+
     /// Where the first event is of what the request's key led to before.
-    async fn remembered_transaction(
+    pub(crate) async fn remembered_transaction(
         &self,
         request: &TransactionRequest,
     ) -> Result<Option<Position>, AppendError> {

@@ -8,7 +8,7 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line is not legal.
 pub const USAGE: u8 = 2;
-/// There is no such stream, projection, partition, bucket, key, schema or rules.
+/// What is asked for is not there: whatever the server answers with 404.
 pub const NOT_FOUND: u8 = 3;
 /// A conflict: wrong version, other type, exists already.
 pub const CONFLICT: u8 = 4;
@@ -41,32 +41,30 @@ fn of_known(error: &ClientError) -> u8 {
 
 fn of_code(code: ErrorCode) -> u8 {
     match code {
-        ErrorCode::BucketNotFound
-        | ErrorCode::EventNotFound
-        | ErrorCode::KeyNotFound
-        | ErrorCode::StreamNotFound
-        | ErrorCode::ProjectionNotFound
-        | ErrorCode::RulesNotFound
-        | ErrorCode::SchemaNotFound
-        | ErrorCode::NotFound => NOT_FOUND,
-        ErrorCode::VersionConflict
+        ErrorCode::AlreadyInitialized
+        | ErrorCode::BucketExists
+        | ErrorCode::ConsumerGroupExists
         | ErrorCode::EntityTypeConflict
         | ErrorCode::IdempotencyConflict
-        | ErrorCode::AlreadyInitialized
-        | ErrorCode::BucketExists
-        | ErrorCode::RevisionConflict
+        | ErrorCode::LeaseLost
         | ErrorCode::MembershipConflict
         | ErrorCode::PositionPassed
+        | ErrorCode::ProjectionKindConflict
         | ErrorCode::RebuildConflict
-        | ErrorCode::TransactionRefused => CONFLICT,
-        ErrorCode::Stale
-        | ErrorCode::BusDiverged
+        | ErrorCode::RevisionConflict
+        | ErrorCode::TransactionRefused
+        | ErrorCode::VersionConflict => CONFLICT,
+        ErrorCode::BusDiverged
         | ErrorCode::BusUnavailable
-        | ErrorCode::ProjectionParked => NOT_HEALTHY,
-        ErrorCode::NotLeader
-        | ErrorCode::Unavailable
+        | ErrorCode::ProjectionParked
+        | ErrorCode::ProjectionPaused
+        | ErrorCode::Stale => NOT_HEALTHY,
+        ErrorCode::DeadlineExceeded
         | ErrorCode::NotInitialized
-        | ErrorCode::DeadlineExceeded => NO_CONNECTION,
+        | ErrorCode::NotLeader
+        | ErrorCode::Unavailable => NO_CONNECTION,
+        // By its status, so that no noun is left out, whenever it comes.
+        code if code.status() == 404 => NOT_FOUND,
         _ => FAILED,
     }
 }
@@ -116,6 +114,24 @@ mod tests {
             (ClientError::Address { url: String::new(), reason: String::new() }, USAGE),
         ] {
             assert_eq!(of(&error), code, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_and_what_is_in_the_way_is_told_of_every_noun() {
+        for code in ErrorCode::ALL {
+            let exit = of(&ClientError::Api(ApiError::new(*code, "")));
+            match (code.status(), code) {
+                (404, _) => assert_eq!(exit, NOT_FOUND, "{code}"),
+                (409, ErrorCode::BusDiverged | ErrorCode::ProjectionParked | ErrorCode::ProjectionPaused) => {
+                    assert_eq!(exit, NOT_HEALTHY, "{code}");
+                }
+                // A limit, and a question that can never be answered, are no conflict with what others did.
+                (409, ErrorCode::ProjectionVirtual) => assert_eq!(exit, FAILED, "{code}"),
+                (409, _) if code.as_str().ends_with("_full") => assert_eq!(exit, FAILED, "{code}"),
+                (409 | 412, _) => assert_eq!(exit, CONFLICT, "{code}"),
+                _ => assert!(![NOT_FOUND, CONFLICT].contains(&exit), "{code}: {exit}"),
+            }
         }
     }
 }

@@ -57,6 +57,9 @@ pub enum KvCommand {
         /// Only if the key holds no value
         #[arg(long, conflicts_with = "revision")]
         create: bool,
+        /// Only if the key holds a value, of whatever revision
+        #[arg(long, conflicts_with_all = ["create", "revision"])]
+        if_exists: bool,
         /// Only if the key's value has this revision
         #[arg(long, value_name = "REVISION")]
         revision: Option<u64>,
@@ -80,6 +83,9 @@ pub enum KvCommand {
         bucket: String,
         /// The key
         key: String,
+        /// Only what was made by this revision or a later one
+        #[arg(long, value_name = "REVISION")]
+        from_revision: Option<u64>,
     },
     /// Delete a key
     #[command(alias = "rm")]
@@ -142,13 +148,19 @@ pub(crate) async fn run(command: &KvCommand, client: &Client, output: &Output) -
             client.delete_bucket(bucket).await?;
             done(output, &format!("bucket `{bucket}` removed"))
         }
-        KvCommand::Put { bucket, key, value, create, revision, ttl } => {
-            let expect = if *create { KvExpect::Absent } else { expect(*revision) };
+        KvCommand::Put { bucket, key, value, create, if_exists, revision, ttl } => {
+            let expect = match (create, if_exists) {
+                (true, _) => KvExpect::Absent,
+                (false, true) => KvExpect::Exists,
+                (false, false) => expect(*revision),
+            };
             let put = client.kv_put((bucket, key), read_bytes(value)?, expect, *ttl).await?;
             output.json_or(&put, |put| output.line(&put.revision.to_string()))
         }
         KvCommand::Get { bucket, key, revision } => get((bucket, key), *revision, client, output).await,
-        KvCommand::History { bucket, key } => history((bucket, key), client, output).await,
+        KvCommand::History { bucket, key, from_revision } => {
+            history((bucket, key), *from_revision, client, output).await
+        }
         KvCommand::Delete { bucket, key, purge, revision } => {
             client.kv_delete((bucket, key), expect(*revision), *purge).await?;
             done(output, &format!("key `{key}` deleted"))
@@ -236,8 +248,13 @@ fn not_found() -> weir_client::ClientError {
     weir_client::ApiError::new(weir_client::ErrorCode::KeyNotFound, "key not found").into()
 }
 
-async fn history((bucket, key): (&str, &str), client: &Client, output: &Output) -> Result<(), CliError> {
-    let history = client.kv_history(bucket, key, None).await?;
+async fn history(
+    (bucket, key): (&str, &str),
+    from_revision: Option<u64>,
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    let history = client.kv_history(bucket, key, from_revision).await?;
     if output.is_json() {
         return output.json(&history);
     }
@@ -245,5 +262,9 @@ async fn history((bucket, key): (&str, &str), client: &Client, output: &Output) 
         let bytes = entry.bytes().map_or(0, |bytes| bytes.len());
         [entry.revision.to_string(), entry.operation.clone(), entry.created_at.clone(), bytes.to_string()]
     });
-    output.table(["REVISION", "OPERATION", "AT", "BYTES"], &rows.collect::<Vec<_>>())
+    output.table(["REVISION", "OPERATION", "AT", "BYTES"], &rows.collect::<Vec<_>>())?;
+    match history.next {
+        Some(next) => done(output, &format!("there is more: --from-revision {next}")),
+        None => Ok(()),
+    }
 }

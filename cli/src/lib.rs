@@ -6,6 +6,7 @@
 mod bench;
 mod cluster;
 mod command;
+mod details;
 mod duration;
 mod error;
 pub mod exit;

@@ -31,8 +31,11 @@ pub struct LogArgs {
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
     /// Be content with what the answering node has applied
-    #[arg(long)]
+    #[arg(long, conflicts_with = "min_position")]
     local: bool,
+    /// A position that the answer must reflect
+    #[arg(long, value_name = "POSITION")]
+    min_position: Option<u64>,
     /// Events as they are in the log, without upcasters
     #[arg(long)]
     raw: bool,
@@ -74,7 +77,12 @@ impl LogArgs {
             name: self.name.clone(),
             entity_type: self.entity_type.clone(),
             tag: self.tag.clone(),
-            consistency: Some(if self.local { Freshness::Local } else { Freshness::Linearizable }),
+            consistency: match (self.local, self.min_position) {
+                (true, _) => Some(Freshness::Local),
+                (false, Some(_)) => None,
+                (false, None) => Some(Freshness::Linearizable),
+            },
+            min_position: self.min_position,
             raw: self.raw,
             ..LogQuery::default()
         }

@@ -2,10 +2,10 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use weir_client::ClientError;
 
-use crate::error::CliError;
+use crate::{details, error::CliError};
 
 /// Where data goes, and in which form.
 #[derive(Debug)]
@@ -81,11 +81,11 @@ impl Output {
         Ok(())
     }
 
-    /// An error, on stderr, with its page.
+    /// An error, on stderr, with its details and its page.
     pub(crate) fn error(&self, error: &CliError) {
         let (code, details) = match error {
             CliError::Client(client) => (client.code(), details_of(client)),
-            _ => (None, serde_json::Value::Null),
+            _ => (None, None),
         };
         let code = code.map(|code| code.as_str());
         if self.json {
@@ -94,7 +94,11 @@ impl Output {
             eprintln!("{body}");
             return;
         }
-        eprintln!("error: {error}");
+        let message = error.to_string();
+        eprintln!("error: {message}");
+        for line in details.map(|details| details::lines(details, &message)).unwrap_or_default() {
+            eprintln!("  {line}");
+        }
         if let Some(code) = code {
             eprintln!("  code {code}, see docs/errors/{code}.md");
         }
@@ -107,11 +111,11 @@ impl Output {
     }
 }
 
-fn details_of(error: &ClientError) -> serde_json::Value {
+fn details_of(error: &ClientError) -> Option<&Map<String, Value>> {
     match error {
-        ClientError::Api(error) => serde_json::Value::Object(error.details.clone()),
+        ClientError::Api(error) => Some(&error.details),
         ClientError::Deadline { last, .. } | ClientError::Read(last) => details_of(last),
-        _ => serde_json::Value::Null,
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use weir_client::{
 };
 
 use crate::{
-    error::CliError, moment::MomentArgs, output::Output, payload::read_payload, projection::done, stream,
+    error::CliError, moment::PrefixArgs, output::Output, payload::read_payload, projection::done, stream,
 };
 
 #[derive(Debug, Subcommand)]
@@ -50,7 +50,7 @@ pub enum SnapshotCommand {
         /// The entity
         entity: String,
         #[command(flatten)]
-        moment: MomentArgs,
+        moment: PrefixArgs,
     },
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn run(command: &SnapshotCommand, client: &Client, output: &Out
     }
 }
 
-async fn read(entity: &str, moment: &MomentArgs, client: &Client, output: &Output) -> Result<(), CliError> {
+async fn read(entity: &str, moment: &PrefixArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let options = ReadOptions { moment: moment.to_moment()?, ..ReadOptions::default() };
     let page = client.read_from_snapshot(entity, options).await?;
     if output.is_json() {

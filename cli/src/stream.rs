@@ -14,7 +14,7 @@ use crate::{error::CliError, moment::MomentArgs, output::Output};
 
 #[derive(Debug, Subcommand)]
 pub enum StreamCommand {
-    /// Append one event
+    /// Append an event, or many at once
     Append(append::AppendArgs),
     /// Read events
     Read(read::ReadArgs),

@@ -2,7 +2,7 @@
 
 use weir_api::v1::{TransactionBody, TransactionResult, Validated};
 use weir_client::Client;
-use weir_types::GroupId;
+use weir_types::{GroupId, Position};
 
 use crate::{error::CliError, output::Output, payload::read_payload};
 
@@ -23,11 +23,7 @@ pub(crate) async fn run(args: &TransactArgs, client: &Client, output: &Output) -
     let validate_only = args.validate_only || body.validate_only;
     let request = body.into_request(GroupId::DEFAULT, None)?;
     if validate_only {
-        let position = client.validate(&request).await?.0;
-        if output.is_json() {
-            return output.json(&Validated { valid: true, position });
-        }
-        return output.facts(&[("valid at position", position.to_string())]);
+        return valid(client.validate(&request).await?, output);
     }
     let result = TransactionResult::from(&client.transact(&request).await?);
     if output.is_json() {
@@ -41,4 +37,12 @@ pub(crate) async fn run(args: &TransactArgs, client: &Client, output: &Output) -
     facts.push(("position", result.last_position.to_string()));
     facts.push(("repeated", result.repeated.to_string()));
     output.facts(&facts)
+}
+
+/// What was only checked would be taken.
+pub(crate) fn valid(Position(position): Position, output: &Output) -> Result<(), CliError> {
+    if output.is_json() {
+        return output.json(&Validated { valid: true, position });
+    }
+    output.facts(&[("valid at position", position.to_string())])
 }

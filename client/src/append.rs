@@ -175,7 +175,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; ask it whether the outcome is known.
     pub async fn append(&self, request: &AppendRequest) -> Result<AppendAck, ClientError> {
-        let mut body = AppendBody::from_request(request)?;
+        let mut body = AppendBody::from_request(request);
         if request.key().is_none() {
             body.idempotency_key = Some(own_key().to_string());
         }

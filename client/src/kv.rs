@@ -21,6 +21,8 @@ pub enum KvExpect {
     Any,
     /// No value.
     Absent,
+    /// A value, of whatever revision.
+    Exists,
     /// The value of this revision.
     Revision(u64),
 }
@@ -30,6 +32,7 @@ impl KvExpect {
         match self {
             Self::Any => None,
             Self::Absent => Some(("if-none-match", "*".into())),
+            Self::Exists => Some(("if-match", "*".into())),
             Self::Revision(revision) => Some(("if-match", revision.to_string())),
         }
     }

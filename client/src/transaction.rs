@@ -126,7 +126,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; `transaction_refused` names everything that stands against it.
     pub async fn transact(&self, request: &TransactionRequest) -> Result<TransactionAck, ClientError> {
-        let mut body = TransactionBody::from_request(request)?;
+        let mut body = TransactionBody::from_request(request);
         body.idempotency_key.get_or_insert_with(|| own_key().to_string());
         let call = Call::new(Method::POST, paths::TRANSACTIONS, Repeat::Harmless).body(&body);
         let result: TransactionResult = self.call(call).await?;
@@ -138,7 +138,7 @@ impl Client {
     /// # Errors
     /// As [`Client::transact`].
     pub async fn validate(&self, request: &TransactionRequest) -> Result<Position, ClientError> {
-        let body = TransactionBody { validate_only: true, ..TransactionBody::from_request(request)? };
+        let body = TransactionBody { validate_only: true, ..TransactionBody::from_request(request) };
         let call = Call::new(Method::POST, paths::TRANSACTIONS, Repeat::Harmless).body(&body);
         let validated: Validated = self.call(call).await?;
         Ok(Position(validated.position))

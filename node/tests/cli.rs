@@ -124,6 +124,8 @@ fn a_conflict_says_what_is_there_and_what_was_expected() {
     node.line("kv create b", 0);
     node.line("kv put b k v", 0);
     node.line("kv put b k w --create", CONFLICT).says(&["actual revision: 1"]);
+    node.line("kv put b none w --if-exists", CONFLICT).says(&["actual revision: 0"]);
+    node.line("kv put b k w --if-exists", 0);
     let body = r#"{"appends":[{"entityId":"o-1","entityType":"order","expectedVersion":9,"events":[{"name":"n"}]},
                               {"entityId":"o-2","entityType":"order","expectedVersion":3,"events":[{"name":"n"}]}]}"#;
     node.write("t.json", body);

@@ -1,9 +1,10 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use weir_types::{
-    AppendAck, AppendRequest, EntityId, EntityType, EventId, EventName, ExpectedVersion, GroupId,
-    IdempotencyKey, NewEvent, Planted, Position, StreamVersion, Tag, planted,
+    AppendAck, AppendRequest, ContentType, EntityId, EntityType, EventId, EventName, ExpectedVersion,
+    GroupId, IdempotencyKey, NewEvent, Planted, Position, StreamVersion, Tag, planted,
 };
 
 use crate::{
@@ -12,8 +13,10 @@ use crate::{
     format_timestamp,
     json::{checked_data, checked_metadata, present},
     number, parse_timestamp,
-    source::{parse_source, source_text},
+    source::{parse_content_type, parse_source, source_text},
 };
+
+use super::event::{data_in, media_type_of};
 
 /// POST to a stream's events: one event by its own fields, or `events`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +54,9 @@ pub struct AppendBody {
     /// As [`EventBody::data`].
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub data: Option<JsonText>,
+    /// As [`EventBody::content_type`].
+    #[serde(alias = "content_type", skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
     /// As [`EventBody::metadata`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<JsonText>,
@@ -87,9 +93,12 @@ pub struct EventBody {
     /// What happened.
     #[serde(alias = "eventName", alias = "event_name", alias = "eventType", default)]
     pub name: String,
-    /// Any JSON value; absent means `{}`.
+    /// Any JSON value; absent means `{}`. A string of base64 where `contentType` is there.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub data: Option<JsonText>,
+    /// The media type of data that are bytes; absent means JSON.
+    #[serde(alias = "content_type", skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
     /// A JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<JsonText>,
@@ -141,23 +150,21 @@ impl AppendBody {
     }
 
     /// The body that asks for an append.
-    ///
-    /// # Errors
-    /// `invalid_request` when an event's data is not JSON: REST carries only JSON.
-    pub fn from_request(request: &AppendRequest) -> Result<Self, ApiError> {
-        let events = request.events.iter().map(EventBody::from_event).collect::<Result<_, _>>()?;
-        Ok(Self {
+    #[must_use]
+    pub fn from_request(request: &AppendRequest) -> Self {
+        Self {
             entity_type: request.entity_type.as_str().into(),
             expected_version: Some(expected_number(request.expected)),
             idempotency_key: request.idempotency_key.as_ref().map(ToString::to_string),
-            events: Some(events),
+            events: Some(request.events.iter().map(EventBody::from_event).collect()),
             ..Self::default()
-        })
+        }
     }
 
     fn into_events(self) -> Result<Vec<EventBody>, ApiError> {
         let single = self.name.is_some()
             || self.data.is_some()
+            || self.content_type.is_some()
             || self.metadata.is_some()
             || self.schema_version.is_some()
             || self.occurred_at.is_some()
@@ -172,6 +179,7 @@ impl AppendBody {
             (None, true) => Ok(vec![EventBody {
                 name: self.name.unwrap_or_default(),
                 data: self.data,
+                content_type: self.content_type,
                 metadata: self.metadata,
                 schema_version: self.schema_version,
                 occurred_at: self.occurred_at,
@@ -197,20 +205,18 @@ pub(super) fn key_of(body: Option<&str>, header: Option<&str>) -> Result<Option<
 }
 
 impl EventBody {
-    pub(super) fn from_event(event: &NewEvent) -> Result<Self, ApiError> {
-        if event.content_type != weir_types::ContentType::Json {
-            return Err(ApiError::invalid("event data is not JSON, which is all that REST carries"));
-        }
-        Ok(Self {
+    pub(super) fn from_event(event: &NewEvent) -> Self {
+        Self {
             name: event.name.as_str().into(),
-            data: Some(JsonText::of_stored(&event.data)),
+            data: Some(data_in(&event.content_type, &event.data)),
+            content_type: media_type_of(&event.content_type),
             metadata: (!event.metadata.is_empty()).then(|| JsonText::of_stored(&event.metadata)),
             schema_version: Some(event.schema_version),
             occurred_at: event.occurred_at.map(format_timestamp),
             source: Some(source_text(event.source).into()),
             id: event.id.map(|id| id.to_string()),
             tags: (!event.tags.is_empty()).then(|| event.tags.iter().map(ToString::to_string).collect()),
-        })
+        }
     }
 }
 
@@ -230,11 +236,16 @@ impl TryFrom<EventBody> for NewEvent {
 
     fn try_from(body: EventBody) -> Result<Self, ApiError> {
         let text = |json: JsonText| Bytes::from(json.get().to_owned());
+        let content_type = parse_content_type(body.content_type.as_deref().unwrap_or_default())?;
+        let data = match content_type {
+            ContentType::Json => checked_data(body.data.map_or_else(|| Bytes::from_static(b"{}"), text))?,
+            ContentType::Other(_) => bytes_in(body.data.as_ref())?,
+        };
         Ok(Self {
             name: EventName::new(&body.name)?,
             schema_version: body.schema_version.unwrap_or(1).max(1),
-            content_type: weir_types::ContentType::Json,
-            data: checked_data(body.data.map_or_else(|| Bytes::from_static(b"{}"), text))?,
+            content_type,
+            data,
             metadata: checked_metadata(body.metadata.map_or_else(Bytes::new, text))?,
             occurred_at: body.occurred_at.as_deref().map(parse_timestamp).transpose()?,
             source: parse_source(body.source.as_deref().unwrap_or_default())?,
@@ -242,6 +253,15 @@ impl TryFrom<EventBody> for NewEvent {
             tags: body.tags.unwrap_or_default().iter().map(Tag::new).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The bytes that a string of base64 stands for.
+fn bytes_in(data: Option<&JsonText>) -> Result<Bytes, ApiError> {
+    let text = data.and_then(|data| serde_json::from_str::<String>(data.get()).ok());
+    let bytes = text.and_then(|text| STANDARD.decode(text).ok());
+    let bytes = bytes
+        .ok_or_else(|| ApiError::invalid("event has a content type, and its data is no string of base64"))?;
+    Ok(bytes.into())
 }
 
 /// An event id as text.
@@ -444,7 +464,7 @@ mod tests {
                 "data":[1],"metadata":{"a":1},"occurredAt":"2026-01-02T03:04:05Z","source":"import"}"#,
         )
         .unwrap();
-        let body = AppendBody::from_request(&original).unwrap();
+        let body = AppendBody::from_request(&original);
         assert_eq!(request(&serde_json::to_string(&body).unwrap()), Ok(original));
         let ack = AppendAck {
             first_version: StreamVersion(4),
@@ -455,6 +475,23 @@ mod tests {
         };
         let result = AppendResult::new(&EntityId::new("o-1").unwrap(), &ack);
         assert_eq!((result.last_position, result.to_ack()), (9, Ok(ack)));
+    }
+
+    #[test]
+    fn bytes_come_as_base64_with_their_media_type() {
+        let body = |data: &str| format!(r#"{{"entityType":"t",{data}"name":"n","contentType":"image/png"}}"#);
+        let bytes = request(&body(r#""data":"AP8=","#)).unwrap();
+        assert_eq!(bytes.events[0].content_type, ContentType::Other("image/png".into()));
+        assert_eq!(bytes.events[0].data, &b"\x00\xff"[..]);
+        let again = AppendBody::from_request(&bytes);
+        assert_eq!(request(&serde_json::to_string(&again).unwrap()), Ok(bytes));
+        for bad in ["", r#""data":"A","#, r#""data":[0,255],"#, r#""data":null,"#] {
+            let error = request(&body(bad)).unwrap_err();
+            assert!(error.message.contains("base64"), "{bad}: {error:?}");
+        }
+        let json = request(r#"{"entityType":"t","name":"n","data":"AP8=","contentType":"application/json"}"#)
+            .unwrap();
+        assert_eq!(json.events[0].content_type, ContentType::Json);
     }
 
     #[test]

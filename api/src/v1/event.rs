@@ -58,10 +58,7 @@ impl From<&RecordedEvent> for EventView {
             recorded_at: format_timestamp(event.recorded_at),
             occurred_at: event.occurred_at.map(format_timestamp),
             source: source_text(event.source).into(),
-            content_type: match &event.content_type {
-                ContentType::Json => None,
-                ContentType::Other(media_type) => Some(media_type.clone()),
-            },
+            content_type: media_type_of(&event.content_type),
             tags: event.tags.iter().map(ToString::to_string).collect(),
         }
     }
@@ -69,9 +66,21 @@ impl From<&RecordedEvent> for EventView {
 
 /// The data as JSON: itself, or a string of base64.
 pub(crate) fn data_of(event: &RecordedEvent) -> JsonText {
-    match event.content_type {
-        ContentType::Json => JsonText::of_stored(&event.data),
-        ContentType::Other(_) => JsonText::string(&STANDARD.encode(&event.data)),
+    data_in(&event.content_type, &event.data)
+}
+
+pub(super) fn data_in(content_type: &ContentType, data: &[u8]) -> JsonText {
+    match content_type {
+        ContentType::Json => JsonText::of_stored(data),
+        ContentType::Other(_) => JsonText::string(&STANDARD.encode(data)),
+    }
+}
+
+/// The media type of data that are not JSON.
+pub(super) fn media_type_of(content_type: &ContentType) -> Option<String> {
+    match content_type {
+        ContentType::Json => None,
+        ContentType::Other(media_type) => Some(media_type.clone()),
     }
 }
 

@@ -111,17 +111,13 @@ impl TransactionBody {
     }
 
     /// The body that asks for a transaction.
-    ///
-    /// # Errors
-    /// `invalid_request` when an event's data is not JSON: REST carries only JSON.
-    pub fn from_request(request: &TransactionRequest) -> Result<Self, ApiError> {
-        let append = |append: &StreamAppend| {
-            Ok(StreamAppendBody {
-                entity_id: append.entity_id.as_str().into(),
-                entity_type: append.entity_type.as_str().into(),
-                expected_version: Some(expected_number(append.expected)),
-                events: append.events.iter().map(EventBody::from_event).collect::<Result<_, _>>()?,
-            })
+    #[must_use]
+    pub fn from_request(request: &TransactionRequest) -> Self {
+        let append = |append: &StreamAppend| StreamAppendBody {
+            entity_id: append.entity_id.as_str().into(),
+            entity_type: append.entity_type.as_str().into(),
+            expected_version: Some(expected_number(append.expected)),
+            events: append.events.iter().map(EventBody::from_event).collect(),
         };
         let check = |check: &StreamCheck| StreamCheckBody {
             entity_id: check.entity_id.as_str().into(),
@@ -132,13 +128,13 @@ impl TransactionBody {
             names: condition.names.iter().map(ToString::to_string).collect(),
             tags: condition.tags.iter().map(ToString::to_string).collect(),
         };
-        Ok(Self {
-            appends: request.appends.iter().map(append).collect::<Result<_, ApiError>>()?,
+        Self {
+            appends: request.appends.iter().map(append).collect(),
             checks: request.checks.iter().map(check).collect(),
             conditions: request.conditions.iter().map(condition).collect(),
             idempotency_key: request.idempotency_key.as_ref().map(ToString::to_string),
             validate_only: false,
-        })
+        }
     }
 }
 
@@ -249,7 +245,7 @@ mod tests {
         assert_eq!(whole.appends[1].expected, ExpectedVersion::Exists);
         assert_eq!(whole.appends[0].events[0].tags, [Tag::new("transfer:7").unwrap()]);
         assert_eq!(whole.conditions[0].after, Position(41));
-        let again = TransactionBody::from_request(&whole).unwrap();
+        let again = TransactionBody::from_request(&whole);
         let again = serde_json::to_string(&again).unwrap();
         assert_eq!(request(&again), Ok(whole));
     }

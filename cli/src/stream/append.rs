@@ -1,11 +1,14 @@
-use weir_api::parse_timestamp;
-use weir_client::{Client, v1::AppendResult};
+mod event;
+mod lines;
+
+use serde_json::Value;
+use weir_client::{ApiError, Client, ClientError, v1::AppendResult};
 use weir_types::{
-    AppendRequest, ContentType, EntityId, EntityType, EventId, EventName, EventSource, ExpectedVersion,
-    GroupId, IdempotencyKey, NewEvent, StreamVersion, Tag,
+    AppendError, AppendRequest, EntityId, EntityType, ExpectedVersion, GroupId, IdempotencyKey, NameError,
+    Position, StreamVersion,
 };
 
-use crate::{error::CliError, output::Output, payload::read_payload};
+use crate::{error::CliError, output::Output, transact::valid};
 
 #[derive(Debug, clap::Args)]
 pub struct AppendArgs {
@@ -14,12 +17,16 @@ pub struct AppendArgs {
     /// The entity's type
     #[arg(long = "type", value_name = "TYPE")]
     entity_type: String,
-    /// What happened
-    #[arg(long)]
-    name: String,
-    /// The data: JSON, @file, or - for stdin
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    data: String,
+    #[command(flatten)]
+    event: event::EventArgs,
+    /// Many events, all of them or nothing, in place of one: a file or - for stdin, with one JSON object a line as
+    /// in `events` of the REST API: {"name":"order.placed","data":{}}
+    #[arg(
+        long,
+        value_name = "FILE|-",
+        conflicts_with_all = event::FLAGS
+    )]
+    events: Option<String>,
     /// The version that the stream must be at
     #[arg(
         long,
@@ -29,24 +36,12 @@ pub struct AppendArgs {
         value_name = "none|N|any|exists"
     )]
     expected_version: ExpectedVersion,
-    /// Metadata: a JSON object, @file, or - for stdin
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    metadata: Option<String>,
     /// The key by which a repeat is recognised; one is made if none is given
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// When it happened, e.g. 2026-01-02T03:04:05+01:00
-    #[arg(long, value_name = "TIME")]
-    occurred_at: Option<String>,
-    /// The version of the data's schema
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    schema_version: u32,
-    /// What the event is about, beside its stream; may be given up to 16 times
-    #[arg(long = "tag", value_name = "TAG")]
-    tags: Vec<String>,
-    /// The event's id, a UUID; the server chooses one if none is given
-    #[arg(long, value_name = "UUID")]
-    event_id: Option<uuid::Uuid>,
+    /// Check everything, write nothing
+    #[arg(long)]
+    validate_only: bool,
 }
 
 pub(crate) fn parse_expected(text: &str) -> Result<ExpectedVersion, String> {
@@ -63,32 +58,32 @@ pub(crate) fn parse_expected(text: &str) -> Result<ExpectedVersion, String> {
 
 pub(super) async fn run(args: &AppendArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let request = args.request()?;
+    if args.validate_only {
+        return valid(validate(request, client).await?, output);
+    }
     let ack = client.append(&request).await?;
     let result = AppendResult::new(&request.entity_id, &ack);
     if output.is_json() {
         return output.json(&result);
     }
+    let events = match result.event_ids.len() {
+        1 => ("event id", result.event_id),
+        many => ("events", many.to_string()),
+    };
     output.facts(&[
         ("version", result.last_version.to_string()),
         ("position", result.last_position.to_string()),
-        ("event id", result.event_id),
+        events,
         ("repeated", result.repeated.to_string()),
     ])
 }
 
 impl AppendArgs {
     fn request(&self) -> Result<AppendRequest, CliError> {
-        let name = |error: weir_types::NameError| CliError::Usage(error.to_string());
-        let event = NewEvent {
-            id: self.event_id.map(EventId),
-            name: EventName::new(&self.name).map_err(name)?,
-            schema_version: self.schema_version,
-            content_type: ContentType::Json,
-            data: read_payload(&self.data)?,
-            metadata: self.metadata.as_deref().map(read_payload).transpose()?.unwrap_or_default(),
-            occurred_at: self.occurred_at.as_deref().map(parse_timestamp).transpose()?,
-            source: EventSource::Api,
-            tags: self.tags.iter().map(Tag::new).collect::<Result<_, _>>().map_err(name)?,
+        let name = |error: NameError| CliError::Usage(error.to_string());
+        let events = match &self.events {
+            Some(file) => lines::read(file)?,
+            None => vec![self.event.to_event()?],
         };
         let key = self.idempotency_key.as_ref().map(IdempotencyKey::new);
         Ok(AppendRequest {
@@ -97,7 +92,61 @@ impl AppendArgs {
             entity_type: EntityType::new(&self.entity_type).map_err(name)?,
             expected: self.expected_version,
             idempotency_key: key.transpose().map_err(name)?,
-            events: vec![event],
+            events,
         })
+    }
+}
+
+/// Checks an append as a transaction of nothing else. It is refused as the append would be.
+async fn validate(request: AppendRequest, client: &Client) -> Result<Position, ClientError> {
+    let expected = request.expected;
+    client.validate(&request.into()).await.map_err(|error| match &error {
+        ClientError::Api(refusal) => {
+            alone(refusal, expected).map_or(error, |alone| ApiError::from(alone).into())
+        }
+        _ => error,
+    })
+}
+
+/// What stands against the only append of a transaction, as the append's own error.
+fn alone(refusal: &ApiError, expected: ExpectedVersion) -> Option<AppendError> {
+    let violation = refusal.details.get("violations")?.as_array()?.last()?;
+    let member = |name: &str| violation.get(name);
+    if let Some(actual) = member("actualVersion").and_then(Value::as_u64) {
+        return Some(AppendError::VersionConflict { expected, actual: StreamVersion(actual) });
+    }
+    let actual = EntityType::new(member("actualType")?.as_str()?).ok()?;
+    Some(AppendError::TypeConflict { actual })
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_client::ErrorCode;
+    use weir_types::{EntityId, Violation};
+
+    use super::*;
+
+    #[test]
+    fn an_append_that_is_only_checked_is_refused_as_it_would_be() {
+        let (entity_id, actual) = (EntityId::new("o-1").unwrap(), StreamVersion(4));
+        let entity_type = EntityType::new("order").unwrap();
+        for expected in
+            [ExpectedVersion::Any, ExpectedVersion::Exists, ExpectedVersion::Exact(StreamVersion(7))]
+        {
+            for (violation, own) in [
+                (
+                    Violation::Version { entity_id: entity_id.clone(), expected, actual },
+                    AppendError::VersionConflict { expected, actual },
+                ),
+                (
+                    Violation::Type { entity_id: entity_id.clone(), actual: entity_type.clone() },
+                    AppendError::TypeConflict { actual: entity_type.clone() },
+                ),
+            ] {
+                let refusal = ApiError::from(AppendError::Violated { violations: vec![violation] });
+                assert_eq!(alone(&refusal, expected), Some(own));
+            }
+        }
+        assert_eq!(alone(&ApiError::new(ErrorCode::Overloaded, ""), ExpectedVersion::Any), None);
     }
 }

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use weir_api::connect::{
-    AppendEventRequest, GetEntityHistoryRequest, GetStreamInfoRequest, ListStreamsRequest, ReadStreamRequest,
+use weir_api::{
+    connect::{
+        AppendEventRequest, GetEntityHistoryRequest, GetStreamInfoRequest, ListStreamsRequest,
+        ReadStreamRequest,
+    },
+    objects,
 };
 use weir_types::{AppendRequest, GroupId, limits};
 
@@ -50,21 +54,20 @@ fn requests(data: &[u8]) {
 /// What a body means to each method; refusals are alike.
 fn meaning(data: &[u8]) -> (Option<AppendRequest>, String) {
     let group = GroupId::DEFAULT;
-    let append = serde_json::from_slice::<AppendEventRequest>(data).ok();
+    let append = objects::from_slice::<AppendEventRequest>(data).ok();
     let append = append.and_then(|body| body.into_request(group).ok());
     if let Some(append) = &append {
         append.check_limits().expect("what is taken is within the limits");
     }
-    let read =
-        serde_json::from_slice::<ReadStreamRequest>(data).ok().and_then(|body| body.to_read(group).ok());
+    let read = objects::from_slice::<ReadStreamRequest>(data).ok().and_then(|body| body.to_read(group).ok());
     if let Some((read, wanted)) = &read {
         assert!((1..=limits::READ_EVENTS_MAX).contains(&read.limit) && *wanted != Some(0));
     }
-    let history = serde_json::from_slice::<GetEntityHistoryRequest>(data).ok();
+    let history = objects::from_slice::<GetEntityHistoryRequest>(data).ok();
     let history = history.and_then(|body| body.to_read(group).ok());
-    let info = serde_json::from_slice::<GetStreamInfoRequest>(data).ok();
+    let info = objects::from_slice::<GetStreamInfoRequest>(data).ok();
     let info = info.and_then(|body| body.to_entity_id().ok());
-    let list = serde_json::from_slice::<ListStreamsRequest>(data).ok().and_then(|body| body.to_page().ok());
+    let list = objects::from_slice::<ListStreamsRequest>(data).ok().and_then(|body| body.to_page().ok());
     if let Some((_, _, limit)) = &list {
         assert!((1..=limits::LIST_STREAMS_MAX).contains(limit));
     }

@@ -1,6 +1,9 @@
 //! The bodies of an append and of a transaction over REST.
 
-use weir_api::v1::{AppendBody, TransactionBody};
+use weir_api::{
+    objects,
+    v1::{AppendBody, TransactionBody},
+};
 use weir_storage::codec::forward::ForwardRequest;
 use weir_types::{AppendRequest, EntityId, GroupId, TransactionRequest};
 
@@ -19,7 +22,7 @@ pub(super) const APPEND: Target = Target {
 fn append(data: &[u8]) {
     let Some(request) = read(data) else { return };
     request.check_limits().expect("what is taken is within the limits");
-    let again = AppendBody::from_request(&request).expect("REST carries what came over REST");
+    let again = AppendBody::from_request(&request);
     let again = serde_json::to_vec(&again).expect("a body is JSON");
     assert_eq!(read(&again).expect("what was written is read"), request);
     let forwarded = ForwardRequest::Append(request);
@@ -27,7 +30,7 @@ fn append(data: &[u8]) {
 }
 
 fn read(data: &[u8]) -> Option<AppendRequest> {
-    let body: AppendBody = serde_json::from_slice(data).ok()?;
+    let body: AppendBody = objects::from_slice(data).ok()?;
     let entity = EntityId::new(body.entity_id.as_deref().unwrap_or("e-1")).ok()?;
     let request = body.into_request(GroupId::DEFAULT, entity, None).ok()?;
     // The body that is sent on names no entity: the path does.
@@ -46,7 +49,7 @@ pub(super) const TRANSACTION: Target = Target {
 fn transaction(data: &[u8]) {
     let Some(request) = read_transaction(data) else { return };
     request.check_limits().expect("what is taken is within the limits");
-    let again = TransactionBody::from_request(&request).expect("REST carries what came over REST");
+    let again = TransactionBody::from_request(&request);
     let again = serde_json::to_vec(&again).expect("a body is JSON");
     assert_eq!(read_transaction(&again).expect("what was written is read"), request);
     let forwarded = ForwardRequest::Transact(request);
@@ -54,6 +57,6 @@ fn transaction(data: &[u8]) {
 }
 
 fn read_transaction(data: &[u8]) -> Option<TransactionRequest> {
-    let body: TransactionBody = serde_json::from_slice(data).ok()?;
+    let body: TransactionBody = objects::from_slice(data).ok()?;
     body.into_request(GroupId::DEFAULT, None).ok()
 }

@@ -59,6 +59,18 @@ impl Engine {
             return Ok(Err(error));
         }
         let position = self.ready(Consistency::Linearizable).await?;
+        match self.router.repeats_transaction(request).await {
+            Ok(true) => Ok(Ok(position)),
+            Ok(false) => self.validate_at(position, request).await,
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn validate_at(
+        &self,
+        position: Position,
+        request: &TransactionRequest,
+    ) -> Result<Result<Position, AppendError>, ReadError> {
         let (guards, conditions) = (request.guards(), request.conditions.clone());
         let violations = self.ports.reader.violations(self.group, guards, conditions).await?;
         if !violations.is_empty() {
@@ -75,7 +87,15 @@ impl Engine {
         &self,
         request: AppendRequest,
     ) -> Result<Result<Position, AppendError>, ReadError> {
-        let answer = self.validate(&request.into()).await?;
+        if let Err(error) = request.check_limits() {
+            return Ok(Err(error));
+        }
+        let position = self.ready(Consistency::Linearizable).await?;
+        let answer = match self.router.repeats(&request).await {
+            Ok(true) => return Ok(Ok(position)),
+            Ok(false) => self.validate_at(position, &request.into()).await?,
+            Err(error) => return Ok(Err(error)),
+        };
         Ok(answer.map_err(|error| match error {
             AppendError::Violated { mut violations } => match violations.pop() {
                 Some(Violation::Version { expected, actual, .. }) => {

@@ -5,7 +5,7 @@ use reqwest::{Client, Method, StatusCode};
 use tempfile::TempDir;
 use weir_node::{
     config::NodeConfig,
-    node::{self, RunningNode},
+    node::{self, RunningNode, StartError},
 };
 
 /// A node in this process, in a folder of its own.
@@ -24,19 +24,28 @@ impl Running {
     }
 
     pub async fn start_in(folder: TempDir) -> Self {
-        let config = NodeConfig {
-            node_id: Some(1),
-            data_dir: folder.path().join("node"),
-            listen: free(),
-            peer_listen: free(),
-            bootstrap: true,
-            ..NodeConfig::default()
-        };
-        Self::start_with(config, folder).await
+        loop {
+            let config = NodeConfig {
+                node_id: Some(1),
+                data_dir: folder.path().join("node"),
+                listen: free(),
+                peer_listen: free(),
+                bootstrap: true,
+                ..NodeConfig::default()
+            };
+            match node::start(config.check().unwrap()).await {
+                // Another test took the port between the look for it and this.
+                Err(StartError::Bind { .. }) => {}
+                started => return Self::begun(started.unwrap(), folder).await,
+            }
+        }
     }
 
     pub async fn start_with(config: NodeConfig, folder: TempDir) -> Self {
-        let node = node::start(config.check().unwrap()).await.unwrap();
+        Self::begun(node::start(config.check().unwrap()).await.unwrap(), folder).await
+    }
+
+    async fn begun(node: RunningNode, folder: TempDir) -> Self {
         node.ready().await.unwrap();
         Self { node, http: Client::new(), folder }
     }

@@ -103,7 +103,14 @@ async fn an_event_id_that_the_client_chose_is_its_key() {
     assert_eq!((status.as_u16(), &first["eventId"]), (201, &json!("01890000-0000-7000-8000-000000000001")));
     let (status, again) = node.post(path, body).await;
     assert_eq!((status.as_u16(), &again["repeated"]), (200, &json!(true)));
-    let (status, other) = node.post(path, body.replace("\"n\"", "\"m\"")).await;
-    assert_eq!((status.as_u16(), &other["code"]), (409, &json!("idempotency_conflict")));
+    let other = body.replace("\"n\"", "\"m\"");
+    for (body, status, code) in [(body, 200, Value::Null), (&*other, 409, json!("idempotency_conflict"))] {
+        // What is only validated is answered as what is written would be.
+        for more in ["", r#","validateOnly":true}"#] {
+            let body = if more.is_empty() { body.to_owned() } else { body.replace('}', more) };
+            let (told, answer) = node.post(path, body.clone()).await;
+            assert_eq!((told.as_u16(), &answer["code"]), (status, &code), "{body}: {answer}");
+        }
+    }
     node.node.stop().await;
 }

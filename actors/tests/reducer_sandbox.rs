@@ -178,8 +178,10 @@ async fn a_state_is_what_json_holds() {
         ("state.self = state", "circular"),
         ("state.deep = {l: [{x: 1 / 0}]}", "state.deep.l[0].x is Infinity"),
         ("return (async () => state)()", "must not be async"),
-        ("state.short = 'ab😀'.slice(0, 3)", "half of a character"),
-        ("state['😀'[1]] = 1", "half of a character"),
+        ("state.short = 'ab😀'.slice(0, 3)", "state.short holds half of a character"),
+        ("state.l = ['😀'[0]]", "state.l[0] holds half of a character"),
+        ("state['😀'[1]] = 1", "a key holds half of a character"),
+        ("return '😀'[0]", "state holds half of a character"),
         ("let d = {}; state.d = d; for (let i = 0; i < 1e5; i += 1) { d.d = {}; d = d.d }", ""),
         (
             "state.wide = Object.fromEntries(Array.from({length: 200}, (_, i) => [`k${i}`, i])); state.wide.k150 = NaN",

@@ -188,10 +188,21 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Objects<A> {
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        fields: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.of.struct_variant(fields, Objects::of(visitor))
+        self.of.newtype_variant_seed(Members(visitor))
+    }
+}
+
+/// The members of a variant, which are an object too.
+struct Members<V>(V);
+
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Members<V> {
+    type Value = V::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        deserializer.deserialize_map(Objects { of: self.0, of_struct: true })
     }
 }
 
@@ -206,6 +217,7 @@ mod tests {
     enum Choice {
         Bare,
         Of(Inner),
+        With { n: u64 },
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -226,19 +238,26 @@ mod tests {
 
     #[test]
     fn all_that_serde_reads_is_read() {
-        let text = br#"{"inner": {"n": 1}, "all": [{"n": 2}], "pair": [3, 0.5], "choices": ["Bare", {"Of": {"n": 4}}],
+        let text = br#"{"inner": {"n": 1}, "all": [{"n": 2}], "pair": [3, 0.5], "choices": ["Bare", {"Of": {"n": 4}}, {"With": {"n": 5}}],
             "raw": [1,  {"a": null}], "any": [{"b": [true]}, 18446744073709551615]}"#;
         let read: Outer<'_> = from_slice(text).unwrap();
         assert_eq!((read.inner, read.all), (Some(Inner { n: 1 }), vec![Inner { n: 2 }]));
-        assert_eq!((read.pair, read.choices), ((3, 0.5), vec![Choice::Bare, Choice::Of(Inner { n: 4 })]));
+        let choices = vec![Choice::Bare, Choice::Of(Inner { n: 4 }), Choice::With { n: 5 }];
+        assert_eq!((read.pair, read.choices), ((3, 0.5), choices));
         assert_eq!(read.raw.get(), r#"[1,  {"a": null}]"#);
         assert_eq!(read.any, serde_json::json!([{"b": [true]}, u64::MAX]));
     }
 
     #[test]
     fn an_array_is_no_object_however_deep() {
-        for text in ["[]", "[[1]]", r#"{"inner": [1]}"#, r#"{"all": [[2]]}"#, r#"{"choices": [{"Of": [4]}]}"#]
-        {
+        for text in [
+            "[]",
+            "[[1]]",
+            r#"{"inner": [1]}"#,
+            r#"{"all": [[2]]}"#,
+            r#"{"choices": [{"Of": [4]}]}"#,
+            r#"{"choices": [{"With": [4]}]}"#,
+        ] {
             let error = from_slice::<Outer<'_>>(text.as_bytes()).unwrap_err().to_string();
             assert!(
                 error.starts_with("invalid type: sequence, expected an object at line 1"),

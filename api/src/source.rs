@@ -33,7 +33,8 @@ pub(crate) fn parse_source(text: &str) -> Result<EventSource, ApiError> {
 
 /// The content type that a media type means; the empty one is JSON.
 pub(crate) fn parse_content_type(text: &str) -> Result<ContentType, ApiError> {
-    if text.is_empty() || text == "application/json" {
+    let (essence, _) = text.split_once(';').unwrap_or((text, ""));
+    if text.is_empty() || essence.trim().eq_ignore_ascii_case("application/json") {
         return Ok(ContentType::Json);
     }
     if text.len() > limits::CONTENT_TYPE_BYTES_MAX {

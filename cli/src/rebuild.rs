@@ -73,7 +73,11 @@ fn is_over(status: RebuildStatus) -> bool {
 }
 
 fn line(job: &RebuildJob) -> String {
-    let left = job.estimated_remaining.as_ref().map(|left| format!(", {left} left")).unwrap_or_default();
+    let left = match (job.status, &job.estimated_remaining) {
+        (RebuildStatus::Paused, _) => ", and the projection is paused".to_owned(),
+        (_, Some(left)) => format!(", {left} left"),
+        (_, None) => String::new(),
+    };
     format!(
         "{:5.1} %  {} of {} events, {:.0}/s{left}",
         job.progress * 100.0,

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, path::PathBuf};
 
 use clap::Subcommand;
+use weir_api::objects;
 use weir_client::{
     Client,
     v1::{EventSchemaBody, EventSchemaSummary, EventSchemasQuery, RulesBody, RulesView},
@@ -192,7 +193,7 @@ pub(crate) async fn run_schema(
 }
 
 fn rules_of(file: &Path) -> Result<RulesBody, CliError> {
-    serde_json::from_str(&text_of(file)?)
+    objects::from_slice(text_of(file)?.as_bytes())
         .map_err(|error| CliError::Usage(format!("`{}` holds no rules: {error}", file.display())))
 }
 

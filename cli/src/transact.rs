@@ -1,6 +1,9 @@
 //! `weir transact`: appends to several streams, all of it or nothing.
 
-use weir_api::v1::{TransactionBody, TransactionResult, Validated};
+use weir_api::{
+    objects,
+    v1::{TransactionBody, TransactionResult, Validated},
+};
 use weir_client::Client;
 use weir_types::{GroupId, Position};
 
@@ -18,7 +21,7 @@ pub struct TransactArgs {
 
 pub(crate) async fn run(args: &TransactArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let body = read_payload(&args.transaction)?;
-    let body: TransactionBody = serde_json::from_slice(&body)
+    let body: TransactionBody = objects::from_slice(&body)
         .map_err(|error| CliError::Usage(format!("`{}` is no transaction: {error}", args.transaction)))?;
     let validate_only = args.validate_only || body.validate_only;
     let request = body.into_request(GroupId::DEFAULT, None)?;

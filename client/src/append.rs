@@ -4,11 +4,11 @@ use serde::Serialize;
 use uuid::Uuid;
 use weir_api::{
     ApiError,
-    v1::{AppendBody, AppendResult, paths},
+    v1::{AppendBody, AppendResult, Validated, paths},
 };
 use weir_types::{
     AppendAck, AppendRequest, ContentType, EntityId, EntityType, EventId, EventName, EventSource,
-    ExpectedVersion, GroupId, IdempotencyKey, NewEvent, StreamVersion, Tag, Timestamp,
+    ExpectedVersion, GroupId, IdempotencyKey, NewEvent, Position, StreamVersion, Tag, Timestamp,
 };
 
 use crate::{Client, ClientError, client::Call, retry::Repeat};
@@ -183,6 +183,18 @@ impl Client {
         let call = Call::new(Method::POST, &path, Repeat::Harmless).body(&body);
         let result: AppendResult = self.call(call).await?;
         Ok(result.to_ack()?)
+    }
+
+    /// Checks all that would be checked, and writes nothing. Gives the position at which it would be taken.
+    ///
+    /// # Errors
+    /// As [`Client::append`].
+    pub async fn validate_append(&self, request: &AppendRequest) -> Result<Position, ClientError> {
+        let body = AppendBody { validate_only: true, ..AppendBody::from_request(request) };
+        let path = paths::fill(paths::STREAM_EVENTS, request.entity_id.as_str());
+        let call = Call::new(Method::POST, &path, Repeat::Harmless).body(&body);
+        let validated: Validated = self.call(call).await?;
+        Ok(Position(validated.position))
     }
 }
 

@@ -85,7 +85,8 @@ impl ClientError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Api(error) => error.code.is_retryable(),
+            // A projection that is parked here is parked wherever it has come as far.
+            Self::Api(error) => error.code.is_retryable() && !error.details.contains_key("parked"),
             Self::NoConnection { .. } | Self::Lost { .. } | Self::Deadline { .. } => true,
             Self::Read(error) => error.is_retryable(),
             Self::NotUnderstood { .. } | Self::Address { .. } => false,

@@ -105,7 +105,9 @@ impl Transaction {
     pub fn build(self) -> Result<TransactionRequest, ClientError> {
         let mut request = self.request?;
         request.check_limits().map_err(ApiError::from)?;
-        request.idempotency_key.get_or_insert_with(own_key);
+        if request.key().is_none() {
+            request.idempotency_key = Some(own_key());
+        }
         Ok(request)
     }
 
@@ -127,7 +129,9 @@ impl Client {
     /// [`ClientError`]; `transaction_refused` names everything that stands against it.
     pub async fn transact(&self, request: &TransactionRequest) -> Result<TransactionAck, ClientError> {
         let mut body = TransactionBody::from_request(request);
-        body.idempotency_key.get_or_insert_with(|| own_key().to_string());
+        if request.key().is_none() {
+            body.idempotency_key = Some(own_key().to_string());
+        }
         let call = Call::new(Method::POST, paths::TRANSACTIONS, Repeat::Harmless).body(&body);
         let result: TransactionResult = self.call(call).await?;
         Ok(result.to_ack()?)

@@ -1,7 +1,5 @@
 //! How a node asks servers outside over HTTP.
 
-use std::error::Error;
-
 use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode};
@@ -10,6 +8,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use weir_types::with_causes;
 
 use crate::tls;
 
@@ -43,14 +42,4 @@ impl HttpClient for Connections {
         drop(to_bytes(Body::new(body), ANSWER_BYTES_MAX).await);
         Ok(head.status)
     }
-}
-
-/// An error and what is below it: the first alone names no more than a kind.
-fn with_causes(error: &dyn Error) -> String {
-    let (mut told, mut below) = (error.to_string(), error.source());
-    while let Some(cause) = below {
-        told = format!("{told}: {cause}");
-        below = cause.source();
-    }
-    told
 }

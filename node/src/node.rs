@@ -14,7 +14,7 @@ use weir_storage::{
     group_store::OpenError,
     log::LogError,
 };
-use weir_types::{Incarnation, NodeId};
+use weir_types::{Incarnation, NodeId, with_causes};
 
 use crate::{
     config::{ConfigError, NodePlan},
@@ -54,10 +54,10 @@ pub enum StartError {
         reason: String,
     },
     /// The data folder cannot be used.
-    #[error("{}", chain(.0))]
+    #[error("{}", with_causes(.0))]
     Folder(#[from] FolderError),
     /// The stores in the data folder cannot be used.
-    #[error("{}", chain(.0))]
+    #[error("{}", with_causes(.0))]
     Store(#[from] OpenError),
     /// The log is damaged, and was not mended.
     #[error("{damaged}; not mended by itself: {reason}")]
@@ -140,19 +140,8 @@ impl StartError {
     }
 
     pub(crate) fn part(part: &'static str, error: &dyn std::error::Error) -> Self {
-        Self::Part { part, reason: chain(error) }
+        Self::Part { part, reason: with_causes(error) }
     }
-}
-
-/// An error with its causes, which its own words leave out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// A node that runs. Dropped without [`RunningNode::stop`], it ends like a crash.

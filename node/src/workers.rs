@@ -128,6 +128,10 @@ impl Workers {
         asked: &RegisterProjectionRequest,
     ) -> Result<(Registered, Position), ApiError> {
         let name = ProjectionName::new(&asked.name)?;
+        if !name.is_reachable() {
+            let message = format!("projection name `{name}` stands for something else in a path");
+            return Err(ApiError::new(ErrorCode::InvalidName, message));
+        }
         let mut held = self.desks.hold(&name).await;
         self.lead_and_ready().await?;
         self.must_not_be_deployed(&name).await?;

@@ -5,6 +5,7 @@
 //! and through the traits in [`ports`].
 
 mod append;
+mod causes;
 mod consumers;
 mod event;
 mod facet;
@@ -36,6 +37,7 @@ pub use append::{
     AppendAck, AppendError, AppendOutcome, AppendRequest, DecidedAppend, DecidedEvent, ExpectedVersion,
     Idempotency,
 };
+pub use causes::with_causes;
 pub use consumers::{
     AckMode, ConsumerGroup, ConsumerGroupError, ConsumerGroupName, ConsumerStatus, ConsumerTerms, DeadLetter,
     DeathCause, Settlement, Verdict,

@@ -172,6 +172,14 @@ pub struct ProjectionDefinition {
     pub sink: Option<SinkName>,
 }
 
+impl ProjectionName {
+    /// Whether it means itself where it stands in a path of the REST API.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        !matches!(self.as_str(), "." | ".." | "wait-for-event")
+    }
+}
+
 /// One fold of a projection from the log's beginning: a deployment, or a rebuild of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {

@@ -279,7 +279,8 @@ impl Folder {
         let items = &prepared.items;
         let index = items[stumble.item].index;
         if stumble.alone {
-            let unkeyed = 0;
+            let passed = prepared.events[..index].iter().filter(|event| self.definition.folds(&event.name));
+            let unkeyed = passed.filter(|event| matches!(self.partition_of(event), Ok(None))).count() as u64;
             let failure = Some(failure(&prepared.events[index], stumble.fault));
             return FoldOutcome::Done(FoldResult {
                 passed: index,

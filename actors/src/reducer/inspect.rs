@@ -124,17 +124,14 @@ struct Misspelt {
     meant: String,
 }
 
-/// Names that mean something else where a projection's name stands in a path.
-const UNREACHABLE: [&str; 3] = [".", "..", "wait-for-event"];
-
 fn define(declared: Declared, source: &str) -> Result<ProjectionDefinition, ReducerError> {
     if let Some(Misspelt { found, meant }) = declared.misspelt {
         return Err(ReducerError::Misspelt { found, meant });
     }
-    if UNREACHABLE.contains(&declared.name.as_str()) {
+    let name = ProjectionName::new(&declared.name).map_err(|error| ReducerError::Name { error })?;
+    if !name.is_reachable() {
         return Err(ReducerError::Unreachable { found: declared.name });
     }
-    let name = ProjectionName::new(&declared.name).map_err(|error| ReducerError::Name { error })?;
     let events: Result<Vec<_>, _> = declared.events.iter().map(|text| EventPattern::new(text)).collect();
     let events = events.map_err(|error| ReducerError::Events { error })?;
     if let Some(path) = &declared.partition_key {

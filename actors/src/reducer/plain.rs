@@ -28,10 +28,10 @@ impl Plain {
     }
 }
 
-/// Whether a value is of no parts, and what JSON holds.
+/// Whether a value is of no parts, and what JSON holds. A text of half characters has no UTF-8.
 fn is_scalar(value: &Value<'_>) -> bool {
     value.is_int()
-        || value.is_string()
+        || value.as_string().is_some_and(|text| text.to_string().is_ok())
         || value.is_null()
         || value.is_bool()
         || value.as_float().is_some_and(f64::is_finite)

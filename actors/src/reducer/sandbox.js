@@ -7,6 +7,7 @@
   const { ownKeys, getOwnPropertyDescriptor, getPrototypeOf, defineProperty, apply } = Reflect;
   const { create, freeze, hasOwn, keys, prototype: objectPrototype } = Object;
   const { isArray, prototype: arrayPrototype } = Array;
+  const { isWellFormed } = String.prototype;
 
   // What the walk below cannot reach by names alone.
   const hidden = [
@@ -84,6 +85,10 @@
   // store goes on from something else than a replica that kept it in memory.
   let left = 0;
   let found;
+  // Whether texts are to be whole characters, as those must be that others read than JavaScript.
+  let whole = false;
+  const half = ' holds half of a character (a surrogate alone, as `slice` leaves it of an emoji; slice `[...text]`)';
+  const isHalf = (text) => whole && !apply(isWellFormed, text, []);
   const kind = (value) => {
     switch (typeof value) {
       case 'number': return `${value}`;
@@ -114,6 +119,8 @@
       const name = list ? i : names[i];
       let inner = value[name];
       const type = typeof inner;
+      if (!list && isHalf(name)) return `: a key${half}`;
+      if (type === 'string' && isHalf(inner)) return (list ? `[${name}]` : `.${name}`) + half;
       if (type === 'string' || inner === null || (type === 'number' && inner - inner === 0) || type === 'boolean') continue;
       if (type === 'undefined' && !list) {
         delete value[name];
@@ -134,10 +141,10 @@
     return null;
   };
   const check = (state, budget, what = 'state') => {
-    if (isPlain(state)) return;
     left = budget;
     found = undefined;
-    const wrong = flaw(state);
+    const halved = isText(state) && isHalf(state) ? half : null;
+    const wrong = isPlain(state) ? halved : flaw(state);
     found = undefined;
     if (wrong !== null) throw new TypeError(`${what}${wrong}, which JSON cannot hold`);
   };
@@ -268,10 +275,10 @@
     'name', 'events', 'partitionKey', 'initialState', 'handler', 'onError', 'kind', 'sink', 'tables',
   ];
   // An export that is one of these but for its case, and would not be heard.
-  const misspelt = (namespace, self) => {
+  const misspelt = (namespace, self, pick) => {
     for (const name of [...keys(namespace), ...keys(self)]) {
-      const meant = exports.find((known) => known !== name && known.toLowerCase() === name.toLowerCase());
-      if (meant !== undefined) return { found: name, meant };
+      const meant = exports.find((known) => known.toLowerCase() === name.toLowerCase());
+      if (meant !== undefined && pick(meant) === undefined) return { found: name, meant };
     }
     return null;
   };
@@ -288,6 +295,7 @@
         if (!isPlain(value[i])) {
           throw new TypeError(`parameter ${i} of \`${value[0]}\` is ${kind(value[i])}, which no column holds`);
         }
+        if (isText(value[i]) && isHalf(value[i])) throw new TypeError(`parameter ${i} of \`${value[0]}\`${half}`);
       }
       return [...value];
     };
@@ -318,6 +326,7 @@
   };
 
   const projection = (namespace) => {
+    whole = true;
     const { self, pick, demand } = exported(namespace);
     const name = demand('name', isText, 'a string');
     const events = demand('events', (value) => isArray(value) && value.every(isText), 'an array of strings');
@@ -341,7 +350,7 @@
     }
     const declared = stringify({
       name, events: [...events], partitionKey: partitionKey ?? null, onError: onError ?? null, kind: kind ?? null,
-      sink: sink ?? null, misspelt: misspelt(namespace, self),
+      sink: sink ?? null, misspelt: misspelt(namespace, self, pick),
       tables: kind === 'sql' ? demand('tables', isText, 'a string of `create table` statements') : null,
     });
     if (kind === 'sql') {
@@ -389,6 +398,7 @@
 
   // Data of one schema version becomes that of a later one.
   const upcaster = (namespace) => {
+    whole = true;
     const { self, demand } = exported(namespace);
     const upcast = demand('upcast', isCode, 'a function');
     let data = null;

@@ -489,8 +489,10 @@ mod tests {
             let error = request(&body(bad)).unwrap_err();
             assert!(error.message.contains("base64"), "{bad}: {error:?}");
         }
-        let json = request(r#"{"entityType":"t","name":"n","data":"AP8=","contentType":"application/json"}"#)
-            .unwrap();
+        let json = request(
+            r#"{"entityType":"t","name":"n","data":"AP8=","contentType":"Application/JSON; charset=utf-8"}"#,
+        )
+        .unwrap();
         assert_eq!(json.events[0].content_type, ContentType::Json);
     }
 

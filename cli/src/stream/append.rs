@@ -1,11 +1,9 @@
 mod event;
 mod lines;
 
-use serde_json::Value;
-use weir_client::{ApiError, Client, ClientError, v1::AppendResult};
+use weir_client::{Client, v1::AppendResult};
 use weir_types::{
-    AppendError, AppendRequest, EntityId, EntityType, ExpectedVersion, GroupId, IdempotencyKey, NameError,
-    Position, StreamVersion,
+    AppendRequest, EntityId, EntityType, ExpectedVersion, GroupId, IdempotencyKey, NameError, StreamVersion,
 };
 
 use crate::{error::CliError, output::Output, transact::valid};
@@ -59,7 +57,7 @@ pub(crate) fn parse_expected(text: &str) -> Result<ExpectedVersion, String> {
 pub(super) async fn run(args: &AppendArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let request = args.request()?;
     if args.validate_only {
-        return valid(validate(request, client).await?, output);
+        return valid(client.validate_append(&request).await?, output);
     }
     let ack = client.append(&request).await?;
     let result = AppendResult::new(&request.entity_id, &ack);
@@ -94,59 +92,5 @@ impl AppendArgs {
             idempotency_key: key.transpose().map_err(name)?,
             events,
         })
-    }
-}
-
-/// Checks an append as a transaction of nothing else. It is refused as the append would be.
-async fn validate(request: AppendRequest, client: &Client) -> Result<Position, ClientError> {
-    let expected = request.expected;
-    client.validate(&request.into()).await.map_err(|error| match &error {
-        ClientError::Api(refusal) => {
-            alone(refusal, expected).map_or(error, |alone| ApiError::from(alone).into())
-        }
-        _ => error,
-    })
-}
-
-/// What stands against the only append of a transaction, as the append's own error.
-fn alone(refusal: &ApiError, expected: ExpectedVersion) -> Option<AppendError> {
-    let violation = refusal.details.get("violations")?.as_array()?.last()?;
-    let member = |name: &str| violation.get(name);
-    if let Some(actual) = member("actualVersion").and_then(Value::as_u64) {
-        return Some(AppendError::VersionConflict { expected, actual: StreamVersion(actual) });
-    }
-    let actual = EntityType::new(member("actualType")?.as_str()?).ok()?;
-    Some(AppendError::TypeConflict { actual })
-}
-
-#[cfg(test)]
-mod tests {
-    use weir_client::ErrorCode;
-    use weir_types::{EntityId, Violation};
-
-    use super::*;
-
-    #[test]
-    fn an_append_that_is_only_checked_is_refused_as_it_would_be() {
-        let (entity_id, actual) = (EntityId::new("o-1").unwrap(), StreamVersion(4));
-        let entity_type = EntityType::new("order").unwrap();
-        for expected in
-            [ExpectedVersion::Any, ExpectedVersion::Exists, ExpectedVersion::Exact(StreamVersion(7))]
-        {
-            for (violation, own) in [
-                (
-                    Violation::Version { entity_id: entity_id.clone(), expected, actual },
-                    AppendError::VersionConflict { expected, actual },
-                ),
-                (
-                    Violation::Type { entity_id: entity_id.clone(), actual: entity_type.clone() },
-                    AppendError::TypeConflict { actual: entity_type.clone() },
-                ),
-            ] {
-                let refusal = ApiError::from(AppendError::Violated { violations: vec![violation] });
-                assert_eq!(alone(&refusal, expected), Some(own));
-            }
-        }
-        assert_eq!(alone(&ApiError::new(ErrorCode::Overloaded, ""), ExpectedVersion::Any), None);
     }
 }

@@ -23,6 +23,7 @@ use weir_types::{
 };
 
 use super::{Engine, inspected::inspected, read::Timer, rebuilds::runs};
+use crate::workers::kind_conflict;
 
 /// How long a read of a view waits for its position to be folded.
 pub(super) const VIEW_PATIENCE: Duration = Duration::from_secs(5);
@@ -402,8 +403,11 @@ impl Engine {
 
     pub(super) async fn deployed(&self, name: &ProjectionName) -> Result<Deployment, ApiError> {
         let all = self.ports.views.deployments(self.group).await?;
-        let found = all.into_iter().find(|one| one.name == *name);
-        found.ok_or_else(|| RegistryError::NotFound.into())
+        match all.into_iter().find(|one| one.name == *name) {
+            Some(found) => Ok(found),
+            None if self.workers.is_registered(name).await? => Err(kind_conflict("workers")),
+            None => Err(RegistryError::NotFound.into()),
+        }
     }
 
     /// One that follows the log. What this node does not know, it may not have applied so far.

@@ -15,7 +15,8 @@ use super::{
 use crate::live::views::{Followed, Updates};
 
 impl Engine {
-    /// Follows the states of a projection that changed after a position, whoever folds it.
+    /// Follows the states of a projection that changed after a position, whoever folds it. Of one that workers fold all
+    /// states are given first.
     ///
     /// # Errors
     /// `not_initialized`, `projection_not_found`, `projection_kind_conflict`, `subscriptions_full`, or a read's error.
@@ -38,7 +39,7 @@ impl Engine {
             must_have_states(&one, &id)?;
         }
         let watch = match self.workers.is_registered(name).await? {
-            true => Followed::Saved(Box::new(self.workers.watch(name, partitions, after, heartbeat).await?)),
+            true => Followed::Saved(Box::new(self.workers.watch(name, partitions, heartbeat).await?)),
             false => {
                 let watch = self.projections.watch(name, partitions, after, heartbeat).await;
                 Followed::Folded(Box::new(watch.map_err(refusal)?))

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout_at};
 use weir_actors::projection::ViewFrame;
 use weir_api::ApiError;
-use weir_types::{LogIndex, PartitionKey, Partitions, Position, ProjectionId, ProjectionName, Revision};
+use weir_types::{LogIndex, PartitionKey, Partitions, Position, ProjectionId, ProjectionName};
 
 use super::{
     Workers, keys, kind_conflict, not_found,
@@ -18,8 +18,9 @@ use super::{
 
 /// Partitions that a look through all of them lists at once.
 const PAGE: usize = 256;
-/// How many times as long as it looked through all partitions a follower of them waits until it looks again.
+/// How many times as long as it looked through all partitions a follower of them waits until it looks again, and at most.
 const REST: u32 = 10;
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Follows the states of a projection: first those that are there, then every new one. It holds no states: what is
 /// taken slowly is read when it is taken, so that the newest wins. Within a generation the position of a partition's
@@ -29,8 +30,8 @@ pub(crate) struct SavedStates {
     id: ProjectionId,
     partitions: Partitions,
     heartbeat: Duration,
-    /// The ledger that the newest round began with.
-    ledger: Option<Revision>,
+    /// How many events were saved when the newest round began; none before the first.
+    saved: Option<u64>,
     /// Up to here everything is saved that there will be, and is given.
     seen: Position,
     /// The same, once the round is over.
@@ -58,7 +59,8 @@ enum Todo {
 type After = Option<PartitionKey>;
 
 impl Workers {
-    /// Follows the states of a projection that changed after a position.
+    /// Follows the states of a projection, all of which are given first: a position does not tell which a client has, for
+    /// workers save the partitions in any order.
     ///
     /// # Errors
     /// `projection_not_found`, `projection_kind_conflict` where it is for its effects, or a read's error.
@@ -66,7 +68,6 @@ impl Workers {
         self: &Arc<Self>,
         name: &ProjectionName,
         partitions: Partitions,
-        after: Position,
         heartbeat: Duration,
     ) -> Result<SavedStates, ApiError> {
         let found = self.store.read::<Registration>(&keys::registration(name)).await?;
@@ -80,9 +81,9 @@ impl Workers {
             id: ProjectionId { name: name.clone(), deployed: generation },
             partitions,
             heartbeat,
-            ledger: None,
-            seen: after,
-            target: after,
+            saved: None,
+            seen: Position::ZERO,
+            target: Position::ZERO,
             todo: Todo::Nothing,
             given: BTreeMap::new(),
             looked: Duration::ZERO,
@@ -110,10 +111,11 @@ impl SavedStates {
             if let Some(key) = self.next_key().await? {
                 let frame = self.state_of(key).await?;
                 self.looked += began.elapsed();
-                if frame.is_some() {
-                    return Ok(frame);
+                match frame {
+                    Some(frame) => return Ok(Some(frame)),
+                    None if Instant::now() < heartbeat => continue,
+                    None => return Ok(Some(ViewFrame::Heartbeat { checkpoint: self.seen })),
                 }
-                continue;
             }
             if let Some(frame) = self.end_round() {
                 return Ok(Some(frame));
@@ -171,7 +173,7 @@ impl SavedStates {
         let seen = self.seen;
         self.given.retain(|_, position| *position > seen);
         if matches!(self.partitions, Partitions::All) {
-            self.rests_until = Instant::now() + self.looked * REST;
+            self.rests_until = Instant::now() + (self.looked * REST).min(REST_MAX);
         }
         self.looked = Duration::ZERO;
         let first = !std::mem::replace(&mut self.told_caught_up, true);
@@ -193,10 +195,13 @@ impl SavedStates {
                 return Ok(Some(self.follow(generation)));
             }
             let ledger = store.read::<Ledger>(&keys::ledger(generation)).await?;
-            let revision = ledger.as_ref().map(|found| found.revision);
-            if revision != self.ledger || !self.told_caught_up {
-                self.ledger = revision;
-                self.target = Position(ledger.map_or(0, |found| found.value.position));
+            let Ledger { position, saved, .. } = ledger.map(|found| found.value).unwrap_or_default();
+            self.target = Position(position);
+            if self.saved == Some(saved) {
+                // What was passed since changed no state.
+                self.seen = self.seen.max(self.target);
+            } else {
+                self.saved = Some(saved);
                 self.todo = match &self.partitions {
                     Partitions::One(key) => Todo::Look { keys: VecDeque::from([key.clone()]), more: None },
                     Partitions::All => Todo::Look { keys: VecDeque::new(), more: Some(None) },
@@ -210,7 +215,7 @@ impl SavedStates {
     /// Another generation has taken the place of the one before; all of its states are new.
     fn follow(&mut self, generation: u64) -> ViewFrame {
         self.id.deployed = LogIndex(generation);
-        (self.ledger, self.seen, self.target) = (None, Position::ZERO, Position::ZERO);
+        (self.saved, self.seen, self.target) = (None, Position::ZERO, Position::ZERO);
         self.given.clear();
         ViewFrame::Redeployed { id: self.id.clone() }
     }

@@ -114,3 +114,19 @@ async fn an_event_id_that_the_client_chose_is_its_key() {
     }
     node.node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_the_client_is_known_by_the_id_of_its_first_event() {
+    let node = Running::start().await;
+    let client = weir_client::Client::connect([node.url("")]).await.unwrap();
+    let part = |entity: &str| weir_client::Append::to(entity, "t").event("n", &json!({}));
+    let id = weir_types::EventId(uuid::Uuid::from_u128(7));
+    let request = || {
+        let both = weir_client::Transaction::new().append(part("a").event_id(id)).append(part("b"));
+        both.build().unwrap()
+    };
+    let first = client.transact(&request()).await.unwrap();
+    assert!(!first.repeated && client.transact(&request()).await.unwrap().repeated);
+    assert_eq!(client.validate(&request()).await.unwrap(), first.last_position().unwrap());
+    node.node.stop().await;
+}

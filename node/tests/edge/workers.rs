@@ -309,9 +309,15 @@ async fn a_name_is_of_one_kind_and_effects_are_acknowledged() {
     let node = Running::start().await;
     let source = "export default { name: 'customers', events: ['order.*'], initialState: () => ({}), handler: (s) => s }";
     let deploy = json!({ "source": source }).to_string();
+    let (status, refused) = call(&node, "RegisterProjection", json!({ "name": "..", "events": ["*"] })).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (400, &"invalid_argument".into()), "{refused}");
     done(&node, "RegisterProjection", customers()).await;
     let (status, refused) = node.post("/api/v1/projections", deploy.clone()).await;
     assert_eq!((status.as_u16(), &refused["code"]), (409, &"projection_kind_conflict".into()), "{refused}");
+    for path in ["dead-letters", "diff?with=customers"] {
+        let (status, refused) = node.get(&format!("/api/v1/projections/customers/{path}")).await;
+        assert_eq!((status.as_u16(), &refused["code"]), (409, &"projection_kind_conflict".into()), "{path}");
+    }
     let removed = node.http.delete(node.url("/api/v1/projections/customers")).send().await.unwrap();
     assert_eq!(removed.status(), 204);
     let (status, deployed) = node.post("/api/v1/projections", deploy).await;

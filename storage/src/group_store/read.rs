@@ -3,7 +3,7 @@
 use weir_types::{
     AppendOutcome, Direction, EntityId, EntityType, Idempotency, IdempotencyKey, Planted, Position,
     ReadError, RecordedEvent, StreamHead, StreamPage, StreamRead, StreamVersion, limits, planted,
-    ports::RememberedAppend,
+    ports::RememberedAppend, with_causes,
 };
 
 use super::GroupStore;
@@ -266,6 +266,6 @@ fn log_error(error: LogError) -> ReadError {
         LogError::Damaged { .. } | LogError::Absent { .. } => {
             ReadError::Damaged { detail: error.to_string() }
         }
-        _ => ReadError::Storage { reason: error.to_string() },
+        _ => ReadError::Storage { reason: with_causes(&error) },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::PathBuf};
 
-use weir_types::ReadError;
+use weir_types::{ReadError, with_causes};
 
 use super::Index;
 use crate::condemned;
@@ -45,7 +45,7 @@ impl From<IndexError> for ReadError {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Damaged { .. } => Self::Damaged { detail: error.to_string() },
-            _ => Self::Storage { reason: error.to_string() },
+            _ => Self::Storage { reason: with_causes(&error) },
         }
     }
 }

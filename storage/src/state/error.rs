@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::PathBuf};
 
-use weir_types::{Position, ReadError};
+use weir_types::{Position, ReadError, with_causes};
 
 use super::State;
 use crate::condemned;
@@ -53,7 +53,7 @@ impl From<StateError> for ReadError {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Damaged { .. } => Self::Damaged { detail: error.to_string() },
-            _ => Self::Storage { reason: error.to_string() },
+            _ => Self::Storage { reason: with_causes(&error) },
         }
     }
 }

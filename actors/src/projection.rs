@@ -23,6 +23,7 @@ mod compare;
 mod dry_run;
 mod fold;
 mod follow;
+mod given;
 mod handle;
 mod partition;
 mod partition_rebuilds;
@@ -38,6 +39,7 @@ mod watch;
 
 pub use compare::{CompareError, Comparison, Difference};
 pub use dry_run::{DryRun, DryRunEnd};
+pub use given::Given;
 pub use handle::{ProjectionsHandle, ViewAnswer, ViewError, ViewsAnswer};
 pub use partition_rebuilds::{PartitionFolding, PartitionProgress};
 pub use past::{Moment, Past, PastEnd, PastError};

@@ -55,34 +55,51 @@ async fn a_redeployment_answers_once_it_has_caught_up_and_never_goes_back() {
     eventually("the generations before are gone", kept, |kept| kept.len() == 1).await;
 }
 
-async fn rebuild(node: &Node) -> ProjectionId {
-    let name = ProjectionName::new("counter").unwrap();
-    match node.log.register(RegistryCommand::Rebuild { name, asked_at: Timestamp(7) }).await.unwrap() {
-        RegistryOutcome::Deployed(id) => id,
-        other => panic!("not rebuilt: {other:?}"),
-    }
+/// A node that had counted all events when a rebuild began.
+struct Rebuilding {
+    node: Node,
+    /// What answers.
+    first: ProjectionId,
+    /// What catches up.
+    second: ProjectionId,
 }
 
-/// Waits until the rebuild has folded something.
-async fn begun(node: &Node) {
-    let next = || async { node.status("counter").and_then(|status| status.next) };
-    eventually("the rebuild has begun", next, |next| {
-        next.as_ref().is_some_and(|next| next.checkpoint.position > Position::ZERO)
-    })
-    .await;
+impl Rebuilding {
+    async fn after(events: u64) -> Self {
+        let log = MemoryLog::led_by(NodeId(1));
+        write(&log, events);
+        let node = Node::start(&log, None).await;
+        let first = deploy(&log, COUNTER).await;
+        assert_eq!(node.state_at(Position(events)).await, exact(events));
+        let rebuild = |name| RegistryCommand::Rebuild { name, asked_at: Timestamp(7) };
+        match told(&node, rebuild).await {
+            RegistryOutcome::Deployed(second) => Self { node, first, second },
+            other => panic!("not rebuilt: {other:?}"),
+        }
+    }
+
+    /// Stops the node once the rebuild has folded something. What it has folded is stored.
+    async fn stopped_amid_it(self) -> (MemoryLog, ProjectionId, ProjectionId) {
+        let Self { node, first, second } = self;
+        let next = || async { node.status("counter").and_then(|status| status.next) };
+        eventually("the rebuild has begun", next, |next| {
+            next.as_ref().is_some_and(|next| next.checkpoint.position > Position::ZERO)
+        })
+        .await;
+        node.projections.stop().await;
+        let stored = node.log.checkpoint(GROUP, &second).await.unwrap();
+        assert!(stored.position > Position::ZERO && !stored.serves, "{stored:?}");
+        (node.log.clone(), first, second)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_rebuild_catches_up_what_answered_answers_and_its_checkpoint_never_falls() {
-    let log = MemoryLog::led_by(NodeId(1));
-    write(&log, 30_000);
-    let node = Node::start(&log, None).await;
-    let first = deploy(&log, COUNTER).await;
-    assert_eq!(node.state_at(Position(30_000)).await, exact(30_000));
-    let second = rebuild(&node).await;
+    let Rebuilding { node, first, second } = Rebuilding::after(30_000).await;
+    let log = &node.log;
     let (mut last, mut seen_before) = (Position(30_000), 0);
     loop {
-        let position = write(&log, 3);
+        let position = write(log, 3);
         let answer = node.get(&PartitionKey::global(), Consistency::AtLeast(position), 30_000).await.unwrap();
         let state: serde_json::Value = serde_json::from_slice(&answer.view.unwrap().state).unwrap();
         assert_eq!(state, exact(answer.checkpoint.position.0), "all of it, and nothing twice");
@@ -94,7 +111,7 @@ async fn while_a_rebuild_catches_up_what_answered_answers_and_its_checkpoint_nev
         }
     }
     assert!(seen_before > 0, "the generation before answered meanwhile");
-    let applied = write(&log, 10);
+    let applied = write(log, 10);
     assert_eq!(node.state_at(applied).await, exact(applied.0));
     assert_eq!(node.counted().await.checkpoint.events, applied.0);
     let kept = || async { log.kept(GROUP).await.unwrap() };
@@ -103,80 +120,43 @@ async fn while_a_rebuild_catches_up_what_answered_answers_and_its_checkpoint_nev
 
 #[tokio::test]
 async fn a_rebuild_goes_on_after_a_restart_and_from_where_it_was() {
-    let log = MemoryLog::led_by(NodeId(1));
-    write(&log, 50_000);
-    let node = Node::start(&log, None).await;
-    let first = deploy(&log, COUNTER).await;
-    node.state_at(Position(50_000)).await;
-    let second = rebuild(&node).await;
-    begun(&node).await;
-    node.projections.stop().await;
-    let stored = log.checkpoint(GROUP, &second).await.unwrap();
-    assert!(stored.position > Position::ZERO && !stored.serves, "{stored:?}");
+    let (log, first, second) = Rebuilding::after(50_000).await.stopped_amid_it().await;
     let again = Node::start(&log, None).await;
     let early = again.get(&PartitionKey::global(), Consistency::Local, 1_000).await.unwrap();
     assert_eq!((early.id, early.checkpoint.position), (first, Position(50_000)));
-    let name = ProjectionName::new("counter").unwrap();
-    eventually(
-        "it answers",
-        || async { again.projections.status(&name).map(|now| now.id) },
-        |id| *id == Some(second.clone()),
-    )
-    .await;
+    let answers = || async { again.status("counter").map(|now| now.id) };
+    eventually("it answers", answers, |id| id.as_ref() == Some(&second)).await;
     assert_eq!(again.state_at(Position(50_000)).await, exact(50_000));
     assert_eq!(again.counted().await.checkpoint.events, 50_000);
 }
 
 #[tokio::test]
 async fn a_rebuild_that_is_given_up_or_fails_leaves_what_answered() {
-    let log = MemoryLog::led_by(NodeId(1));
-    write(&log, 50_000);
-    let node = Node::start(&log, None).await;
-    let first = deploy(&log, COUNTER).await;
-    node.state_at(Position(50_000)).await;
-    let second = rebuild(&node).await;
-    eventually(
-        "it has begun",
-        || async { node.status("counter") },
-        |now| now.as_ref().is_some_and(|now| now.next.is_some()),
-    )
-    .await;
+    let Rebuilding { node, first, second } = Rebuilding::after(50_000).await;
+    let log = &node.log;
+    let status = || async { node.status("counter").unwrap() };
+    eventually("it has begun", status, |now| now.next.is_some()).await;
     told(&node, RegistryCommand::CancelRebuild).await;
-    eventually(
-        "it is gone",
-        || async { node.status("counter") },
-        |now| now.as_ref().is_some_and(|now| now.next.is_none()),
-    )
-    .await;
-    let answers = node.projections.status(&ProjectionName::new("counter").unwrap()).unwrap().id;
+    let answers = eventually("it is gone", status, |now| now.next.is_none()).await.id;
     assert!(answers == first || answers == second);
-    let applied = write(&log, 5);
+    let applied = write(log, 5);
     assert_eq!(node.state_at(applied).await, exact(applied.0));
     // A source that cannot fold the log does not answer either.
     let broken = COUNTER.replace("event.name === 'poison'", "event.position === 9");
-    let third = deploy(&log, &broken).await;
+    let third = deploy(log, &broken).await;
     let parked = || async { node.status("counter").and_then(|status| status.next) };
     eventually("the broken one is parked", parked, |next| {
         next.as_ref().is_some_and(|next| next.id == third && next.state == FoldState::Parked)
     })
     .await;
-    let applied = write(&log, 5);
+    let applied = write(log, 5);
     assert_eq!(node.state_at(applied).await, exact(applied.0));
 }
 
 /// A node that holds of all generations the newest alone, amid catching up, as one does that was away while the
 /// registry forgot the others. It was stopped, and what it holds is stored.
 async fn amid_a_rebuild() -> (MemoryLog, ProjectionId) {
-    let log = MemoryLog::led_by(NodeId(1));
-    write(&log, 50_000);
-    let node = Node::start(&log, None).await;
-    let first = deploy(&log, COUNTER).await;
-    node.state_at(Position(50_000)).await;
-    let second = rebuild(&node).await;
-    begun(&node).await;
-    node.projections.stop().await;
-    let stored = log.checkpoint(GROUP, &second).await.unwrap();
-    assert!(stored.position > Position::ZERO && !stored.serves, "{stored:?}");
+    let (log, first, second) = Rebuilding::after(50_000).await.stopped_amid_it().await;
     log.forget(GROUP, &first).await.unwrap();
     (log, second)
 }

@@ -390,8 +390,12 @@ async fn events_without_a_key_are_counted_and_skipped() {
         ])
         .await;
     assert_eq!((bench.unkeyed, bench.passed, bench.views.len()), (2, 4, 2));
-    bench.fold(&[event(5, "e", "e", &json!({"customer": {"id": "x".repeat(600)}}))]).await;
-    assert_eq!(bench.failure.as_ref().unwrap().position.0, 5);
+    // A fault amid a batch leaves the count of those before it, once.
+    let over = json!({"customer": {"id": "x".repeat(600)}});
+    bench
+        .fold(&[event(5, "e", "e", &json!({})), event(6, "e", "e", &over), event(7, "e", "e", &json!({}))])
+        .await;
+    assert_eq!((bench.failure.as_ref().unwrap().position.0, bench.unkeyed, bench.passed), (6, 3, 5));
 }
 
 #[tokio::test]
@@ -445,6 +449,19 @@ fn declarations_are_checked() {
         (
             "export default {name: 'p', events: ['*'], initialState() { throw new Error('no') }, handler() {}}",
             "Error: no",
+        ),
+        (
+            "export default {name: '..', events: ['*'], initialState: () => 1, handler() {}}",
+            "`..`, which stands for something else in a path",
+        ),
+        (
+            "export default {name: 'p', events: ['*'], initialState: () => 1, handler() {}, onerror: 'skip'}",
+            "exported `onerror` is not known; `onError` is",
+        ),
+        (
+            "export const name = 'p', events = ['*'], Sink = 's'; export function initialState() {} \
+             export function handler() {}",
+            "exported `Sink` is not known; `sink` is",
         ),
         ("export const name = 'p';\nexport const x = (;", "projection.js:2:"),
         ("await new Promise(() => {})", "at its top level"),

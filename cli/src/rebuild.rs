@@ -141,3 +141,21 @@ fn differences(compared: &ComparisonView, output: &Output) -> Result<(), CliErro
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paused_rebuild_says_what_it_waits_for() {
+        let mut job: RebuildJob = serde_json::from_value(serde_json::json!({
+            "jobId": "p-7", "projectionName": "p", "name": "p", "status": "rebuilding", "eventsProcessed": 50,
+            "totalEvents": 200, "progress": 0.25, "eventsPerSecond": 10.0, "estimatedRemaining": "15s", "dryRun": false,
+        }))
+        .unwrap();
+        assert_eq!(line(&job), " 25.0 %  50 of 200 events, 10/s, 15s left");
+        job.status = RebuildStatus::Paused;
+        assert_eq!(line(&job), " 25.0 %  50 of 200 events, 10/s, and the projection is paused");
+        assert!(!is_over(job.status));
+    }
+}

@@ -45,6 +45,7 @@ mod tests {
     #[test]
     fn only_what_may_be_repeated_is() {
         let api = |code| ClientError::Api(ApiError::new(code, ""));
+        let parked = ApiError::new(ErrorCode::Stale, "").with("parked", "e-1");
         let lost = ClientError::Lost { url: String::new(), reason: String::new() };
         let none = ClientError::NoConnection { url: String::new(), reason: String::new() };
         for (error, harmless, only_if_nothing) in [
@@ -52,6 +53,8 @@ mod tests {
             (api(ErrorCode::NotLeader), true, true),
             (api(ErrorCode::Overloaded), true, true),
             (api(ErrorCode::OutcomeUnknown), true, false),
+            (api(ErrorCode::Stale), true, true),
+            (ClientError::Api(parked), false, false),
             (lost, true, false),
             (none, true, true),
         ] {

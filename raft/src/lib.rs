@@ -16,6 +16,7 @@ mod heard;
 #[cfg(feature = "inside")]
 pub mod inside;
 mod join;
+mod leader_id;
 mod leadership;
 mod log_store;
 mod meeting;

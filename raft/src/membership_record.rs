@@ -17,7 +17,8 @@ use weir_types::Incarnation;
 use crate::{
     admission::Admitted,
     fields::{FieldError, FieldReader, FieldWriter},
-    types::{PeerNode, RaftLeaderId, RaftLogId, RaftMembership, RaftStoredMembership},
+    leader_id::CommittedLeaderId,
+    types::{PeerNode, RaftLogId, RaftMembership, RaftStoredMembership},
 };
 
 const VERSION: u8 = 2;
@@ -76,7 +77,7 @@ pub(crate) fn decode(payload: Bytes) -> Result<RaftStoredMembership, FieldError>
         VERSION_1 | VERSION => {}
         other => return Err(FieldError::Unknown { field: "membership version", value: other.into() }),
     }
-    let leader = RaftLeaderId { term: reader.u64()?, node_id: reader.u64()? };
+    let leader = CommittedLeaderId { term: reader.u64()?, node_id: reader.u64()? };
     let id = RaftLogId::new(leader, reader.u64()?);
     let mut configs = Vec::new();
     for _ in 0..reader.count(4)? {
@@ -114,7 +115,7 @@ mod tests {
             (3, node("c", Admitted::Awaited)),
         ]);
         let configs = vec![BTreeSet::from([1, 2]), BTreeSet::from([1, 2, 3])];
-        let id = RaftLogId::new(RaftLeaderId { term: 7, node_id: 2 }, 41);
+        let id = RaftLogId::new(CommittedLeaderId { term: 7, node_id: 2 }, 41);
         (id, RaftMembership::new(configs, nodes).unwrap())
     }
 

@@ -5,10 +5,15 @@
 use std::fmt;
 
 use bytes::Bytes;
-use openraft::{async_runtime::WatchReceiver, impls::leader_id_adv::LeaderId, type_config::alias};
+use openraft::{async_runtime::WatchReceiver, type_config::alias};
 use weir_types::{LogId, LogIndex, NodeId, Term};
 
-use crate::{admission::Admitted, apply::CommandOutcome, state_machine::StateMachine};
+use crate::{
+    admission::Admitted,
+    apply::CommandOutcome,
+    leader_id::{CommittedLeaderId, LeaderId},
+    state_machine::StateMachine,
+};
 
 /// The payload of a command entry, encoded once by the proposer: the same bytes
 /// go to every disk, over every link and into apply.
@@ -53,13 +58,13 @@ openraft::declare_raft_types!(
         R = CommandOutcome,
         NodeId = u64,
         Node = PeerNode,
+        LeaderId = LeaderId,
 );
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 pub(crate) type RaftEntry = alias::EntryOf<TypeConfig>;
 pub(crate) type RaftLogId = alias::LogIdOf<TypeConfig>;
 pub(crate) type RaftVote = alias::VoteOf<TypeConfig>;
-pub(crate) type RaftLeaderId = LeaderId<u64, u64>;
 pub(crate) type RaftMembership = openraft::Membership<u64, PeerNode>;
 pub(crate) type RaftStoredMembership = alias::StoredMembershipOf<TypeConfig>;
 
@@ -71,7 +76,7 @@ pub(crate) fn log_id(id: &RaftLogId) -> LogId {
 
 /// A Weir log id as openraft counts.
 pub(crate) fn raft_log_id(id: &LogId) -> RaftLogId {
-    RaftLogId::new(RaftLeaderId { term: id.term.0, node_id: id.leader.0 }, raft_index(id.index))
+    RaftLogId::new(CommittedLeaderId { term: id.term.0, node_id: id.leader.0 }, raft_index(id.index))
 }
 
 /// An openraft log index as Weir counts.

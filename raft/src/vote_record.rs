@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::{
     fields::{FieldError, FieldReader, FieldWriter},
-    types::{RaftLeaderId, RaftVote},
+    leader_id::LeaderId,
+    types::RaftVote,
 };
 
 pub(crate) fn put(writer: &mut FieldWriter, vote: &RaftVote) {
@@ -12,7 +13,7 @@ pub(crate) fn put(writer: &mut FieldWriter, vote: &RaftVote) {
 }
 
 pub(crate) fn take(reader: &mut FieldReader) -> Result<RaftVote, FieldError> {
-    let leader_id = RaftLeaderId { term: reader.u64()?, node_id: reader.u64()? };
+    let leader_id = LeaderId { term: reader.u64()?, node_id: reader.u64()? };
     Ok(RaftVote { leader_id, committed: reader.flag()? })
 }
 

@@ -19,9 +19,7 @@ pub async fn report(engine: &Engine, life: u64) -> NodeReport {
         digest: status.applied_digest,
         term: status.term,
         leader: status.leader,
-        // One that was elected, and that another took over from before it was known to lead, decided nothing: openraft
-        // orders leaders by term and node, so that a term may have two of them, one after the other.
-        leads: status.state == NodeState::Leader && status.leader == Some(status.node_id),
+        leads: status.state == NodeState::Leader,
         checkpoints: projections.into_iter().map(checkpoint).collect(),
         ..NodeReport::default()
     }

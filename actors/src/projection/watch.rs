@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use weir_types::{
 };
 
 use super::{
+    given::Given,
     handle::{ProjectionsHandle, ViewError},
     progress::Progress,
     supervisor::Running,
@@ -62,16 +63,10 @@ pub struct ViewWatch {
     heartbeat: Duration,
     id: ProjectionId,
     progress: watch::Receiver<Progress>,
-    /// What changed up to here is given.
-    seen: Position,
-    /// What changed up to here is given when nothing is left to do.
-    target: Position,
+    given: Given,
     /// A deployment before was given up to here: this one is silent until it is as far.
     hold: Position,
     todo: Todo,
-    /// States of this round that lie after its target: the next round finds them given.
-    given: BTreeMap<PartitionKey, Position>,
-    told_caught_up: bool,
     ended: bool,
 }
 
@@ -105,7 +100,8 @@ impl ProjectionsHandle {
             self.current(name, RUNNING_PATIENCE).await?;
         }
         let progress = progress.subscribe();
-        let target = progress.borrow().checkpoint.position;
+        let mut given = Given::up_to(after);
+        given.aim(progress.borrow().checkpoint.position);
         let todo = Todo::of_all(&partitions);
         Ok(ViewWatch {
             handle: self.clone(),
@@ -114,12 +110,9 @@ impl ProjectionsHandle {
             heartbeat,
             id,
             progress,
-            seen: after,
-            target,
+            given,
             hold: Position::ZERO,
             todo,
-            given: BTreeMap::new(),
-            told_caught_up: false,
             ended: false,
         })
     }
@@ -178,7 +171,7 @@ impl ViewWatch {
                     let (arguments, after) = (self.handle.arguments(), after.clone());
                     let page = arguments.views.views(arguments.group, &self.id, after.as_ref(), PAGE).await?;
                     let last = page.last().map(|(key, _)| key.clone());
-                    let newer = page.iter().filter(|(_, view)| view.position > self.seen);
+                    let newer = page.iter().filter(|(_, view)| view.position > self.given.seen());
                     let keys = newer.map(|(key, _)| key.clone()).collect();
                     self.todo = Todo::All { whole: page.len() < PAGE, after: last.or(after), keys };
                 }
@@ -193,32 +186,21 @@ impl ViewWatch {
         if let Todo::Keys(keys) | Todo::All { keys, .. } = &mut self.todo {
             keys.pop_front();
         }
-        let Some(view) = view.filter(|view| view.position > self.seen) else { return Ok(None) };
-        if self.given.get(&key) == Some(&view.position) {
-            return Ok(None);
-        }
-        if view.position > self.target {
-            self.given.insert(key.clone(), view.position);
-        }
-        Ok(Some(ViewFrame::State { partition: key, view }))
+        Ok(view.and_then(|view| self.given.give(key, view)))
     }
 
     /// What was to do is done.
     fn end_round(&mut self) -> Option<ViewFrame> {
-        if !matches!(self.todo, Todo::Nothing) {
-            self.todo = Todo::Nothing;
-            self.seen = self.seen.max(self.target);
-            let seen = self.seen;
-            self.given.retain(|_, position| *position > seen);
+        match std::mem::replace(&mut self.todo, Todo::Nothing) {
+            Todo::Nothing => None,
+            Todo::Keys(_) | Todo::All { .. } => self.given.end_round(),
         }
-        let first = !std::mem::replace(&mut self.told_caught_up, true);
-        first.then_some(ViewFrame::CaughtUp { checkpoint: self.seen })
     }
 
     /// Waits until something is folded that is not given.
     async fn begin_round(&mut self, heartbeat: Instant) -> Result<Option<ViewFrame>, ViewError> {
-        let from = self.seen.max(Position(self.hold.0.saturating_sub(1)));
-        let (partitions, seen) = (&self.partitions, self.seen);
+        let from = self.given.seen().max(Position(self.hold.0.saturating_sub(1)));
+        let (partitions, seen) = (&self.partitions, self.given.seen());
         let folded = self.progress.wait_for(|progress| progress.checkpoint.position > from);
         let found = |progress: watch::Ref<'_, Progress>| {
             (progress.checkpoint.position, todo_of(&progress, partitions, seen))
@@ -230,7 +212,8 @@ impl ViewWatch {
                 Ok(Some(ViewFrame::Heartbeat { checkpoint }))
             }
             Ok(Ok((target, todo))) => {
-                (self.target, self.todo) = (target, todo);
+                self.given.aim(target);
+                self.todo = todo;
                 Ok(None)
             }
             Ok(Err(_)) => self.follow_next(heartbeat).await,
@@ -243,8 +226,8 @@ impl ViewWatch {
             Ok(row) => {
                 let Running { id, progress, .. } = row.serving;
                 (self.id, self.progress) = (id.clone(), progress.subscribe());
-                (self.hold, self.seen) = (self.hold.max(self.seen), Position::ZERO);
-                self.given.clear();
+                self.hold = self.hold.max(self.given.seen());
+                self.given.forget();
                 Ok(Some(ViewFrame::Redeployed { id }))
             }
             Err(ViewError::NotFound | ViewError::Virtual) => {
@@ -252,7 +235,7 @@ impl ViewWatch {
                 Ok(Some(ViewFrame::Removed))
             }
             // It is deployed, and does not run yet.
-            Err(ViewError::Stale { .. }) => Ok(Some(ViewFrame::Heartbeat { checkpoint: self.seen })),
+            Err(ViewError::Stale { .. }) => Ok(Some(ViewFrame::Heartbeat { checkpoint: self.given.seen() })),
             Err(error) => Err(error),
         }
     }

@@ -4,13 +4,16 @@ use std::{fmt::Debug, future::Future, time::Duration};
 
 use tokio::time::Instant;
 
+/// A machine that does much else is slow; only what fails waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Looks again and again until `look` gives what `good` accepts.
 pub async fn eventually<T: Debug, F: Future<Output = T>>(
     what: &str,
     look: impl Fn() -> F,
     good: impl Fn(&T) -> bool,
 ) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let seen = look().await;
         if good(&seen) {

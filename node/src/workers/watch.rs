@@ -1,13 +1,9 @@
 //! Following the states of a projection that workers fold, on any node, as of what it has applied.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use weir_actors::projection::ViewFrame;
+use weir_actors::projection::{Given, ViewFrame};
 use weir_api::ApiError;
 use weir_types::{LogIndex, PartitionKey, Partitions, Position, ProjectionId, ProjectionName};
 
@@ -32,17 +28,11 @@ pub(crate) struct SavedStates {
     heartbeat: Duration,
     /// How many events were saved when the newest round began; none before the first.
     saved: Option<u64>,
-    /// Up to here everything is saved that there will be, and is given.
-    seen: Position,
-    /// The same, once the round is over.
-    target: Position,
+    given: Given,
     todo: Todo,
-    /// States after `seen`, which a later round finds given.
-    given: BTreeMap<PartitionKey, Position>,
     /// Time that this round has taken.
     looked: Duration,
     rests_until: Instant,
-    told_caught_up: bool,
     ended: bool,
 }
 
@@ -82,13 +72,10 @@ impl Workers {
             partitions,
             heartbeat,
             saved: None,
-            seen: Position::ZERO,
-            target: Position::ZERO,
+            given: Given::default(),
             todo: Todo::Nothing,
-            given: BTreeMap::new(),
             looked: Duration::ZERO,
             rests_until: Instant::now(),
-            told_caught_up: false,
             ended: false,
         })
     }
@@ -114,7 +101,7 @@ impl SavedStates {
                 match frame {
                     Some(frame) => return Ok(Some(frame)),
                     None if Instant::now() < heartbeat => continue,
-                    None => return Ok(Some(ViewFrame::Heartbeat { checkpoint: self.seen })),
+                    None => return Ok(Some(ViewFrame::Heartbeat { checkpoint: self.given.seen() })),
                 }
             }
             if let Some(frame) = self.end_round() {
@@ -123,7 +110,7 @@ impl SavedStates {
             match timeout_at(heartbeat, self.begin_round()).await {
                 Ok(Ok(None)) => {}
                 Ok(begun) => return begun,
-                Err(_) => return Ok(Some(ViewFrame::Heartbeat { checkpoint: self.seen })),
+                Err(_) => return Ok(Some(ViewFrame::Heartbeat { checkpoint: self.given.seen() })),
             }
         }
         Ok(None)
@@ -153,14 +140,7 @@ impl SavedStates {
         if let Todo::Look { keys, .. } = &mut self.todo {
             keys.pop_front();
         }
-        let Some(view) = view.filter(|view| view.position > self.seen) else { return Ok(None) };
-        if self.given.get(&key) == Some(&view.position) {
-            return Ok(None);
-        }
-        if view.position > self.target {
-            self.given.insert(key.clone(), view.position);
-        }
-        Ok(Some(ViewFrame::State { partition: key, view }))
+        Ok(view.and_then(|view| self.given.give(key, view)))
     }
 
     /// What was to do is done.
@@ -169,15 +149,11 @@ impl SavedStates {
             return None;
         }
         self.todo = Todo::Nothing;
-        self.seen = self.seen.max(self.target);
-        let seen = self.seen;
-        self.given.retain(|_, position| *position > seen);
         if matches!(self.partitions, Partitions::All) {
             self.rests_until = Instant::now() + (self.looked * REST).min(REST_MAX);
         }
         self.looked = Duration::ZERO;
-        let first = !std::mem::replace(&mut self.told_caught_up, true);
-        first.then_some(ViewFrame::CaughtUp { checkpoint: self.seen })
+        self.given.end_round()
     }
 
     /// Waits until something is saved, or the projection is another.
@@ -196,10 +172,10 @@ impl SavedStates {
             }
             let ledger = store.read::<Ledger>(&keys::ledger(generation)).await?;
             let Ledger { position, saved, .. } = ledger.map(|found| found.value).unwrap_or_default();
-            self.target = Position(position);
+            self.given.aim(Position(position));
             if self.saved == Some(saved) {
                 // What was passed since changed no state.
-                self.seen = self.seen.max(self.target);
+                self.given.end_round();
             } else {
                 self.saved = Some(saved);
                 self.todo = match &self.partitions {
@@ -215,8 +191,8 @@ impl SavedStates {
     /// Another generation has taken the place of the one before; all of its states are new.
     fn follow(&mut self, generation: u64) -> ViewFrame {
         self.id.deployed = LogIndex(generation);
-        (self.saved, self.seen, self.target) = (None, Position::ZERO, Position::ZERO);
-        self.given.clear();
+        self.saved = None;
+        self.given.forget();
         ViewFrame::Redeployed { id: self.id.clone() }
     }
 }

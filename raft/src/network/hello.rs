@@ -12,8 +12,9 @@ use crate::{
 };
 
 const MAGIC: &[u8; 8] = b"WEIRPEER";
-/// The version of the peer protocol.
-pub(crate) const PROTOCOL: u16 = 2;
+/// The version of the peer protocol. A node of version 2 may vote twice in a term, which no cluster
+/// survives that holds both kinds (ADR 0037).
+pub(crate) const PROTOCOL: u16 = 3;
 
 /// The id that stands for whoever is there, and for who has none yet. What is
 /// asked of anybody does not count for a quorum or an election.

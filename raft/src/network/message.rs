@@ -11,7 +11,8 @@ use weir_types::{LogId, LogIndex, NodeId, Term};
 use crate::{
     entry,
     fields::{FieldError, FieldReader, FieldWriter},
-    types::{RaftLeaderId, RaftLogId, TypeConfig},
+    leader_id::CommittedLeaderId,
+    types::{RaftLogId, TypeConfig},
     vote_record::{put as put_vote, take as vote},
 };
 
@@ -31,7 +32,7 @@ fn log_id(reader: &mut FieldReader) -> Decoded<Option<RaftLogId>> {
     if !reader.flag()? {
         return Ok(None);
     }
-    let leader = RaftLeaderId { term: reader.u64()?, node_id: reader.u64()? };
+    let leader = CommittedLeaderId { term: reader.u64()?, node_id: reader.u64()? };
     Ok(Some(RaftLogId::new(leader, reader.u64()?)))
 }
 
@@ -220,7 +221,7 @@ mod tests {
     use crate::types::{CommandBytes, RaftEntry, RaftVote};
 
     fn id(index: u64) -> RaftLogId {
-        RaftLogId::new(RaftLeaderId { term: 3, node_id: 1 }, index)
+        RaftLogId::new(CommittedLeaderId { term: 3, node_id: 1 }, index)
     }
 
     fn joined(parts: &[Bytes]) -> Bytes {

@@ -12,8 +12,9 @@ use super::{
     settler::{Answers, EntryOutcome, Settling},
 };
 use crate::{
+    leader_id::CommittedLeaderId,
     leadership::GroupLeadership,
-    types::{CommandBytes, Raft, RaftLeaderId},
+    types::{CommandBytes, Raft},
 };
 
 pub(super) struct Batcher {
@@ -60,7 +61,7 @@ impl Batcher {
             return Settling::Refused { answers, error: AppendError::NotLeader { leader } };
         }
         let (responder, outcome): (_, EntryOutcome) = ProgressResponder::complete_only();
-        let leader = RaftLeaderId { term: term.0, node_id: self.node.0 };
+        let leader = CommittedLeaderId { term: term.0, node_id: self.node.0 };
         let handed = self.raft.write(CommandBytes(payload())).with_leader(leader).responder(responder).await;
         match handed {
             Ok(()) => Settling::Entry { term, outcome, answers },

@@ -459,7 +459,7 @@ fn declarations_are_checked() {
             "exported `onerror` is not known; `onError` is",
         ),
         (
-            "export const name = 'p', events = ['*'], Sink = 's'; export function initialState() {} \
+            "export const name = 'p', events = ['*'], Sink = 's'; export const initialState = () => 1; \
              export function handler() {}",
             "exported `Sink` is not known; `sink` is",
         ),

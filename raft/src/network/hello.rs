@@ -204,14 +204,16 @@ mod tests {
     fn a_hello_survives_its_bytes() {
         let frame = hello().frame(Role::Request);
         assert_eq!(Hello::read(frame.parts[0].clone()).unwrap(), hello());
-        assert_eq!(frame.parts[0], include_bytes!("../../golden/v2/hello.bin")[..]);
+        assert_eq!(frame.parts[0], include_bytes!("../../golden/v3/hello.bin")[..]);
         let stranger = Hello { expects: None, ..hello() };
         assert_eq!(Hello::read(stranger.frame(Role::Request).parts[0].clone()).unwrap(), stranger);
-        let old = Hello::read(Bytes::from_static(include_bytes!("../../golden/v1/hello.bin"))).unwrap();
-        assert_eq!(
-            old.check(hello().cluster, (NodeId(2), folder(2)), 5),
-            Err(HelloError::Protocol { theirs: 1, ours: PROTOCOL })
-        );
+        let (v1, v2) =
+            (include_bytes!("../../golden/v1/hello.bin"), include_bytes!("../../golden/v2/hello.bin"));
+        for (theirs, bytes) in [(1, &v1[..]), (2, &v2[..])] {
+            let old = Hello::read(Bytes::from_static(bytes)).unwrap();
+            let refused = old.check(hello().cluster, (NodeId(2), folder(2)), 5);
+            assert_eq!(refused, Err(HelloError::Protocol { theirs, ours: PROTOCOL }));
+        }
         assert!(Hello::read(Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n")).is_err());
     }
 }
